@@ -1,0 +1,139 @@
+"""Everything that oldump can fail with, and the exit code of each.
+
+    OldumpError
+    ├── ConfigurationError   2   a flag, a variable, a file of settings, a date
+    ├── SourceError         10   the rows could not be read
+    │   ├── SourceMissing   11   no such file, or no right to read it
+    │   ├── SourceDamaged   12   truncated or corrupted gzip, an index that does not fit, data after the end
+    │   ├── SourceUnreachable 13 no connection to the database, or the database broke it off
+    │   └── SourceEmpty     14   no rows at all, or none that became a record
+    ├── RecordError         20   the rows were read, but records cannot be made of them
+    │   ├── TooManyRejects  21   more rejects than --max-rejects
+    │   └── NotSorted       22   a command that needs sorted records was given others
+    ├── StorageError        30   a file of ours could not be written or read back
+    │   ├── StorageFull     31   no space left
+    │   └── RunBusy         32   another process works on this run
+    ├── VerificationError   40   what was made contradicts what was read
+    └── WorkerError         60   a worker process died
+
+Every message says what, where, and what to do next. An exception that is not in this tree is a bug: the command
+line shows its traceback and ends with exit code 70. Interrupted by SIGINT or SIGTERM: 130 or 143.
+"""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+BUG_EXIT_CODE = 70
+
+
+class OldumpError(Exception):
+    """The root: catch this to catch whatever oldump foresees."""
+
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+    """Whether the same command may succeed when it is simply given again."""
+
+
+class ConfigurationError(OldumpError):
+    """A flag, a variable or a setting that makes no sense."""
+
+    exit_code = 2
+
+
+class SourceError(OldumpError):
+    """The rows could not be read."""
+
+    exit_code = 10
+
+
+class SourceMissing(SourceError):
+    """The file is not there, or may not be read."""
+
+    exit_code = 11
+
+
+class SourceDamaged(SourceError):
+    """The file is there, but is not whole."""
+
+    exit_code = 12
+
+
+class SourceUnreachable(SourceError):
+    """The database could not be reached, or broke off."""
+
+    exit_code = 13
+    retryable = True
+
+
+class SourceEmpty(SourceError):
+    """The source holds no rows, or none that may be published."""
+
+    exit_code = 14
+
+
+class RecordError(OldumpError):
+    """Records cannot be made of the rows."""
+
+    exit_code = 20
+
+
+class TooManyRejects(RecordError):
+    """More rows were rejected than the run allows."""
+
+    exit_code = 21
+
+
+class NotSorted(RecordError):
+    """Records that must be sorted are not."""
+
+    exit_code = 22
+
+
+class StorageError(OldumpError):
+    """A file of ours could not be written or read back."""
+
+    exit_code = 30
+
+
+class StorageFull(StorageError):
+    """The disk is full; what was committed is safe."""
+
+    exit_code = 31
+    retryable = True
+
+
+class RunBusy(StorageError):
+    """Another process holds the run's lock."""
+
+    exit_code = 32
+    retryable = True
+
+
+class VerificationError(OldumpError):
+    """Two counts that must agree do not."""
+
+    exit_code = 40
+
+
+class WorkerError(OldumpError):
+    """A worker process died, for want of memory perhaps."""
+
+    exit_code = 60
+    retryable = True
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Translate errors of the operating system into StorageError and StorageFull, naming the path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(
+                f"{path}: no space left on the disk. Free some and give the command again: "
+                "what was committed is kept, and a run continues from there."
+            ) from error
+        raise StorageError(f"{path}: {error.strerror or error}. Mend it and give the command again.") from error

@@ -1,0 +1,1 @@
+"""What a row means: pure, no input or output."""

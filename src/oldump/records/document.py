@@ -1,0 +1,173 @@
+"""Documents: the JSON of a row, brought into the dress and the spelling that readers depend on.
+
+This is the exact way, for any document: parse all, change, print all. `records.rows` has the fast way for the many
+documents that need less, and falls back to this one; both give the same bytes.
+
+Numbers keep the spelling that they are stored with (1e5, 1E400, integers of any length), since a float or a size limit
+would change them; strings are printed as the standard library's json does.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from json.encoder import encode_basestring_ascii
+from typing import Any, NamedTuple, NoReturn
+
+from oldump.records.keys import modern
+
+_MAX_DEPTH = 5_000
+"""Nesting that is read; deeper than the fast way's own limit, so that the two never disagree."""
+
+
+class Reject(StrEnum):
+    """A reason why a row cannot become a record; its value is its name in rejects.txt.gz and the manifest."""
+
+    LONE_BACKSLASH = "lone_backslash"
+    NOT_THREE_COLUMNS = "not_three_columns"
+    NOT_UTF8 = "not_utf8"
+    NOT_FINITE = "not_finite"
+    NOT_AN_OBJECT = "not_a_json_object"
+    NO_KEY = "no_key"
+    NO_TYPE = "no_type"
+    NO_REVISION = "no_revision"
+    NO_LAST_MODIFIED = "no_last_modified"
+
+
+class Rejected(Exception):
+    """Raised for a row that cannot become a record."""
+
+    def __init__(self, reason: Reject) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Document(NamedTuple):
+    """A document in today's spelling."""
+
+    key: str
+    type_key: str
+    revision: str
+    last_modified: str
+    text: bytes
+    """The JSON, ASCII, in the dress of the dumps."""
+
+
+class _Number(str):
+    """A number as it is spelled in the stored text."""
+
+    __slots__ = ()
+
+
+def normalised(stored: bytes) -> Document:
+    """The document that a row's JSON text holds. Raises Rejected, with the reason."""
+    with _room_for_deep_nesting():
+        try:
+            document = _parsed(stored)
+            text = "".join(_printed(_modernised(document)))
+        except RecursionError:
+            raise Rejected(Reject.NOT_AN_OBJECT) from None
+    return Document(*_columns(document), text.encode("ascii"))
+
+
+def _parsed(stored: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(
+            stored.decode("utf-8"),
+            parse_int=_Number,
+            parse_float=_Number,
+            parse_constant=_refuse_constant,
+        )
+    except UnicodeDecodeError:
+        raise Rejected(Reject.NOT_UTF8) from None
+    except ValueError:
+        raise Rejected(Reject.NOT_AN_OBJECT) from None
+    if not isinstance(document, dict):
+        raise Rejected(Reject.NOT_AN_OBJECT)
+    return document
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    raise Rejected(Reject.NOT_FINITE)
+
+
+def _modernised(document: dict[str, Any]) -> dict[str, Any]:
+    document.pop("id", None)
+    _modernise(document)
+    location: Any = document.get("location")
+    if _is_text(location) and _member(document, "type", "key") == "/type/redirect":
+        document["location"] = modern(location)
+    return document
+
+
+def _modernise(value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Bring keys and datetimes of every object in value into today's spelling, in place."""
+    if isinstance(value, list):
+        for item in value:
+            _modernise(item)
+    elif isinstance(value, dict):
+        if _is_text(value.get("key")):
+            value["key"] = modern(value["key"])
+        if value.get("type") == "/type/datetime" and _is_text(value.get("value")):
+            value["value"] = value["value"].replace(" ", "T", 1)
+        for item in value.values():
+            _modernise(item)
+
+
+def _columns(document: dict[str, Any]) -> tuple[str, str, str, str]:
+    key: Any = document.get("key")
+    if not _is_text(key):
+        raise Rejected(Reject.NO_KEY)
+    type_key = _member(document, "type", "key")
+    if not _is_text(type_key):
+        raise Rejected(Reject.NO_TYPE)
+    revision = document.get("revision")
+    if not isinstance(revision, _Number) or not revision.lstrip("-").isdigit():
+        raise Rejected(Reject.NO_REVISION)
+    last_modified = _member(document, "last_modified", "value")
+    if not _is_text(last_modified):
+        raise Rejected(Reject.NO_LAST_MODIFIED)
+    return key, type_key, "0" if revision == "-0" else str(revision), last_modified
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not isinstance(value, _Number)
+
+
+def _member(document: dict[str, Any], outer: str, inner: str) -> Any:  # noqa: ANN401 - any JSON value
+    value = document.get(outer)
+    return value.get(inner) if isinstance(value, dict) else None
+
+
+def _printed(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON value
+    """The pieces of value's JSON, spaced as json.dumps does."""
+    if isinstance(value, _Number):
+        yield value
+    elif isinstance(value, str):
+        yield encode_basestring_ascii(value)
+    elif isinstance(value, dict):
+        yield "{"
+        for place, (name, item) in enumerate(value.items()):
+            yield f"{', ' if place else ''}{encode_basestring_ascii(name)}: "
+            yield from _printed(item)
+        yield "}"
+    elif isinstance(value, list):
+        yield "["
+        for place, item in enumerate(value):
+            if place:
+                yield ", "
+            yield from _printed(item)
+        yield "]"
+    else:
+        yield {None: "null", True: "true", False: "false"}[value]
+
+
+@contextmanager
+def _room_for_deep_nesting() -> Iterator[None]:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _MAX_DEPTH))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)

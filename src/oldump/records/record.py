@@ -1,0 +1,82 @@
+"""Records: one line of a dump, five columns separated by tabs.
+
+    type key TAB document key TAB revision TAB last_modified value TAB JSON LF
+
+Does not: know how a row becomes a record (see document and rows), or what is published (see privacy).
+"""
+
+import re
+from decimal import Decimal
+from typing import NamedTuple
+
+from oldump.records.document import Document
+from oldump.records.keys import OrderKey, order_key, rank
+
+PART_OF_TYPE = {
+    b"/type/author": "authors",
+    b"/type/delete": "deletes",
+    b"/type/edition": "editions",
+    b"/type/list": "lists",
+    b"/type/redirect": "redirects",
+    b"/type/work": "works",
+}
+OTHER = "other"
+PARTS = tuple(sorted({*PART_OF_TYPE.values(), OTHER}))
+"""The names of the parts, in alphabetical order, which is their order in the dump."""
+
+PART_NUMBER_OF_TYPE = {type_key: PARTS.index(part) for type_key, part in PART_OF_TYPE.items()}
+OTHER_NUMBER = PARTS.index(OTHER)
+
+_NOT_IN_A_COLUMN = re.compile("[\x00-\x1f\ud800-\udfff]")
+_SHORT = {"\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+RecordOrder = tuple[OrderKey, Decimal, bytes, bytes]
+
+
+class Columns(NamedTuple):
+    """The columns of a record."""
+
+    type_key: bytes
+    key: bytes
+    revision: bytes
+    last_modified: bytes
+    text: bytes
+    """The JSON."""
+
+
+def record_of(document: Document) -> bytes:
+    """The record of a document, without the newline."""
+    key, type_key, revision, last_modified, text = document
+    return b"\t".join((column(type_key), column(key), revision.encode(), column(last_modified), text))
+
+
+def column(value: str) -> bytes:
+    """The text as UTF-8. Control characters and lone surrogates may not stand in a column: escaped as in JSON."""
+    return _NOT_IN_A_COLUMN.sub(_escape, value).encode()
+
+
+def _escape(match: re.Match[str]) -> str:
+    return _SHORT.get(match[0], f"\\u{ord(match[0]):04x}")
+
+
+def columns(record: bytes) -> Columns:
+    """The columns of a record without its newline. Raises ValueError if they are not five."""
+    type_key, key, revision, last_modified, text = record.split(b"\t")
+    return Columns(type_key, key, revision, last_modified, text)
+
+
+def record_order(record: bytes) -> RecordOrder:
+    """What to sort records by: key, revision, last_modified, JSON. Raises ValueError or ArithmeticError on others."""
+    _, key, revision, last_modified, text = columns(record)
+    return order_key(key), Decimal(revision.decode()), last_modified, text
+
+
+def record_rank(record: bytes) -> int:
+    """The rank of a record, see oldump.records.keys. Raises ValueError or ArithmeticError on what is no record."""
+    _, key, revision, _, _ = columns(record)
+    return rank(key, Decimal(revision.decode()))
+
+
+def part_number(type_key: bytes) -> int:
+    """Which of PARTS the type belongs to; an unforeseen type belongs to `other`."""
+    return PART_NUMBER_OF_TYPE.get(type_key, OTHER_NUMBER)
