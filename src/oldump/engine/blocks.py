@@ -1,0 +1,310 @@
+"""Text files in blocks of whole lines, whatever they are compressed with.
+
+Plain files and seekable gzip are read by the workers themselves, each its own pieces. Any other gzip (one member or
+many) and standard input can only be read from start to end: one thread does that, ahead of the workers, which get the
+text through shared memory.
+
+Does not: know what a line is but for its newline.
+"""
+
+import mmap
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from zlib_ng import zlib_ng
+
+from oldump.engine.segments import Entry, index_path, read_index, read_segment
+from oldump.errors import SourceDamaged, SourceError, SourceMissing
+
+BLOCK_BYTES = 1 << 20
+"""About the text of a block; a longer line makes a longer block."""
+LONGEST_LINE_BYTES = 1 << 30
+"""PostgreSQL itself allows no field beyond 1 GiB: what has no newline for so long is not a table."""
+
+_READ_BYTES = 1 << 18
+_GZIP = 31
+_GZIP_MAGIC = b"\x1f\x8b"
+_OTHER_MAGIC = {
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+    b"PGDMP": "pg_dump's own format",
+}
+
+
+class Segmented(NamedTuple):
+    """A block that a worker reads from seekable gzip."""
+
+    path: Path
+    entry: Entry
+
+
+class Range(NamedTuple):
+    """A block that a worker reads from a plain file."""
+
+    path: Path
+    offset: int
+    size_bytes: int
+
+
+class Shared(NamedTuple):
+    """A block that lies in shared memory."""
+
+    slot: int
+    size_bytes: int
+
+
+Content = Segmented | Range | Shared | bytes
+
+
+class Block(NamedTuple):
+    """A block, or where to get it."""
+
+    content: Content
+    position_bytes: int
+    """How much of the file, as it lies on the disk, has been read when this block has been."""
+
+
+class SharedMemory:
+    """Slots for blocks, shared by all processes forked from this one."""
+
+    def __init__(self, slots: int, slot_bytes: int = 2 * BLOCK_BYTES) -> None:
+        """Make them; before the fork."""
+        self._slot_bytes = slot_bytes
+        self._memory = mmap.mmap(-1, slots * slot_bytes)
+        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for slot in range(slots):
+            self._free.put(slot)
+
+    def put(self, text: bytes) -> Content:
+        """Lay the text into a free slot, waiting for one; text that is too long for a slot is its own content."""
+        if len(text) > self._slot_bytes:
+            return text
+        slot = self._free.get()
+        start = slot * self._slot_bytes
+        self._memory[start : start + len(text)] = text
+        return Shared(slot, len(text))
+
+    def take(self, shared: Shared) -> bytes:
+        """The text in a slot."""
+        start = shared.slot * self._slot_bytes
+        return self._memory[start : start + shared.size_bytes]
+
+    def free(self, content: Content) -> None:
+        """Say that a block has been read for good."""
+        if isinstance(content, Shared):
+            self._free.put(content.slot)
+
+
+class Source:
+    """A text file, or standard input, to be read in blocks."""
+
+    def __init__(self, path: Path | None, memory: SharedMemory) -> None:
+        """Look at the file, or at standard input if path is None. Raises SourceMissing, SourceDamaged."""
+        self._path = path
+        self._memory = memory
+        self.name = str(path) if path else "standard input"
+        self.size_bytes: int | None = None
+        """Of the file as it lies on the disk; None for standard input."""
+        self._entries: list[Entry] | None = None
+        self._is_plain = False
+        if path is None:
+            return
+        with source_errors(path), path.open("rb") as stream:
+            magic = stream.peek(8)[:8] if hasattr(stream, "peek") else b""
+            status = os.fstat(stream.fileno())
+        if not os.path.isfile(path):  # noqa: PTH113 - a pipe has no size, and cannot be read twice
+            return
+        self.size_bytes = status.st_size
+        self._is_plain = not magic.startswith(_GZIP_MAGIC)
+        _refuse_other_formats(self.name, magic)
+        if not self._is_plain and index_path(path).exists():
+            self._entries = read_index(path)
+
+    @property
+    def reads_itself(self) -> bool:
+        """Whether workers read the blocks, rather than a thread ahead of them."""
+        return self._is_plain or self._entries is not None
+
+    def blocks(self) -> Iterator[Block]:
+        """The blocks, in order. Raises SourceError."""
+        if self._path is not None and self._entries is not None:
+            for entry in self._entries:
+                yield Block(Segmented(self._path, entry), entry.offset + entry.size_bytes)
+        elif self._path is not None and self._is_plain:
+            yield from _ranges(self._path)
+        else:
+            yield from _ahead(self._streamed(), depth=2)
+
+    def text(self, content: Content) -> bytes:
+        """The text of a block. Raises SourceError."""
+        match content:
+            case Segmented(path, entry):
+                with source_errors(path):
+                    return read_segment(path, entry)
+            case Range(path, offset, size_bytes):
+                with source_errors(path), path.open("rb") as stream:
+                    stream.seek(offset)
+                    text = stream.read(size_bytes)
+                if len(text) < size_bytes:
+                    raise SourceDamaged(f"{path}: became shorter while it was read. Give the command again.")
+                return text
+            case Shared():
+                return self._memory.take(content)
+            case _:
+                return content
+
+    def _streamed(self) -> Iterator[Block]:
+        with source_errors(self.name), _opened(self._path) as stream:
+            position = 0
+
+            def chunks() -> Iterator[bytes]:
+                nonlocal position
+                while chunk := stream.read(_READ_BYTES):
+                    position += len(chunk)
+                    yield chunk
+
+            for text in whole_lines(decompressed(chunks(), self.name), self.name):
+                yield Block(self._memory.put(text), position)
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[BinaryIO]:
+    if path is None:
+        yield os.fdopen(os.dup(0), "rb", buffering=0)
+    else:
+        with path.open("rb") as stream:
+            yield stream
+
+
+@contextmanager
+def source_errors(name: object) -> Iterator[None]:
+    """Translate errors of the operating system into SourceError, naming the file."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        raise SourceMissing(f"{name}: cannot be read ({error.strerror}). Check the path and its rights.") from error
+    except OSError as error:
+        raise SourceError(f"{name}: {error.strerror or error}. Check the disk it is on.") from error
+
+
+def decompressed(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """The text of a gzip stream of any number of members, or the chunks themselves if they are not gzip.
+
+    Raises SourceDamaged if a member is damaged or the last one does not end.
+    """
+    first = next(chunks, b"")
+    _refuse_other_formats(name, first)
+    if not first.startswith(_GZIP_MAGIC):
+        yield first
+        yield from chunks
+        return
+    position = 0
+    member = zlib_ng.decompressobj(_GZIP)
+    for chunk in _chained(first, chunks):
+        rest = chunk
+        while rest:
+            if member.eof:
+                rest = rest.lstrip(b"\0")  # padding, which gzip ignores too
+                if not rest:
+                    break
+                member = zlib_ng.decompressobj(_GZIP)
+            try:
+                text = member.decompress(rest)
+            except zlib_ng.error as error:  # type: ignore[misc] # its stub says too little
+                raise SourceDamaged(
+                    f"{name}: damaged gzip near byte {position:,} of the file ({error}). Fetch or make the file again."
+                ) from error
+            if text:
+                yield text
+            rest = member.unused_data if member.eof else b""
+        position += len(chunk)
+    if not member.eof:
+        raise SourceDamaged(
+            f"{name}: the gzip data ends in the middle, after byte {position:,}. The file is truncated: "
+            "fetch or make it again."
+        )
+
+
+def _chained(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from others
+
+
+def _refuse_other_formats(name: str, start: bytes) -> None:
+    for magic, format_name in _OTHER_MAGIC.items():
+        if start.startswith(magic):
+            raise SourceDamaged(f"{name}: is {format_name}; only plain text and gzip can be read. Convert it first.")
+
+
+def whole_lines(texts: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """The text in blocks of about BLOCK_BYTES that end with a newline, but for the end of the text."""
+    held: list[bytes] = []
+    held_bytes = 0
+    for text in texts:
+        held.append(text)
+        held_bytes += len(text)
+        if held_bytes < BLOCK_BYTES:
+            continue
+        end = text.rfind(b"\n") + 1
+        if end:
+            yield b"".join((*held[:-1], text[:end]))
+            held, held_bytes = [text[end:]], len(text) - end
+        elif held_bytes > LONGEST_LINE_BYTES:
+            raise SourceDamaged(f"{name}: a line is longer than {LONGEST_LINE_BYTES:,} bytes. Is it a table?")
+    if held_bytes:
+        yield b"".join(held)
+
+
+def _ranges(path: Path) -> Iterator[Block]:
+    """A plain file in ranges that end with a newline, but for the last."""
+    with source_errors(path), path.open("rb") as stream:
+        size_bytes = os.fstat(stream.fileno()).st_size
+        start = 0
+        while start < size_bytes:
+            end = _line_end(stream, start + BLOCK_BYTES, size_bytes)
+            if end - start > LONGEST_LINE_BYTES:
+                raise SourceDamaged(f"{path}: a line is longer than {LONGEST_LINE_BYTES:,} bytes. Is it a table?")
+            yield Block(Range(path, start, end - start), end)
+            start = end
+
+
+def _line_end(stream: BinaryIO, position: int, size_bytes: int) -> int:
+    """The position behind the first newline at or behind the position."""
+    stream.seek(position)
+    while position < size_bytes:
+        text = stream.read(1 << 16)
+        newline = text.find(b"\n")
+        if newline >= 0:
+            return position + newline + 1
+        position += len(text)
+    return size_bytes
+
+
+class _End(NamedTuple):
+    error: BaseException | None
+
+
+def _ahead(blocks: Iterator[Block], depth: int) -> Iterator[Block]:
+    """The same blocks, read by a thread that runs ahead by `depth` of them."""
+    ready: queue.Queue[Block | _End] = queue.Queue(depth)
+
+    def read() -> None:
+        try:
+            for block in blocks:
+                ready.put(block)
+            ready.put(_End(None))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            ready.put(_End(error))
+
+    threading.Thread(target=read, name="read-ahead", daemon=True).start()
+    while not isinstance(item := ready.get(), _End):
+        yield item
+    if item.error is not None:
+        raise item.error

@@ -1,0 +1,253 @@
+"""Seekable gzip: one ordinary gzip member whose segments can be read alone.
+
+    header         10 bytes, no name and no time
+    segments       raw deflate, each compressed on its own and ended by a full flush, so that it lies on byte borders
+                   and refers to nothing before it
+    final block    2 bytes, empty
+    trailer        CRC-32 of the whole text, length of the text modulo 2**32
+
+Any gzip reader reads it. Beside NAME lies NAME.index, a text table with one line a segment. Files can be spliced from
+others without compressing again. Formats: RFC 1951, RFC 1952; full flush: zlib's manual, Z_FULL_FLUSH.
+
+Does not: know what a record is; a line's first key is whatever the writer says it is.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import numpy as np
+from zlib_ng import zlib_ng
+
+from oldump.engine.commit import CommittedFile, write_whole
+from oldump.errors import SourceDamaged, SourceMissing, storage_errors
+
+SEGMENT_BYTES = 1 << 20
+"""The most text in a segment, unless one line alone is longer."""
+
+DEFAULT_LEVEL = 6
+INDEX_SUFFIX = ".index"
+INDEX_COLUMNS = "first_key\trecords\toffset\tsize_bytes\ttext_bytes\tcrc32"
+
+_HEADER = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
+_FINAL_BLOCK = b"\x03\x00"
+_RAW_DEFLATE = -15
+_TRAILER_BYTES = 8
+
+
+class Segment(NamedTuple):
+    """A segment, compressed."""
+
+    first_key: bytes
+    records: int
+    text_bytes: int
+    crc32: int
+    data: bytes
+
+
+class Entry(NamedTuple):
+    """A segment's line in the index."""
+
+    first_key: bytes
+    records: int
+    offset: int
+    size_bytes: int
+    text_bytes: int
+    crc32: int
+
+
+@dataclass(frozen=True)
+class Written:
+    """A committed seekable file."""
+
+    name: str
+    size_bytes: int
+    text_bytes: int
+    records: int
+    segments: int
+    sha256: str
+    md5: str
+    first_key: str | None
+
+
+def compressed(text: bytes, *, first_key: bytes, records: int, level: int = DEFAULT_LEVEL) -> Segment:
+    """The text as a segment."""
+    deflate = zlib_ng.compressobj(level, zlib_ng.DEFLATED, _RAW_DEFLATE, 9)
+    data = deflate.compress(text) + deflate.flush(zlib_ng.Z_FULL_FLUSH)
+    return Segment(first_key, records, len(text), zlib_ng.crc32(text), data)
+
+
+def cuts(lengths: "np.ndarray[tuple[int], np.dtype[np.int64]]", open_bytes: int) -> list[int]:
+    """Where segments end among further lines: the numbers of lines before each border, ascending, 0 ≤ cut ≤ len.
+
+    lengths: bytes of each line with its newline; open_bytes: text that is already in the open segment. A segment ends
+    when the next line would take it beyond SEGMENT_BYTES, so borders depend on the lines alone.
+    """
+    ends = np.cumsum(lengths)
+    borders: list[int] = []
+    place, start = 0, -open_bytes
+    while True:
+        fitting = int(np.searchsorted(ends, start + SEGMENT_BYTES, side="right"))
+        if fitting == len(lengths):
+            return borders
+        if fitting == place and (place > 0 or open_bytes == 0 or borders):
+            fitting += 1  # a line that is longer than a segment has one to itself
+            if fitting == len(lengths):
+                return borders
+        place, start = fitting, int(ends[fitting - 1]) if fitting else 0
+        borders.append(place)
+
+
+class SegmentWriter:
+    """Writes a seekable gzip file and its index, for `with`; neither has its name before commit."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin the file. Raises StorageError."""
+        self._file = CommittedFile(path)
+        self._entries: list[Entry] = []
+        self._offset = 0
+        self._text_bytes = self._records = self._crc32 = 0
+        self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        self._put(_HEADER)
+
+    @property
+    def records(self) -> int:
+        """Records so far."""
+        return self._records
+
+    def append(self, segment: Segment) -> None:
+        """Write a segment. Raises StorageError, StorageFull."""
+        self._entries.append(
+            Entry(
+                segment.first_key,
+                segment.records,
+                self._offset,
+                len(segment.data),
+                segment.text_bytes,
+                segment.crc32,
+            )
+        )
+        self._crc32 = zlib_ng.crc32_combine(self._crc32, segment.crc32, segment.text_bytes)
+        self._text_bytes += segment.text_bytes
+        self._records += segment.records
+        self._put(segment.data)
+
+    def splice(self, path: Path) -> None:
+        """Append all segments of another seekable file as they are. Raises StorageError, SourceDamaged."""
+        with storage_errors(path), path.open("rb") as stream:
+            for entry in read_index(path):
+                stream.seek(entry.offset)
+                data = stream.read(entry.size_bytes)
+                self.append(Segment(entry.first_key, entry.records, entry.text_bytes, entry.crc32, data))
+
+    def commit(self) -> Written:
+        """Finish the file and its index and give both their names: the index first, so that no file lacks one."""
+        self._put(_FINAL_BLOCK)
+        self._put(self._crc32.to_bytes(4, "little") + (self._text_bytes & 0xFFFFFFFF).to_bytes(4, "little"))
+        write_whole(index_path(self._file.path), _index_text(self._entries))
+        self._file.commit()
+        return Written(
+            name=self._file.path.name,
+            size_bytes=self._offset,
+            text_bytes=self._text_bytes,
+            records=self._records,
+            segments=len(self._entries),
+            sha256=self._sha256.hexdigest(),
+            md5=self._md5.hexdigest(),
+            first_key=self._entries[0].first_key.decode() if self._entries else None,
+        )
+
+    def _put(self, content: bytes) -> None:
+        self._file.write(content)
+        self._sha256.update(content)
+        self._md5.update(content)
+        self._offset += len(content)
+
+    def __enter__(self) -> Self:
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Remove what was not committed."""
+        self._file.__exit__(kind, error, traceback)
+
+
+def index_path(path: Path) -> Path:
+    """Where the index of a seekable file lies."""
+    return path.with_name(path.name + INDEX_SUFFIX)
+
+
+def _index_text(entries: Iterable[Entry]) -> bytes:
+    lines = [INDEX_COLUMNS.encode()]
+    for first_key, records, offset, size_bytes, text_bytes, crc32 in entries:
+        lines.append(first_key + f"\t{records}\t{offset}\t{size_bytes}\t{text_bytes}\t{crc32:08x}".encode())
+    return b"\n".join(lines) + b"\n"
+
+
+def read_index(path: Path) -> list[Entry]:
+    """The index of a seekable file. Raises SourceMissing, SourceDamaged if it is none or does not fit the file."""
+    place = index_path(path)
+    try:
+        header, *lines = place.read_bytes().splitlines()
+        entries = [_entry(line) for line in lines]
+        size_bytes = path.stat().st_size
+    except FileNotFoundError as error:
+        raise SourceMissing(f"{error.filename}: no such file.") from error
+    except ValueError as error:
+        raise SourceDamaged(f"{place}: not an index ({error}). Delete it to read {path.name} without.") from error
+    end = entries[-1].offset + entries[-1].size_bytes if entries else len(_HEADER)
+    if header.decode() != INDEX_COLUMNS or end + len(_FINAL_BLOCK) + _TRAILER_BYTES != size_bytes:
+        raise SourceDamaged(f"{place}: does not fit {path.name}. Delete it to read the file without.")
+    return entries
+
+
+def _entry(line: bytes) -> Entry:
+    first_key, records, offset, size_bytes, text_bytes, crc32 = line.rsplit(b"\t", 5)
+    return Entry(first_key, int(records), int(offset), int(size_bytes), int(text_bytes), int(crc32, 16))
+
+
+def read_segment(path: Path, entry: Entry) -> bytes:
+    """The text of one segment. Raises SourceDamaged if it is not what the index says."""
+    with path.open("rb") as stream:
+        stream.seek(entry.offset)
+        data = stream.read(entry.size_bytes)
+    try:
+        text = zlib_ng.decompressobj(_RAW_DEFLATE).decompress(data)
+    except zlib_ng.error as error:  # type: ignore[misc] # its stub says too little
+        raise SourceDamaged(f"{path}: damaged in the segment at byte {entry.offset:,} ({error}).") from error
+    if len(text) != entry.text_bytes or zlib_ng.crc32(text) != entry.crc32:
+        raise SourceDamaged(f"{path}: the segment at byte {entry.offset:,} is not the one that its index describes.")
+    return text
+
+
+def segment_of(text: bytes, first_key_at: int, level: int = DEFAULT_LEVEL) -> Segment:
+    """The text, of whole lines, as a segment; its first key is the column first_key_at of the first line."""
+    first_line = text[: text.index(b"\n")]
+    first_key = first_line.split(b"\t", first_key_at + 1)[first_key_at]
+    return compressed(text, first_key=first_key, records=text.count(b"\n"), level=level)
+
+
+def segment_texts(texts: Iterable[bytes]) -> Iterator[bytes]:
+    """The same lines, cut where segments end. texts: pieces of whole lines."""
+    held: list[bytes] = []
+    held_bytes = 0
+    for text in texts:
+        lines = [line + b"\n" for line in text.split(b"\n")[:-1]]
+        lengths = np.fromiter(map(len, lines), np.int64, len(lines))
+        start = 0
+        for border in cuts(lengths, held_bytes):
+            if held or border > start:
+                yield b"".join((*held, *lines[start:border]))
+            held, held_bytes, start = [], 0, border
+        held += lines[start:]
+        held_bytes += int(lengths[start:].sum())
+    if held:
+        yield b"".join(held)

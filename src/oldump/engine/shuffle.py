@@ -1,0 +1,501 @@
+"""Scatter and gather: sorting more records than fit in memory, on every core.
+
+*Scatter*: workers read tasks into batches and spill them: each record goes to the bucket that its rank belongs to,
+in frames, sorted, compressed with zstd, in large sequential writes.
+*Gather*: workers take one bucket each, in order, sort it in memory, and arrange it into streams of lines, say one per
+output file. The leader, from the lengths of the lines alone, decides where segments end; so the borders of segments,
+and with them every byte, depend on the lines alone, not on workers, memory or chance. The workers then press
+(compress) their segments, and the leader writes them in order.
+
+A bucket is a range of ranks. One that exceeds its share of the memory is sorted as runs, which are merged and
+gathered slice by slice. The contract with a caller is small: a rank that is a monotone prefix of the order, an exact
+order for equal ranks, and an arrange step. Nothing here knows what a record is.
+"""
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Protocol
+
+import numpy as np
+
+from oldump.engine.segments import Segment, cuts
+from oldump.engine.workers import Crew, Perform, Said, Task
+from oldump.errors import StorageError, storage_errors
+
+try:
+    from compression import zstd  # type: ignore[import-not-found,unused-ignore] # from Python 3.14 on
+except ImportError:
+    from backports import zstd
+
+SPILL_LEVEL = 1
+FRAME_BYTES = 4 << 20
+"""The most text in a frame of a spill, unless one line alone is longer."""
+RUN_FRAME_BYTES = 1 << 18
+"""The same for the runs of an overfull bucket, of which many are open at once."""
+
+Lengths = np.ndarray[tuple[int], np.dtype[np.int64]]
+Ranks = np.ndarray[tuple[int], np.dtype[np.uint64]]
+Tags = np.ndarray[tuple[int], np.dtype[np.uint8]]
+Exact = Callable[[bytes], Any]
+"""A line's place among lines of the same rank, as something to sort by."""
+
+
+class Batch(NamedTuple):
+    """Lines (without newlines) with what they are sorted and told apart by; the three run parallel."""
+
+    lines: list[bytes]
+    ranks: Ranks
+    tags: Tags
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes of the lines with their newlines."""
+        return sum(map(len, self.lines)) + len(self.lines)
+
+
+class Frame(NamedTuple):
+    """Where a part of a bucket lies in a spill."""
+
+    bucket: int
+    path: str
+    offset: int
+    size_bytes: int
+    records: int
+    text_bytes: int
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one worker may hold at a time, in bytes of text, and how fine buckets are."""
+
+    spill_bytes: int
+    """Text collected before it is spilled."""
+    bucket_bytes: int
+    """Text sorted in memory as a whole; of a larger bucket, runs are merged."""
+    bucket_shift: int
+    """A bucket is one value of `rank >> bucket_shift`."""
+
+
+class Arrange(Protocol):
+    """What becomes of a bucket's sorted lines. One is made for each bucket, and called for each slice of it in turn."""
+
+    def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:
+        """The next lines of each stream."""
+
+    def tally(self) -> object:
+        """What the leader is to know of the bucket, at its end."""
+
+
+class Sink(Protocol):
+    """Where a stream's segments go, in order."""
+
+    def append(self, segment: Segment) -> object:
+        """Take the next one."""
+
+
+# ---------------------------------------------------------------------------------------------------------- scatter
+
+
+class Spill:
+    """A worker's spill: records wait here until there are many, then go to disk, sorted into their buckets."""
+
+    def __init__(self, path: Path, budget: Budget) -> None:
+        """Begin a file at path; nothing is written before there is something to write."""
+        self._path = path
+        self._budget = budget
+        self._lines: list[bytes] = []
+        self._ranks: list[int] = []
+        self._tags: list[int] = []
+        self._text_bytes = 0
+
+    def add(self, lines: list[bytes], ranks: list[int], tags: list[int]) -> list[Frame]:
+        """Take lines; the frames that were written because there were enough. Raises StorageError, StorageFull."""
+        self._lines += lines
+        self._ranks += ranks
+        self._tags += tags
+        self._text_bytes += sum(map(len, lines)) + len(lines)
+        return self.flush() if self._text_bytes >= self._budget.spill_bytes else []
+
+    def flush(self) -> list[Frame]:
+        """Write what is left; its frames."""
+        if not self._lines:
+            return []
+        ranks = np.array(self._ranks, np.uint64)
+        order = np.argsort(ranks, kind="stable")
+        batch = Batch(
+            [self._lines[i] for i in order.tolist()],
+            ranks[order],
+            np.array(self._tags, np.uint8)[order],
+        )
+        self._lines, self._ranks, self._tags, self._text_bytes = [], [], [], 0
+        buckets = batch.ranks >> np.uint64(self._budget.bucket_shift)
+        borders = [0, *(np.flatnonzero(np.diff(buckets)) + 1).tolist(), len(buckets)]
+        frames: list[Frame] = []
+        with storage_errors(self._path), self._path.open("ab") as stream:
+            for start, end in pairwise(borders):
+                part = Batch(batch.lines[start:end], batch.ranks[start:end], batch.tags[start:end])
+                frames += _write_frames(stream, self._path, int(buckets[start]), part, FRAME_BYTES)
+        return frames
+
+
+def _write_frames(stream: BinaryIO, path: Path, bucket: int, batch: Batch, frame_bytes: int) -> Iterator[Frame]:
+    """Append the batch in frames: zstd of the number of records (8 bytes), the ranks, the tags and the lines."""
+    lengths = line_lengths(batch.lines)
+    start = 0
+    for end in [*_frame_borders(lengths, frame_bytes), len(batch.lines)]:
+        lines, ranks, tags = batch.lines[start:end], batch.ranks[start:end], batch.tags[start:end]
+        count = len(lines).to_bytes(8, "little")
+        content = b"".join((count, ranks.tobytes(), tags.tobytes(), b"\n".join(lines)))
+        data = zstd.compress(content, level=SPILL_LEVEL)
+        offset = stream.tell()
+        stream.write(data)
+        yield Frame(bucket, str(path), offset, len(data), len(lines), int(lengths[start:end].sum()))
+        start = end
+
+
+def _frame_borders(lengths: Lengths, frame_bytes: int) -> list[int]:
+    """Where to cut so that no piece but one of a single line is longer than about frame_bytes."""
+    pieces = np.cumsum(lengths) // frame_bytes
+    return (np.flatnonzero(np.diff(pieces)) + 1).tolist()
+
+
+def _read_frame(frame: Frame) -> Batch:
+    path = Path(frame.path)
+    with storage_errors(path), path.open("rb") as stream:
+        stream.seek(frame.offset)
+        data = stream.read(frame.size_bytes)
+    try:
+        content = zstd.decompress(data)
+    except zstd.ZstdError as error:
+        raise StorageError(
+            f"{path}: the spill is damaged at byte {frame.offset:,} ({error}). Check the disk and run again."
+        ) from error
+    count = int.from_bytes(content[:8], "little")
+    ranks = np.frombuffer(content, np.uint64, count, 8)
+    tags = np.frombuffer(content, np.uint8, count, 8 + 8 * count)
+    return Batch(content[8 + 9 * count :].split(b"\n"), ranks.copy(), tags.copy())
+
+
+Read = Callable[[Any], tuple[Any, list[bytes], list[int], list[int]]]
+"""What a worker makes of a task's content: a summary for the leader; lines, ranks and tags for the spill."""
+
+
+def scatterer(read: Read, folder: Path, budget: Budget) -> Callable[[int], Perform]:
+    """What the workers of a Crew perform: tasks are read and spilled; FLUSH spills the rest.
+
+    A task's result is its summary (None for FLUSH) and the frames that were written meanwhile.
+    """
+
+    def begin(number: int) -> Perform:
+        spill = Spill(folder / f"spill-{number}", budget)
+
+        def perform(content: object) -> Task:
+            yield from ()  # a task without conversation
+            if content == FLUSH:
+                return None, spill.flush()
+            summary, lines, ranks, tags = read(content)
+            return summary, spill.add(lines, ranks, tags)
+
+        return perform
+
+    return begin
+
+
+FLUSH = "flush"
+
+
+# ----------------------------------------------------------------------------------------------------------- gather
+
+
+class Arranged(NamedTuple):
+    """A worker's first word on a slice: the lengths of each stream's lines. The answer is where to cut them."""
+
+    lengths: dict[str, Lengths]
+    last: bool
+    """Whether the bucket ends here."""
+
+
+class Tails(NamedTuple):
+    """The second: the text behind the last cut of each stream. The answer is the text to put before the first."""
+
+    texts: dict[str, bytes]
+
+
+class Pressed(NamedTuple):
+    """The third: the segments. The answer says nothing; the worker goes on."""
+
+    segments: dict[str, list[Segment]]
+
+
+def gatherer(
+    exact: Exact,
+    arrange: Callable[[], Arrange],
+    press: Callable[[bytes], Segment],
+    folder: Path,
+    budget: Budget,
+) -> Callable[[int], Perform]:
+    """What the workers of a Crew perform in a gather: see Gathering, which leads them."""
+
+    def begin(number: int) -> Perform:
+        runs = folder / f"runs-{number}"
+
+        def perform(frames: list[Frame]) -> Task:
+            arranging = arrange()
+            for batch, last in _slices(frames, exact, runs, budget):
+                streams = arranging(batch, last=last)
+                del batch
+                yield from _pressed(streams, press, last=last)
+            return arranging.tally()
+
+        return perform
+
+    return begin
+
+
+def _pressed(
+    streams: dict[str, list[bytes]], press: Callable[[bytes], Segment], *, last: bool
+) -> Generator[Any, Any, None]:
+    """The conversation about one slice."""
+    streams = {name: lines for name, lines in streams.items() if lines}
+    borders = yield Arranged({name: line_lengths(lines) for name, lines in streams.items()}, last)
+    tails = {name: _text(lines[borders[name][-1] if borders[name] else 0 :]) for name, lines in streams.items()}
+    heads = yield Tails(tails)
+    segments: dict[str, list[Segment]] = {}
+    for name, lines in streams.items():
+        starts = [0, *borders[name]]
+        texts = [_text(lines[start:end]) for start, end in zip(starts, borders[name], strict=False)]
+        if texts:
+            texts[0] = heads[name] + texts[0]
+        segments[name] = [press(text) for text in texts if text]
+    yield Pressed(segments)
+
+
+def _text(lines: list[bytes]) -> bytes:
+    return b"\n".join(lines) + b"\n" if lines else b""
+
+
+def line_lengths(lines: list[bytes]) -> Lengths:
+    """The bytes of each line with its newline."""
+    return np.fromiter(map(len, lines), np.int64, len(lines)) + 1
+
+
+def _slices(frames: list[Frame], exact: Exact, runs: Path, budget: Budget) -> Iterator[tuple[Batch, bool]]:
+    """A bucket's records in order: as a whole, or slice by slice when it is overfull; with whether it ends there."""
+    if sum(frame.text_bytes for frame in frames) <= budget.bucket_bytes:
+        yield in_order(_joined(map(_read_frame, frames)), exact), True
+        return
+    try:
+        slices = _merged_slices(frames, exact, runs, budget)
+        held = next(slices)
+        for batch in slices:
+            yield held, False
+            held = batch
+        yield held, True
+    finally:
+        for path in runs.parent.glob(runs.name + "-*"):
+            path.unlink()
+
+
+def _joined(batches: Iterable[Batch]) -> Batch:
+    lines: list[bytes] = []
+    ranks: list[Ranks] = []
+    tags: list[Tags] = []
+    for batch in batches:
+        lines += batch.lines
+        ranks.append(batch.ranks)
+        tags.append(batch.tags)
+    return Batch(lines, np.concatenate(ranks), np.concatenate(tags))
+
+
+def in_order(batch: Batch, exact: Exact) -> Batch:
+    """The batch, sorted: by rank, and lines of the same rank by `exact`."""
+    order = np.argsort(batch.ranks, kind="stable")
+    ranks = batch.ranks[order]
+    lines = [batch.lines[i] for i in order.tolist()]
+    tags = batch.tags[order]
+    ties = np.flatnonzero(np.diff(ranks) == 0)
+    if len(ties):
+        first_of_run = ties[np.diff(ties, prepend=-2) != 1]
+        last_of_run = ties[np.diff(ties, append=len(ranks) + 1) != 1] + 1
+        for start, end in zip(first_of_run.tolist(), (last_of_run + 1).tolist(), strict=True):
+            keys = [exact(line) for line in lines[start:end]]
+            places = sorted(range(end - start), key=keys.__getitem__)
+            lines[start:end] = [lines[start + place] for place in places]
+            tags[start:end] = tags[start:end][places]
+    return Batch(lines, ranks, tags)
+
+
+# An overfull bucket: runs that fit in memory, then merges, each of as many runs as may be open at once.
+
+
+class _Item(NamedTuple):
+    rank: int
+    place: Any
+    line: bytes
+    tag: int
+
+
+def _merged_slices(frames: list[Frame], exact: Exact, runs: Path, budget: Budget) -> Iterator[Batch]:
+    """The records of an overfull bucket in order, in slices that fit in memory."""
+    numbers = iter(range(1 << 62))
+    share = budget.bucket_bytes // 2
+    fan_in = max(2, share // (2 * RUN_FRAME_BYTES))
+    written = [
+        _write_run(Path(f"{runs}-{next(numbers)}"), [in_order(_joined(map(_read_frame, group)), exact)])
+        for group in _groups(frames, share)
+    ]
+    while len(written) > fan_in:
+        merging, written = written[:fan_in], written[fan_in:]
+        written.append(_write_run(Path(f"{runs}-{next(numbers)}"), _merged(merging, exact, RUN_FRAME_BYTES)))
+        Path(merging[0][0].path).unlink()
+        for run in merging[1:]:
+            Path(run[0].path).unlink()
+    yield from _merged(written, exact, share)
+
+
+def _groups(frames: list[Frame], text_bytes: int) -> Iterator[list[Frame]]:
+    """The frames in groups of at most this much text, or one frame."""
+    group: list[Frame] = []
+    held_bytes = 0
+    for frame in frames:
+        if group and held_bytes + frame.text_bytes > text_bytes:
+            yield group
+            group, held_bytes = [], 0
+        group.append(frame)
+        held_bytes += frame.text_bytes
+    yield group
+
+
+def _write_run(path: Path, batches: Iterable[Batch]) -> list[Frame]:
+    frames: list[Frame] = []
+    with storage_errors(path), path.open("wb") as stream:
+        for batch in batches:
+            frames += _write_frames(stream, path, 0, batch, RUN_FRAME_BYTES)
+    return frames
+
+
+def _merged(runs: list[list[Frame]], exact: Exact, slice_bytes: int) -> Iterator[Batch]:
+    items = heapq.merge(*(_items(run, exact) for run in runs), key=lambda item: item[:2])
+    held: list[_Item] = []
+    held_bytes = 0
+    for item in items:
+        held.append(item)
+        held_bytes += len(item.line) + 1
+        if held_bytes >= slice_bytes:
+            yield _batch_of_items(held)
+            held, held_bytes = [], 0
+    if held:
+        yield _batch_of_items(held)
+
+
+def _items(run: list[Frame], exact: Exact) -> Iterator[_Item]:
+    for frame in run:
+        batch = _read_frame(frame)
+        for line, rank, tag in zip(batch.lines, batch.ranks.tolist(), batch.tags.tolist(), strict=True):
+            yield _Item(rank, exact(line), line, tag)
+
+
+def _batch_of_items(items: list[_Item]) -> Batch:
+    return Batch(
+        [item.line for item in items],
+        np.array([item.rank for item in items], np.uint64),
+        np.array([item.tag for item in items], np.uint8),
+    )
+
+
+class _Stream:
+    """One stream as its leader sees it: the open segment's text, and the sink."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.open: list[bytes] = []
+        self.open_bytes = 0
+
+    def cut(self, lengths: Lengths) -> list[int]:
+        """Where segments end among further lines of these lengths."""
+        return cuts(lengths, self.open_bytes)
+
+    def replace_open(self, tail: bytes, *, was_cut: bool) -> bytes:
+        """The open text, which goes before the first cut if there is one; the tail is open after it."""
+        head = b"".join(self.open) if was_cut else b""
+        if was_cut:
+            self.open, self.open_bytes = [], 0
+        self.open.append(tail)
+        self.open_bytes += len(tail)
+        return head
+
+
+class Gathering:
+    """The leader's side of a gather: it hears the workers out and keeps streams and buckets in order."""
+
+    def __init__(self, crew: Crew, sinks: Mapping[str, Sink], press: Callable[[bytes], Segment]) -> None:
+        """Take a crew that performs `gatherer`, and where each stream goes."""
+        self._crew = crew
+        self._press = press
+        self._streams = {name: _Stream(sink) for name, sink in sinks.items()}
+        self._cutting = 0
+        """The bucket whose lengths are heard next."""
+        self._writing = 0
+        """The bucket whose segments are written next."""
+        self._waiting: dict[int, Arranged] = {}
+        self._borders: dict[str, list[int]] = {}
+        self._last = False
+        self._pressed: dict[int, list[Pressed]] = defaultdict(list)
+        self._tallies: dict[int, object] = {}
+
+    def run(self, buckets: Iterable[tuple[str, list[Frame]]]) -> Iterator[object]:
+        """Gather the buckets, in order; the tally of each when its segments are written.
+
+        Raises StorageError, StorageFull, WorkerError, and what sinks and tasks raise.
+        """
+        for said in self._crew.run(buckets):
+            self._hear(said)
+            while self._writing in self._tallies:
+                self._write(self._pressed.pop(self._writing, []))
+                yield self._tallies.pop(self._writing)
+                self._writing += 1
+            self._write(self._pressed.pop(self._writing, []))
+        for stream in self._streams.values():
+            text = b"".join(stream.open)
+            if text:
+                stream.sink.append(self._press(text))
+
+    def _hear(self, said: Said) -> None:
+        number, message, finished = said
+        if finished:
+            self._tallies[number] = message
+        elif isinstance(message, Arranged):
+            self._waiting[number] = message
+            self._answer_lengths()
+        elif isinstance(message, Tails):
+            self._answer_tails(number, message)
+        elif isinstance(message, Pressed):
+            self._pressed[number].append(message)
+            self._crew.answer(number, None)
+
+    def _answer_lengths(self) -> None:
+        """Cut the slice whose turn it is, if its worker has got so far."""
+        arranged = self._waiting.pop(self._cutting, None)
+        if arranged is not None:
+            self._last = arranged.last
+            self._borders = {name: self._streams[name].cut(lengths) for name, lengths in arranged.lengths.items()}
+            self._crew.answer(self._cutting, self._borders)
+
+    def _answer_tails(self, number: int, tails: Tails) -> None:
+        heads = {
+            name: self._streams[name].replace_open(tail, was_cut=bool(self._borders[name]))
+            for name, tail in tails.texts.items()
+        }
+        self._crew.answer(number, heads)
+        if self._last:
+            self._cutting += 1
+        self._answer_lengths()
+
+    def _write(self, pressed: list[Pressed]) -> None:
+        for name, segments in ((n, s) for each in pressed for n, s in each.segments.items()):
+            for segment in segments:
+                self._streams[name].sink.append(segment)

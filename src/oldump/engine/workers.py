@@ -1,0 +1,204 @@
+"""Worker processes that hold conversations with the process that leads them.
+
+A task is a generator function, run in a worker: what it yields goes to the leader, what the leader answers comes back
+from the yield, and what it returns ends the task. So a worker keeps large intermediate results to itself while the
+leader decides, from little, what becomes of them.
+
+Workers are forked: they inherit what the task functions refer to, and nothing is pickled but messages. Fork before
+starting threads. A worker that dies is noticed at once, by the end of its pipe.
+"""
+
+import gc
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from oldump.errors import OldumpError, WorkerError
+
+Task = Generator[Any, Any, Any]
+Perform = Callable[[Any], Task]
+"""What a worker does with the description of a task."""
+
+
+class Said(NamedTuple):
+    """A task's intermediate message, which waits for an answer; or its result, which does not."""
+
+    number: int
+    """The task's, counted from 0 in the order of submission."""
+    message: Any
+    finished: bool
+
+
+@dataclass
+class _Worker:
+    process: ForkProcess
+    pipe: Connection
+    task: int | None = None
+
+
+class Crew:
+    """Workers, for `with`. Tasks are begun in the order in which they are given."""
+
+    def __init__(self, workers: int, perform: Callable[[int], Perform]) -> None:
+        """Fork the workers. perform is called once in each, with its number, and gives what it does with tasks."""
+        context = multiprocessing.get_context("fork")
+        self._workers: list[_Worker] = []
+        self._descriptions: dict[int, str] = {}
+        for number in range(workers):
+            ours, theirs = context.Pipe()
+            inherited = [worker.pipe for worker in self._workers] + [ours]
+            process = context.Process(
+                target=_serve,
+                args=(theirs, inherited, perform, number),
+                name=f"oldump-worker-{number}",
+                daemon=True,
+            )
+            process.start()
+            theirs.close()
+            self._workers.append(_Worker(process, ours))
+
+    def __enter__(self) -> Self:
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the workers: at once after an error, otherwise when they have heard that there is no more."""
+        for worker in self._workers:
+            worker.pipe.close()
+            if kind is not None:
+                worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join()
+
+    def run(self, tasks: Iterable[tuple[str, Any]]) -> Iterator[Said]:
+        """What the tasks say, as it comes. tasks: (description for errors, content); drawn when a worker is idle.
+
+        A message that is not `finished` must be answered, sooner or later, before its task goes on. Raises WorkerError
+        if a worker dies, and whatever error of oldump's a task raises.
+        """
+        numbered = enumerate(tasks)
+        busy = 0
+        exhausted = False
+        while True:
+            while not exhausted and (idle := self._idle()) is not None:
+                following = next(numbered, None)
+                if following is None:
+                    exhausted = True
+                    break
+                number, (description, content) = following
+                self._descriptions[number] = description
+                idle.task = number
+                busy += 1
+                self._send(idle, content)
+            if not busy:
+                return
+            for worker in self._ready():
+                said = self._receive(worker)
+                if said.finished:
+                    worker.task = None
+                    busy -= 1
+                    del self._descriptions[said.number]
+                yield said
+
+    def each(self, description: str, content: object) -> list[Any]:
+        """The results of the same task in every worker; none of them may be at another."""
+        for number, worker in enumerate(self._workers):
+            self._descriptions[number] = description
+            worker.task = number
+            self._send(worker, content)
+        results = [self._receive(worker).message for worker in self._workers]
+        for worker in self._workers:
+            worker.task = None
+        return results
+
+    def answer(self, number: int, message: object) -> None:
+        """Answer a task's message."""
+        self._send(next(worker for worker in self._workers if worker.task == number), message)
+
+    @property
+    def process_ids(self) -> list[int]:
+        """The workers' process ids."""
+        return [worker.process.pid or 0 for worker in self._workers]
+
+    def _idle(self) -> _Worker | None:
+        return next((worker for worker in self._workers if worker.task is None), None)
+
+    def _ready(self) -> list[_Worker]:
+        """Busy workers that have said something, or died; waits for one."""
+        pipes = {worker.pipe: worker for worker in self._workers if worker.task is not None}
+        return [pipes[pipe] for pipe in wait(list(pipes))]  # type: ignore[index]
+
+    def _send(self, worker: _Worker, message: object) -> None:
+        try:
+            worker.pipe.send(message)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._death(worker) from error
+
+    def _receive(self, worker: _Worker) -> Said:
+        try:
+            kind, message = worker.pipe.recv()
+        except (EOFError, ConnectionResetError) as error:
+            raise self._death(worker) from error
+        if kind == "error":
+            raise message
+        if worker.task is None:
+            raise AssertionError("an idle worker speaks")
+        return Said(worker.task, message, finished=kind == "result")
+
+    def _death(self, worker: _Worker) -> WorkerError:
+        worker.process.join(timeout=5)
+        code = worker.process.exitcode
+        cause = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+        hint = " Perhaps memory ran out: give a smaller --memory or fewer --workers." if code == -signal.SIGKILL else ""
+        what = self._descriptions.get(worker.task, "starting") if worker.task is not None else "idle"
+        return WorkerError(
+            f"A worker process (pid {worker.process.pid}) died of {cause} while at: {what}.{hint} "
+            "Give the command again: it continues from the last committed stage."
+        )
+
+
+def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int], Perform], number: int) -> None:
+    """The life of a worker: tasks from the pipe, until it ends."""
+    for other in inherited:
+        other.close()  # else a worker would keep its siblings' pipes open, and nobody would notice a death
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the leader, which ends the workers
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.freeze()
+    gc.disable()  # batches are lists of bytes, without cycles: searching them for some costs a tenth of the time
+    try:
+        begin = perform(number)
+        while True:
+            _hold_conversation(pipe, begin(pipe.recv()))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the leader has no more to do, or is gone
+    finally:
+        os._exit(0)  # no atexit handlers of the leader's
+
+
+def _hold_conversation(pipe: Connection, task: Task) -> None:
+    try:
+        message = next(task)
+        while True:
+            pipe.send(("message", message))
+            message = task.send(pipe.recv())
+    except StopIteration as end:
+        pipe.send(("result", end.value))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise
+    except OldumpError as error:
+        pipe.send(("error", error))
+    except Exception as error:  # noqa: BLE001 - a bug: the leader shows it, with the worker's own traceback
+        error.add_note("In a worker process:\n" + "".join(traceback.format_exception(error)))
+        pipe.send(("error", error))
