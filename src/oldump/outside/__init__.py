@@ -1,0 +1,1 @@
+"""What is not this machine: PostgreSQL, archive.org, notifications."""

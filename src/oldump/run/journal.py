@@ -1,0 +1,118 @@
+"""The journal of a run: what is committed, line by line.
+
+An artifact counts only if the journal has its digest and the file still has it. Inputs of a stage come from here,
+never from looking which files there are.
+
+Each line is a JSON object with a member `event`: `begun` (what the run is made from), `committed` (a stage with its
+artifacts and counts), `published` (the items have their final names). A line that a crash cut short is as if it were
+not there.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from oldump.errors import storage_errors
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A committed file."""
+
+    name: str
+    item: str | None
+    """The item that it belongs to; None for what is private."""
+    size_bytes: int
+    sha256: str
+    md5: str
+    records: int
+    text_bytes: int
+    segments: int
+    first_key: str | None = None
+    last_key: str | None = None
+    newest: str | None = None
+    """The latest last_modified."""
+    digest: str | None = None
+    """Order-independent digest of the records: see oldump.records.tally."""
+    by_type: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A stage that is done."""
+
+    stage: str
+    artifacts: list[Artifact]
+    counts: dict[str, Any]
+    seconds: float
+
+
+class Journal:
+    """The journal of one run."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the journal, if there is one."""
+        self._path = path
+        self.begun: dict[str, Any] | None = None
+        self.published = False
+        self.stages: dict[str, Committed] = {}
+        for line in path.read_bytes().splitlines() if path.exists() else []:
+            try:
+                self._take(json.loads(line))
+            except ValueError:
+                continue
+
+    def begin(self, source: dict[str, Any]) -> None:
+        """Forget what was, and note what the run is made from."""
+        self.begun, self.published, self.stages = None, False, {}
+        self._path.unlink(missing_ok=True)
+        self._note({"event": "begun", "source": source})
+
+    def commit(self, committed: Committed) -> None:
+        """Note that a stage is done, durably."""
+        self._note({"event": "committed", **asdict(committed)})
+
+    def publish(self) -> None:
+        """Note that the items have their final names."""
+        self._note({"event": "published"})
+
+    def artifacts(self) -> list[Artifact]:
+        """All artifacts, in the order of their stages."""
+        return [artifact for stage in self.stages.values() for artifact in stage.artifacts]
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        entry = {**entry, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+        with storage_errors(self._path), self._path.open("ab+") as stream:
+            # A line that a crash cut short must not swallow this one.
+            cut_short = stream.tell() > 0 and not _ends_with_newline(stream)
+            stream.write((b"\n" if cut_short else b"") + json.dumps(entry).encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        self._take(entry)
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        match entry.pop("event"):
+            case "begun":
+                self.begun = entry["source"]
+            case "committed":
+                artifacts = [Artifact(**artifact) for artifact in entry["artifacts"]]
+                self.stages[entry["stage"]] = Committed(entry["stage"], artifacts, entry["counts"], entry["seconds"])
+            case "published":
+                self.published = True
+
+
+def _ends_with_newline(stream: BinaryIO) -> bool:
+    stream.seek(-1, os.SEEK_END)
+    return stream.read(1) == b"\n"
+
+
+def still_has_its_digest(path: Path, artifact: Artifact) -> bool:
+    """Whether the file is there, as it was committed."""
+    if not path.is_file() or path.stat().st_size != artifact.size_bytes:
+        return False
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() == artifact.sha256

@@ -1,0 +1,29 @@
+"""How a run shows that it goes on: an observer that is handed in, so that nothing below prints."""
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Told what is being done; shows it, or not."""
+
+    def begin(self, stage: str, step: str) -> None:
+        """A step of a stage begins."""
+
+    def update(self, rows: int, done: float | None) -> None:
+        """So many rows so far, and this share of the step (0 to 1; None: not known)."""
+
+    def end(self, stage: str) -> None:
+        """The stage is over."""
+
+
+class Silence:
+    """Shows nothing."""
+
+    def begin(self, stage: str, step: str) -> None:
+        """Say nothing."""
+
+    def update(self, rows: int, done: float | None) -> None:
+        """Say nothing."""
+
+    def end(self, stage: str) -> None:
+        """Say nothing."""
