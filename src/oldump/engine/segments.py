@@ -13,7 +13,9 @@ Does not: know what a record is; a line's first key is whatever the writer says 
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -235,19 +237,70 @@ def segment_of(text: bytes, first_key_at: int, level: int = DEFAULT_LEVEL) -> Se
     return compressed(text, first_key=first_key, records=text.count(b"\n"), level=level)
 
 
-def segment_texts(texts: Iterable[bytes]) -> Iterator[bytes]:
-    """The same lines, cut where segments end. texts: pieces of whole lines."""
-    held: list[bytes] = []
-    held_bytes = 0
-    for text in texts:
-        lines = [line + b"\n" for line in text.split(b"\n")[:-1]]
+class Packer:
+    """Collects lines into the texts of segments."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+
+    def add(self, lines: list[bytes]) -> Iterator[bytes]:
+        """Take lines with their newlines; the texts of the segments that they complete. Draw them all."""
         lengths = np.fromiter(map(len, lines), np.int64, len(lines))
         start = 0
-        for border in cuts(lengths, held_bytes):
-            if held or border > start:
-                yield b"".join((*held, *lines[start:border]))
-            held, held_bytes, start = [], 0, border
-        held += lines[start:]
-        held_bytes += int(lengths[start:].sum())
-    if held:
-        yield b"".join(held)
+        for border in cuts(lengths, self._held_bytes):
+            yield b"".join((*self._held, *lines[start:border]))
+            self._held, self._held_bytes, start = [], 0, border
+        self._held += lines[start:]
+        self._held_bytes += int(lengths[start:].sum())
+
+    def rest(self) -> Iterator[bytes]:
+        """The text of the last segment, if there is one."""
+        if self._held:
+            yield b"".join(self._held)
+        self._held, self._held_bytes = [], 0
+
+
+def segment_texts(texts: Iterable[bytes]) -> Iterator[bytes]:
+    """The same lines, cut where segments end. texts: pieces of whole lines."""
+    packer = Packer()
+    for text in texts:
+        yield from packer.add([line + b"\n" for line in text.split(b"\n")[:-1]])
+    yield from packer.rest()
+
+
+class Pressing:
+    """Compresses texts in threads (zlib-ng does not hold the GIL) and appends the segments in order, for `with`."""
+
+    def __init__(self, threads: int, press: Callable[[bytes], Segment]) -> None:
+        """Take what makes a segment of a text."""
+        self._pool = ThreadPoolExecutor(threads)
+        self._most = 2 * threads
+        self._press = press
+        self._running: deque[tuple[Future[Segment], SegmentWriter]] = deque()
+
+    def add(self, text: bytes, writer: SegmentWriter) -> None:
+        """Compress the text for the writer; writes what is ready. Raises StorageError, StorageFull."""
+        self._running.append((self._pool.submit(self._press, text), writer))
+        while self._running and (self._running[0][0].done() or len(self._running) > self._most):
+            self._write_first()
+
+    def finish(self) -> None:
+        """Write the rest. Raises StorageError, StorageFull."""
+        while self._running:
+            self._write_first()
+
+    def _write_first(self) -> None:
+        future, writer = self._running.popleft()
+        writer.append(future.result())
+
+    def __enter__(self) -> Self:
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the threads."""
+        self._pool.shutdown(cancel_futures=True)

@@ -80,6 +80,38 @@ class Budget:
     """A bucket is one value of `rank >> bucket_shift`."""
 
 
+_LEADER_BYTES = 96 << 20
+"""What the leader takes: the interpreter, shared blocks, open segments, results on their way."""
+_WORKER_BYTES = 64 << 20
+"""What a worker takes besides its records, at the least: the interpreter and numpy."""
+_HELD_PER_TEXT = 2.2
+"""Bytes of memory for a byte of text that is collected or sorted, measured, with some reserve."""
+_LEAST_TEXT_BYTES = 4 << 20
+_MOST_SPILL_BYTES = 512 << 20
+_FINEST_BUCKET_BYTES = 16 << 20
+_TEXT_PER_BYTE = 6
+"""A gzip file's text, roughly."""
+
+
+def workers_within(memory_bytes: int, workers: int) -> int:
+    """As many workers as the memory allows, at least one."""
+    each = _WORKER_BYTES + int(_HELD_PER_TEXT * _LEAST_TEXT_BYTES)
+    return max(1, min(workers, (memory_bytes - _LEADER_BYTES) // each))
+
+
+def budget_within(memory_bytes: int, workers: int, size_bytes: int, text_per_key: int, key_shift: int) -> Budget:
+    """What each worker may hold, and buckets that are fine enough to occupy all workers and to fit in memory.
+
+    size_bytes: of the compressed input, 0 if unknown; text_per_key: text of all lines whose ranks are equal but for
+    the lowest key_shift bits, on average. Both only tune how fine buckets are.
+    """
+    workers = workers_within(memory_bytes, workers)
+    share = int(((memory_bytes - _LEADER_BYTES) / workers - _WORKER_BYTES) / _HELD_PER_TEXT)
+    target = min(share // 3, max(_FINEST_BUCKET_BYTES, size_bytes * _TEXT_PER_BYTE // (64 * workers)))
+    keys = max(1, target // text_per_key)
+    return Budget(min(share, _MOST_SPILL_BYTES), share, key_shift + keys.bit_length() - 1)
+
+
 class Arrange(Protocol):
     """What becomes of a bucket's sorted lines. One is made for each bucket, and called for each slice of it in turn."""
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from oldump.records.document import Document
-from oldump.records.keys import OrderKey, order_key, rank
+from oldump.records.keys import COLLECTIONS, REVISION_BITS, OrderKey, order_key, rank
 
 PART_OF_TYPE = {
     b"/type/author": "authors",
@@ -29,6 +29,16 @@ OTHER_NUMBER = PARTS.index(OTHER)
 
 _NOT_IN_A_COLUMN = re.compile("[\x00-\x1f\ud800-\udfff]")
 _SHORT = {"\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+# Type, usual key and revision of a record in a big collection; each collection's number, letter and revision together.
+_USUAL_HEAD = re.compile(
+    rb"[^\t]*\t(?:"
+    + b"|".join(
+        f"{c.stem}(?P<{c.letter}>[1-9][0-9]{{0,11}}{c.letter}\t[1-9][0-9]{{0,4}})\t".encode() for c in COLLECTIONS
+    )
+    + b")"
+)
+_RANK_OF_COLLECTION = {c.letter: c.rank for c in COLLECTIONS}
 
 RecordOrder = tuple[OrderKey, Decimal, bytes, bytes]
 
@@ -73,8 +83,12 @@ def record_order(record: bytes) -> RecordOrder:
 
 def record_rank(record: bytes) -> int:
     """The rank of a record, see oldump.records.keys. Raises ValueError or ArithmeticError on what is no record."""
-    _, key, revision, _, _ = columns(record)
-    return rank(key, Decimal(revision.decode()))
+    usual = _USUAL_HEAD.match(record)
+    if usual is None or record.count(b"\t") != 4:
+        _, key, revision, _, _ = columns(record)
+        return rank(key, Decimal(revision.decode()))
+    number, revision = usual[usual.lastgroup or 0].split(b"\t")
+    return _RANK_OF_COLLECTION[usual.lastgroup or ""] + (int(number[:-1]) << REVISION_BITS) + int(revision)
 
 
 def part_number(type_key: bytes) -> int:

@@ -49,9 +49,10 @@ def _word(text: bytes) -> np.uint64:
     return np.uint64(int.from_bytes(text, "little"))
 
 
+_TYPE = b'"type": '
 _DATETIME = b'/type/datetime", "value": "'
 _DATETIME_STARTS = [(at, _word(_DATETIME[at : at + 8])) for at in (0, 7)]
-_DATETIME_GOES_ON = [(at, _word(_DATETIME[at : at + 8])) for at in (13, 19)]
+_DATETIME_GOES_ON = [(-9, _word(_TYPE)), *((at, _word(_DATETIME[at : at + 8])) for at in (13, 19))]
 _U00 = _word(b"u00")
 _ESCAPED_NAMES = [
     (_word(b'"' + name[:4]), _word(b"\xff" * (1 + len(name[:4]))))
@@ -196,6 +197,8 @@ class Batch:
 
 def _stretches(block: bytes) -> Iterator[tuple[bytes, Places | None]]:
     """The block in pieces, in order: regular lines together, with their breaks; any other line alone, with None."""
+    if not block:
+        return
     breaks = _regular_breaks(block)
     if breaks is not None:
         yield block, breaks
@@ -233,7 +236,8 @@ class Suspects:
         characters = np.frombuffer(stored, np.uint8)
         slashes = np.flatnonzero(characters == ord("/"))
         slashes = slashes[characters[slashes - 1] == ord('"')]
-        spaced, unsure_datetimes = _datetimes(stored, slashes)
+        padded = stored + bytes(8)
+        spaced, unsure_datetimes = _datetimes(padded, slashes)
         backslashes = np.flatnonzero(characters == ord("\\"))
         self.lines = _with_letter_t(stored, spaced)
         """The lines, with every spaced datetime mended that is sure to be one."""
@@ -241,7 +245,7 @@ class Suspects:
         """The lines with a backslash."""
         self.legacy = self._rows(_legacy(characters, slashes))
         """The lines with a string that starts like a legacy key."""
-        self.uncertain = self._rows(np.concatenate((_odd_escapes(stored, backslashes, breaks), unsure_datetimes)))
+        self.uncertain = self._rows(np.concatenate((_odd_escapes(padded, backslashes, breaks), unsure_datetimes)))
         """The lines of which only parsing can tell."""
 
     def _rows(self, places: Places) -> list[int]:
@@ -290,7 +294,8 @@ def _odd_escapes(stored: bytes, backslashes: Places, breaks: Places) -> Places:
 def _datetimes(stored: bytes, slashes: Places) -> tuple[Places, Places]:
     """Of the slashes behind a quote that start /type/datetime: where a space is to become T, and the unsure ones.
 
-    Sure is `"/type/datetime", "value": "…` with a value that has no space, or its first one at the eleventh character.
+    Sure is `"type": "/type/datetime", "value": "…` with a value that has no space, or its first one at the eleventh
+    character.
     """
     for at, literal in _DATETIME_STARTS:
         slashes = slashes[_words(stored, slashes + at) == literal]
@@ -306,6 +311,8 @@ def _datetimes(stored: bytes, slashes: Places) -> tuple[Places, Places]:
     spaced = sure & plain_day & (separator == ord(" "))
     time = [_words(stored, values + at) for at in (11, 16, 18)]
     no_space = ~(_has(time[0], " ") | _has(time[1] & np.uint64(0xFFFFFF), " "))
+    # A quote behind a backslash ends no value.
+    no_space &= ~(_has(time[0], "\\") | _has(time[2], "\\"))
     short = no_space & (time[1] >> np.uint64(24) & np.uint64(0xFF) == ord('"'))
     long = no_space & ~_has(time[1], " ") & ~_has(time[2], " ")
     long &= _words(stored, values + 26) & np.uint64(0xFF) == ord('"')
@@ -323,7 +330,7 @@ def _with_letter_t(stored: bytes, places: Places) -> bytes:
 
 
 def _words(text: bytes, places: Places) -> Words:
-    """The eight bytes from each place on, as a little-endian number; near the end, of the last place that has eight."""
+    """The eight bytes from each place on, as a little-endian number; the text ends in eight zeros to read beyond it."""
     every = np.ndarray((len(text) - 7,), "<u8", buffer=text, strides=(1,))
     words: Words = every[np.minimum(places, len(text) - 8)]
     return words
@@ -381,7 +388,7 @@ def _document_of(line: bytes) -> Document:
         raise Rejected(Reject.NOT_THREE_COLUMNS)
     columns = [copytext.unescaped(field) for field in fields]
     try:
-        b"".join(columns).decode("utf-8")
+        b"\n".join(columns).decode("utf-8")
     except UnicodeDecodeError:
         raise Rejected(Reject.NOT_UTF8) from None
     if fields[2] == copytext.NULL:

@@ -27,12 +27,12 @@ class Artifact:
     item: str | None
     """The item that it belongs to; None for what is private."""
     size_bytes: int
+    text_bytes: int
+    records: int
+    segments: int
     sha256: str
     md5: str
-    records: int
-    text_bytes: int
-    segments: int
-    first_key: str | None = None
+    first_key: str | None
     last_key: str | None = None
     newest: str | None = None
     """The latest last_modified."""

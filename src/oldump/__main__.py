@@ -1,0 +1,5 @@
+"""`python -m oldump`."""
+
+from oldump.cli import main
+
+main()

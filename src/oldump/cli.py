@@ -1,0 +1,277 @@
+"""The command line: arguments → settings → pipeline. The only module that prints or exits.
+
+Imports that take long stand inside the commands, so that --help is quick.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from oldump.errors import BUG_EXIT_CODE, ConfigurationError, OldumpError
+
+log = logging.getLogger("oldump")
+
+_EXIT_CODES = """
+Exit codes: 0 done · 2 flags, settings, date · 10 source cannot be read · 11 no such file · 12 damaged gzip or
+table · 13 database not reached · 14 no rows · 20 not records · 21 too many rejects · 22 not sorted · 30 storage ·
+31 disk full · 32 another process works on the run · 40 counts contradict each other · 60 a worker died · 70 a bug ·
+130, 143 interrupted. docs/operations.md says what to do about each.
+"""
+
+app = typer.Typer(
+    help="Makes Open Library's public data dumps: every revision of every document, the latest of each, by type.",
+    epilog=_EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Source = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DSN|FILE",
+        help="PostgreSQL connection, COPY-text file (plain or gzip), or - for standard input. "
+        "Default: the database that libpq's variables and files name.",
+    ),
+]
+Workers = Annotated[int | None, typer.Option(metavar="N", help="Worker processes. Default: one a core.")]
+Memory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="What all processes together may use, such as 512M. Default: 2G.")
+]
+MaxRejects = Annotated[
+    int | None, typer.Option(metavar="N", help="More rejected rows than this fail the command. Default: 1000.")
+]
+File = Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Plain or gzip; default: standard input.")]
+Date = Annotated[
+    str | None, typer.Argument(metavar="[DATE]", help="YYYY-MM-DD. Default: the last day of the month before, UTC.")
+]
+
+
+@app.command()
+def run(
+    date: Date = None,
+    source: Source = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where items and runs lie. Default: here.")] = None,
+    workers: Workers = None,
+    memory: Memory = None,
+    max_rejects: MaxRejects = None,
+    level: Annotated[
+        int | None, typer.Option(metavar="1-9", help="gzip level of what is published. Default: 6.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew; what is there goes when the new one is complete.")
+    ] = False,
+    only: Annotated[list[str] | None, typer.Option(metavar="STAGE", help="Run only this stage (repeatable).")] = None,
+    skip: Annotated[list[str] | None, typer.Option(metavar="STAGE", help="Leave this stage out (repeatable).")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+) -> None:
+    """Make the dumps for a date. A run that stopped goes on where it stopped."""
+    from oldump import pipeline
+    from oldump.display import progress_shown
+    from oldump.settings import Settings, date_of
+
+    settings = Settings.of(source=source, out=out, workers=workers, memory=memory, max_rejects=max_rejects, level=level)
+    day = date_of(date)
+    stages = pipeline.selected(only or [], skip or [], settings.source)
+    if dry_run:
+        _print_plan(pipeline.planned(settings, day, stages))
+        return
+    with progress_shown() as progress:
+        item = pipeline.run(settings, day, stages, progress, overwrite=overwrite)
+    print(item)
+
+
+@app.command()
+def plan(
+    date: Date = None,
+    source: Source = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where items and runs lie. Default: here.")] = None,
+) -> None:
+    """Print the table of stages: what each reads and writes, and whether it is committed for the date."""
+    from oldump import pipeline
+    from oldump.settings import Settings, date_of
+
+    settings = Settings.of(source=source, out=out)
+    _print_plan(pipeline.planned(settings, date_of(date), pipeline.selected([], [], settings.source)))
+
+
+@app.command()
+def cdump(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="COPY text of table data, plain or gzip; - for standard input.")
+    ],
+    date: Annotated[
+        str | None, typer.Argument(metavar="[DATE]", help="YYYY-MM-DD: later records are left out. Default: none is.")
+    ] = None,
+    workers: Workers = None,
+    memory: Memory = None,
+    max_rejects: MaxRejects = None,
+    rejects: Annotated[Path, typer.Option(metavar="FILE", help="Where rows go that cannot become records.")] = Path(
+        "rejects.txt.gz"
+    ),
+) -> None:
+    """Write the records of the rows in FILE to standard output, in the rows' order."""
+    from oldump.settings import Settings, date_of
+    from oldump.stages.dumps import filters
+
+    settings = Settings.of(workers=workers, memory=memory, max_rejects=max_rejects)
+    day = date_of(date) if date else None
+    counts = filters.cdump(_path(file), day, sys.stdout.buffer, rejects, settings)
+    sys.stdout.flush()
+    log.info(
+        "cdump: %s rows, %s records, dropped: %s, rejected: %s",
+        f"{counts.rows:,}",
+        f"{counts.records:,}",
+        dict(counts.drops) or 0,
+        dict(counts.rejects) or 0,
+    )
+
+
+@app.command()
+def sort(
+    file: File = None,
+    tmpdir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where intermediate files go. Default: TMPDIR, or /tmp.")
+    ] = None,
+    workers: Workers = None,
+    memory: Memory = None,
+) -> None:
+    """Write records to standard output in order: by key, then by revision."""
+    from oldump.settings import Settings
+    from oldump.stages.dumps import filters
+
+    records = filters.sort(_path(file), sys.stdout.buffer, tmpdir, Settings.of(workers=workers, memory=memory))
+    sys.stdout.flush()
+    log.info("sort: %s records", f"{records:,}")
+
+
+@app.command()
+def dump(file: File = None) -> None:
+    """Write the latest record of each key to standard output, from records in order."""
+    from oldump.stages.dumps import filters
+
+    records = filters.dump(_path(file), sys.stdout.buffer)
+    sys.stdout.flush()
+    log.info("dump: %s records", f"{records:,}")
+
+
+@app.command()
+def split(
+    file: File = None,
+    name_format: Annotated[
+        str,
+        typer.Option("--format", metavar="NAME_%s.txt.gz", help="Names of the files; %s stands for the part's name."),
+    ] = "ol_dump_%s.txt.gz",
+    workers: Workers = None,
+) -> None:
+    """Write records to one file a part: authors, deletes, editions, lists, other, redirects, works."""
+    from oldump.settings import Settings
+    from oldump.stages.dumps import filters
+
+    for part, records in filters.split(_path(file), name_format, Settings.of(workers=workers)).items():
+        log.info("split: %s, %s records", part, f"{records:,}")
+
+
+@app.command()
+def synth(
+    things: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="So many documents, with all revisions.")
+    ] = None,
+    rows: Annotated[int | None, typer.Option(metavar="N", min=1, help="Or so many rows.")] = None,
+    seed: Annotated[int, typer.Option(metavar="S", help="Another seed, another table.")] = 0,
+    odd_rows: Annotated[int, typer.Option(metavar="N", min=0, help="Legal but odd rows among them.")] = 0,
+    broken_rows: Annotated[int, typer.Option(metavar="N", min=0, help="Rows among them that must be rejected.")] = 0,
+) -> None:
+    """Write a synthetic data table in COPY text to standard output: the same for the same arguments."""
+    from oldump.synth.table import copy_blocks, copy_blocks_of_things
+
+    if (things is None) == (rows is None):
+        raise ConfigurationError("Give either --things or --rows.")
+    try:
+        if rows is not None:
+            blocks = copy_blocks(rows, seed=seed, odd_rows=odd_rows, broken_rows=broken_rows)
+        else:
+            blocks = copy_blocks_of_things(things or 0, seed=seed, odd_rows=odd_rows, broken_rows=broken_rows)
+        for block in blocks:
+            sys.stdout.buffer.write(block)
+    except ValueError as error:
+        raise ConfigurationError(f"{error}. Give fewer --odd-rows or --broken-rows, or more rows.") from error
+    sys.stdout.flush()
+
+
+@app.command()
+def demo(
+    rows: Annotated[int, typer.Option(metavar="N", min=1_000, help="Rows of the synthetic table.")] = 200_000,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where items and runs lie. Default: a new folder demo-DATE-TIME.")
+    ] = None,
+    workers: Workers = None,
+    memory: Memory = None,
+) -> None:
+    """Run the whole pipeline on an embedded PostgreSQL that is filled by synth, and show what it made."""
+    from oldump.demo import show
+    from oldump.display import progress_shown
+
+    with progress_shown() as progress:
+        report = show(rows, out, workers, memory, progress)
+    print(report)
+
+
+def _path(file: Path | None) -> Path | None:
+    return None if file is None or str(file) == "-" else file
+
+
+def _print_plan(lines: list[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+class _Stopped(BaseException):
+    """SIGTERM arrived."""
+
+
+def _stop(_: int, __: FrameType | None) -> NoReturn:
+    raise _Stopped
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Every way to end, with its message and its exit code."""
+    try:
+        yield
+    except OldumpError as error:
+        log.error("%s", error)  # noqa: TRY400 - foreseen: one clear line, no traceback
+        sys.exit(error.exit_code)
+    except _Stopped:
+        log.error("stopped by SIGTERM; what was committed is kept, give the command again to go on")  # noqa: TRY400 - foreseen
+        sys.exit(128 + signal.SIGTERM)
+    except KeyboardInterrupt:
+        log.error("interrupted; what was committed is kept, give the command again to go on")  # noqa: TRY400 - foreseen
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at exit
+        sys.exit(128 + signal.SIGPIPE)
+    except Exception:
+        log.exception("This is a bug in oldump. Please report it with the lines below.")
+        sys.exit(BUG_EXIT_CODE)
+
+
+def main() -> None:
+    """Run the command line."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy is not used for algebra, and workers are forked
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s [openlibrary.dump] %(levelname)s %(message)s"
+    )
+    signal.signal(signal.SIGTERM, _stop)
+    with _exit_codes():
+        app()

@@ -1,0 +1,290 @@
+"""The table of stages, and the runner over it. Nothing else knows the order.
+
+A stage reads only what earlier stages committed, and commits its own artifacts in the journal; so a run goes on where
+the one before it stopped. When all are committed, sums and manifest are written, and the items get their final names.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from oldump.engine.commit import sync_folder, write_whole
+from oldump.engine.segments import index_path
+from oldump.errors import ConfigurationError, SourceMissing, storage_errors
+from oldump.outside import postgres
+from oldump.records.record import PARTS
+from oldump.run.folder import RunFolder
+from oldump.run.journal import Artifact, Committed, Journal, still_has_its_digest
+from oldump.run.lock import locked
+from oldump.run.manifest import MANIFEST, SUMS, manifest_of, sums_of
+from oldump.run.progress import Progress
+from oldump.settings import Settings
+from oldump.stages import extract, splice
+from oldump.stages.dumps import stage as dumps
+
+log = logging.getLogger("oldump")
+
+
+class Outcome(NamedTuple):
+    """What a stage made."""
+
+    artifacts: list[Artifact]
+    counts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage works with."""
+
+    settings: Settings
+    folder: RunFolder
+    journal: Journal
+    progress: Progress
+
+    def made_by(self, stage: str) -> list[Artifact]:
+        """The artifacts of an earlier stage."""
+        return self.journal.stages[stage].artifacts
+
+
+class Stage(NamedTuple):
+    """A row of the table."""
+
+    name: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    run: Callable[[Context], Outcome]
+    only_from_database: bool = False
+
+
+def _extract(context: Context) -> Outcome:
+    settings = context.settings
+    counts, artifact = extract.extract(settings.source, context.folder, settings.workers, context.progress)
+    return Outcome([artifact], counts)
+
+
+def _dumps(context: Context) -> Outcome:
+    data = context.folder.data if is_database(context.settings.source) else file_of(context.settings.source)
+    job = dumps.Job.within(context.settings, context.folder, data)
+    counts, artifacts = dumps.make_dumps(data, context.folder, job, context.progress)
+    return Outcome(artifacts, counts.as_json())
+
+
+def _splice(context: Context) -> Outcome:
+    _, *parts = context.made_by("dumps")
+    return Outcome([splice.splice(parts, context.folder, context.progress)], {})
+
+
+STAGES = (
+    Stage("extract", ("database",), ("data",), _extract, only_from_database=True),
+    Stage("dumps", ("data",), ("cdump", *PARTS), _dumps),
+    Stage("splice", PARTS, ("dump",), _splice),
+)
+
+
+def is_database(source: str) -> bool:
+    """Whether the rows come from PostgreSQL, rather than from a file or standard input."""
+    return source != "-" and not Path(source).is_file() and (not source or postgres.looks_like_conninfo(source))
+
+
+def file_of(source: str) -> Path | None:
+    """The source's file, None for standard input."""
+    return None if source == "-" else Path(source)
+
+
+def selected(only: list[str], skip: list[str], source: str) -> list[Stage]:
+    """The stages to run. Raises ConfigurationError on a name that is no stage."""
+    names = [stage.name for stage in STAGES]
+    for name in (*only, *skip):
+        if name not in names:
+            raise ConfigurationError(f"{name!r} is not a stage. There are: {', '.join(names)}.")
+    return [
+        stage
+        for stage in STAGES
+        if (not only or stage.name in only)
+        and stage.name not in skip
+        and (is_database(source) or not stage.only_from_database)
+    ]
+
+
+def planned(settings: Settings, day: date, stages: list[Stage]) -> list[tuple[str, ...]]:
+    """The table of stages, a heading first: name, what it reads and writes, and what would become of it."""
+    journal = Journal(RunFolder(settings.out, day).journal)
+    lines: list[tuple[str, ...]] = [("stage", "reads", "writes", f"for {day}")]
+    for stage in STAGES:
+        committed = journal.stages.get(stage.name)
+        if committed:
+            state = f"committed ({committed.seconds:,.0f} s)"
+        elif stage in stages:
+            state = "to be run"
+        else:
+            state = (
+                "not run" if is_database(settings.source) or not stage.only_from_database else "not needed: from a file"
+            )
+        lines.append((stage.name, ", ".join(stage.reads), ", ".join(stage.writes), state))
+    return lines
+
+
+def run(settings: Settings, day: date, stages: list[Stage], progress: Progress, *, overwrite: bool = False) -> Path:
+    """Run the stages that are not committed yet, and complete the run if then all are; the folder of the dump.
+
+    Raises OldumpError as in errors.py.
+    """
+    folder = RunFolder(settings.out, day)
+    with storage_errors(folder.private):
+        folder.private.mkdir(parents=True, exist_ok=True)
+    with locked(folder.lock), _logged(folder.log):
+        context = Context(settings, folder, Journal(folder.journal), progress)
+        _begin(context, overwrite=overwrite)
+        anew = False
+        for stage in stages:
+            anew = _ensure(stage, context, anew=anew)
+        _complete(context)
+        return folder.dump_item
+
+
+def _begin(context: Context, *, overwrite: bool) -> None:
+    """Take up the run where it stopped, or begin it anew."""
+    journal, source = context.journal, _described(context.settings.source)
+    if journal.begun is None or overwrite:
+        published = [item for item in context.folder.items if context.folder.published(item).exists()]
+        if published and not overwrite:
+            raise ConfigurationError(
+                f"{context.folder.out}: {', '.join(published)} is already there, without a journal of this run. "
+                "Move it away, or give --overwrite to replace it once the new one is complete."
+            )
+        with storage_errors(context.folder.private):
+            shutil.rmtree(context.folder.made("").parent, ignore_errors=True)
+            for item in context.folder.items:
+                context.folder.made(item).mkdir(parents=True)
+        journal.begin(source)
+    elif journal.begun != source:
+        raise ConfigurationError(
+            f"{context.folder.private}: this run was begun from {journal.begun}, not from {source}. "
+            "Give the same source, or --overwrite to begin anew."
+        )
+
+
+def _described(source: str) -> dict[str, Any]:
+    """What the journal and the manifest say of the source: enough to notice that it is another one; no password."""
+    if source == "-":
+        return {"kind": "standard input"}
+    if is_database(source):
+        return {"kind": "database", **postgres.shown(source)}
+    try:
+        status = Path(source).stat()
+    except OSError as error:
+        raise SourceMissing(
+            f"{source}: cannot be read ({error.strerror}). Give a file, '-' for standard input, or a PostgreSQL "
+            "connection such as postgresql://USER@HOST/DBNAME."
+        ) from error
+    return {"kind": "file", "name": Path(source).name, "size_bytes": status.st_size, "modified_ns": status.st_mtime_ns}
+
+
+def _ensure(stage: Stage, context: Context, *, anew: bool) -> bool:
+    """Run the stage unless it is committed; whether it was run, so that those behind it must be."""
+    committed = context.journal.stages.get(stage.name)
+    if committed and not anew and _stands(committed, context.folder):
+        log.info("%s: committed before, nothing to do", stage.name)
+        return False
+    _require_inputs(stage, context)
+    log.info("%s: begins", stage.name)
+    began = time.monotonic()
+    artifacts, counts = stage.run(context)
+    seconds = time.monotonic() - began
+    context.journal.commit(Committed(stage.name, artifacts, counts, round(seconds, 3)))
+    context.progress.end(stage.name)
+    for artifact in artifacts:
+        log.info(
+            "%s: %s, %s records, %s bytes",
+            stage.name,
+            artifact.name,
+            f"{artifact.records:,}",
+            f"{artifact.size_bytes:,}",
+        )
+    log.info("%s: committed after %.1f seconds", stage.name, seconds)
+    return True
+
+
+def _stands(committed: Committed, folder: RunFolder) -> bool:
+    for artifact in committed.artifacts:
+        path = folder.artifact(artifact.name, artifact.item)
+        if not still_has_its_digest(path, artifact) or not index_path(path).is_file():
+            log.warning("%s: is not as it was committed; %s is run anew", path, committed.stage)
+            return False
+    return True
+
+
+def _require_inputs(stage: Stage, context: Context) -> None:
+    for other in STAGES[: STAGES.index(stage)]:
+        if other.only_from_database and not is_database(context.settings.source):
+            continue
+        if set(other.writes) & set(stage.reads) and other.name not in context.journal.stages:
+            raise ConfigurationError(
+                f"{stage.name} reads what {other.name} writes, and {other.name} is not committed. Run it first: "
+                f"--only {other.name}, or leave --only and --skip away."
+            )
+
+
+def _complete(context: Context) -> None:
+    """Write sums and manifest and give the items their final names, if every stage is committed."""
+    journal, folder = context.journal, context.folder
+    needed = [s.name for s in STAGES if is_database(context.settings.source) or not s.only_from_database]
+    missing = [name for name in needed if name not in journal.stages]
+    if missing:
+        log.info("not complete: %s still to be run", ", ".join(missing))
+        return
+    if not journal.published:
+        artifacts = [artifact for name in needed for artifact in journal.stages[name].artifacts]
+        _write_sums_and_manifest(context, [artifact for artifact in artifacts if artifact.item])
+        _publish(folder)
+        journal.publish()
+    log.info("complete: %s", folder.dump_item)
+
+
+def _write_sums_and_manifest(context: Context, artifacts: list[Artifact]) -> None:
+    journal, folder = context.journal, context.folder
+    indexes = [index_path(folder.artifact(artifact.name, artifact.item)) for artifact in artifacts]
+    for algorithm, name in SUMS.items():
+        write_whole(folder.dump_item / name, sums_of(algorithm, artifacts, folder.dump_item, indexes))
+    source = dict(journal.begun or {})
+    if "extract" in journal.stages:
+        source |= journal.stages["extract"].counts
+    manifest = manifest_of(folder.date, source, journal.stages["dumps"].counts, artifacts)
+    write_whole(folder.dump_item / MANIFEST, manifest)
+
+
+def _publish(folder: RunFolder) -> None:
+    """Rename the items into the output folder; what they replace goes when they are there."""
+    replaced = folder.private / "replaced"
+    with storage_errors(folder.out):
+        replaced.mkdir(exist_ok=True)
+        for item in folder.items:
+            made, published = folder.made(item), folder.published(item)
+            if not made.exists():
+                continue  # a run that was stopped between the two
+            if published.exists():
+                shutil.rmtree(replaced / item, ignore_errors=True)
+                published.rename(replaced / item)
+            made.rename(published)
+        sync_folder(folder.out)
+        shutil.rmtree(replaced)
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """Log lines go to the run's log file too."""
+    with storage_errors(path):
+        handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s [openlibrary.dump] %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,54 @@
+"""The manifest of a run: what was made, from what, and how to check it.
+
+manifest.json is written last and makes the run complete. It holds nothing that differs between two runs over the same
+rows, but for the description of the source. docs/format.md explains every member.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from oldump.run.journal import Artifact
+
+FORMAT_VERSION = 1
+SUMS = {"sha256": "SHA256SUMS", "md5": "MD5SUMS"}
+MANIFEST = "manifest.json"
+
+
+def manifest_of(day: date, source: dict[str, Any], rows: dict[str, Any], artifacts: Iterable[Artifact]) -> bytes:
+    """The text of manifest.json."""
+    manifest = {
+        "format": FORMAT_VERSION,
+        "date": day.isoformat(),
+        "cutoff": f"{day.isoformat()}T23:59:59.999999",
+        "tool": {"name": "oldump", "version": version("oldump")},
+        "source": source,
+        "rows": rows,
+        "artifacts": {
+            artifact.name: {name: value for name, value in asdict(artifact).items() if name != "name"}
+            for artifact in artifacts
+            if artifact.item is not None
+        },
+    }
+    return json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def sums_of(algorithm: str, artifacts: Iterable[Artifact], folder: Path, others: Iterable[Path]) -> bytes:
+    """A sums file for `sha256sum -c` or `md5sum -c` in the folder: artifacts, then other files, read here."""
+    lines = [
+        f"{getattr(artifact, algorithm)}  {_seen_from(folder, artifact)}" for artifact in artifacts if artifact.item
+    ]
+    for path in others:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, algorithm).hexdigest()
+        lines.append(f"{digest}  {path.name if path.parent == folder else f'../{path.parent.name}/{path.name}'}")
+    return "\n".join(lines).encode() + b"\n"
+
+
+def _seen_from(folder: Path, artifact: Artifact) -> str:
+    return artifact.name if artifact.item == folder.name else f"../{artifact.item}/{artifact.name}"

@@ -1,0 +1,95 @@
+"""Settings: flags, then OLDUMP_… environment variables, then oldump.toml, then the defaults here.
+
+A password belongs in libpq's own places (PGPASSFILE, ~/.pgpass, a service file); one that stands in `source` is used,
+but shown nowhere.
+"""
+
+import os
+import re
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from oldump.errors import ConfigurationError
+
+DEFAULT_TOML = "oldump.toml"
+LEAST_MEMORY_BYTES = 192 << 20
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def size_bytes(text: object) -> object:
+    """Bytes, from '512M', '2GiB' (both in powers of 1024) or a number. Raises ValueError."""
+    if not isinstance(text, str):
+        return text
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size: write 512M or 2G")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+class Settings(BaseSettings):
+    """All that a run can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="OLDUMP_", frozen=True, extra="forbid")
+
+    source: str = ""
+    """A COPY-text file, '-' for standard input, or a PostgreSQL connection (URI or key=value words); empty: libpq's
+    own variables and files say which database."""
+    out: Path = Path()
+    """The folder that holds items and runs."""
+    workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=512)
+    """Worker processes."""
+    memory: Annotated[int, BeforeValidator(size_bytes), Field(ge=LEAST_MEMORY_BYTES)] = 2 << 30
+    """What all processes together may use."""
+    max_rejects: int = Field(1_000, ge=0)
+    """More rejected rows than this fail the run."""
+    level: int = Field(6, ge=1, le=9)
+    """The gzip level of what is published."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags before variables before the file."""
+        toml = TomlConfigSettingsSource(settings_cls, Path(os.environ.get("OLDUMP_TOML", DEFAULT_TOML)))
+        return init_settings, env_settings, toml
+
+    @classmethod
+    def of(cls, **flags: Any) -> Self:  # noqa: ANN401 - flags of any type; None is a flag that was not given
+        """The settings, with these flags. Raises ConfigurationError."""
+        try:
+            return cls(**{name: value for name, value in flags.items() if value is not None})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise ConfigurationError(
+                f"{name}: {first['msg'].removeprefix('Value error, ')}. It comes from --{name.replace('_', '-')}, "
+                f"OLDUMP_{name.upper()} or {DEFAULT_TOML}."
+            ) from error
+        except ValueError as error:  # oldump.toml is not TOML
+            raise ConfigurationError(f"{os.environ.get('OLDUMP_TOML', DEFAULT_TOML)}: {error}.") from error
+
+
+def date_of(text: str | None) -> date:
+    """The run's date, from YYYY-MM-DD; the last day of the month before (UTC) if there is none.
+
+    Raises ConfigurationError.
+    """
+    if text is None:
+        return datetime.now(UTC).date().replace(day=1) - timedelta(days=1)
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII):
+        raise ConfigurationError(f"{text!r} is not a date: write YYYY-MM-DD, such as 2022-07-31.")
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{text!r} is not a date: {error}.") from error

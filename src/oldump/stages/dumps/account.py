@@ -1,0 +1,119 @@
+"""Where rows went: read in blocks by workers, counted in order by their leader.
+
+Does not: keep records; what becomes of them is the caller's.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from oldump.engine.segments import SegmentWriter, segment_of
+from oldump.errors import SourceDamaged, TooManyRejects
+from oldump.records.document import Reject
+from oldump.records.privacy import Drop
+from oldump.records.rows import Batch, Rejection
+
+
+@dataclass
+class Counts:
+    """Where the rows went."""
+
+    rows: int = 0
+    records: int = 0
+    drops: Counter[Drop] = field(default_factory=Counter)
+    rejects: Counter[Reject] = field(default_factory=Counter)
+    same_revision: int = 0
+    """Records beside another one of the same key and revision."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The counts as the journal and the manifest have them."""
+        return {
+            "rows": self.rows,
+            "records": self.records,
+            "drops": {reason.value: self.drops[reason] for reason in Drop},
+            "rejects": {reason.value: self.rejects[reason] for reason in Reject},
+            "same_revision": self.same_revision,
+        }
+
+
+class Summary(NamedTuple):
+    """What the leader hears of a block."""
+
+    rows: int
+    records: int
+    drops: Counter[Drop]
+    rejects: list[Rejection]
+    ended: bool
+    text_after_end: bool
+
+    @classmethod
+    def of(cls, batch: Batch) -> "Summary":
+        """The summary of what a block's rows became."""
+        return cls(batch.rows, len(batch.records), batch.drops, batch.rejects, batch.ended, batch.text_after_end)
+
+
+class Rejects:
+    """Writes rejects.txt.gz, with the line numbers of the rows, and stops when there are too many."""
+
+    def __init__(self, path: Path, source_name: str, most: int) -> None:
+        """Take where to write and how many are too many."""
+        self._path = path
+        self._source_name = source_name
+        self._most = most
+        self._lines: list[bytes] = []
+        self.counts: Counter[Reject] = Counter()
+
+    def add(self, rejects: list[Rejection], rows_before: int) -> None:
+        """Note a block's rejects. Raises TooManyRejects, after writing what there is."""
+        for row, reason, line in rejects:
+            self.counts[reason] += 1
+            self._lines.append(b"\t".join((str(rows_before + row + 1).encode(), reason.encode(), line)))
+            if self.counts.total() > self._most:
+                self.write()
+                reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.counts.most_common())
+                raise TooManyRejects(
+                    f"{self._source_name}: more than {self._most:,} rows cannot become records ({reasons}). "
+                    f"They are in {self._path}, with line number and reason. Mend the source, or raise --max-rejects."
+                )
+
+    def write(self) -> None:
+        """Write the file, if there are rejects."""
+        if not self._lines:
+            self._path.unlink(missing_ok=True)
+            return
+        with SegmentWriter(self._path) as writer:
+            writer.append(segment_of(b"\n".join(self._lines) + b"\n", first_key_at=0))
+            writer.commit()
+
+
+class Account:
+    """Adds up blocks that are heard of in any order, in theirs."""
+
+    def __init__(self, source_name: str, rejects: Rejects) -> None:
+        """Take the source's name, for errors, and where rejects go."""
+        self.counts = Counts(rejects=rejects.counts)
+        self._source_name = source_name
+        self.rejects = rejects
+        self._heard: dict[int, Summary] = {}
+        self._next = 0
+        self._ended = False
+
+    def hear(self, number: int, summary: Summary) -> None:
+        """Take what became of block number. Raises SourceDamaged, TooManyRejects."""
+        self._heard[number] = summary
+        while (following := self._heard.pop(self._next, None)) is not None:
+            self._count(following)
+            self._next += 1
+
+    def _count(self, summary: Summary) -> None:
+        if summary.text_after_end or (self._ended and summary.rows):
+            raise SourceDamaged(
+                rf"{self._source_name}: there are rows after the end-of-data marker (\.), behind row "
+                f"{self.counts.rows:,}. Is it one table's COPY text? Cut the file there, or make it again."
+            )
+        self._ended |= summary.ended
+        self.rejects.add(summary.rejects, self.counts.rows)
+        self.counts.rows += summary.rows
+        self.counts.records += summary.records
+        self.counts.drops.update(summary.drops)

@@ -1,0 +1,340 @@
+"""The steps of the old procedure, each from a file or standard input to standard output.
+
+    cdump    rows in any order → records in the same order
+    sort     records in any order → records in order
+    dump     records in order → the latest of each key
+    split    records → one file per part
+
+Memory:     the budget; cdump and dump some blocks, split one open segment a part
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from oldump.engine.blocks import Content, SharedMemory, Source
+from oldump.engine.commit import CommittedFile
+from oldump.engine.segments import DEFAULT_LEVEL, Packer, Pressing, Segment, SegmentWriter, segment_of
+from oldump.engine.shuffle import FLUSH, Batch, Frame, Gathering, budget_within, gatherer, scatterer, workers_within
+from oldump.engine.workers import Crew, Perform, Task
+from oldump.errors import ConfigurationError, NotSorted, RecordError, SourceEmpty, storage_errors
+from oldump.records import rows
+from oldump.records.keys import REVISION_BITS
+from oldump.records.privacy import first_text_after
+from oldump.records.record import PARTS, RecordOrder, part_number, record_order, record_rank
+from oldump.settings import Settings
+from oldump.stages.dumps.account import Account, Counts, Rejects, Summary
+from oldump.stages.dumps.stage import KEY_COLUMN, TEXT_PER_KEY
+
+_NO_RECORD = "is not a record: five columns, separated by tabs, with a number as the third"
+
+
+class _Ordered:
+    """Texts that come in any order, written in theirs."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        self._output = output
+        self._waiting: dict[int, bytes] = {}
+        self._next = 0
+
+    def put(self, number: int, text: bytes) -> None:
+        self._waiting[number] = text
+        while (following := self._waiting.pop(self._next, None)) is not None:
+            self._output.write(following)
+            self._next += 1
+
+
+def cdump(path: Path | None, day: date | None, output: BinaryIO, rejects_path: Path, settings: Settings) -> Counts:
+    """Write the records of the rows, in the rows' order. Raises SourceError, TooManyRejects, WorkerError."""
+    workers = workers_within(settings.memory, settings.workers)
+    shared = SharedMemory(workers + 4)
+    source = Source(path, shared)
+    cutoff = first_text_after(day)
+
+    def begin(_: int) -> Perform:
+        def perform(content: Content) -> Task:
+            yield from ()  # a task without conversation
+            batch = rows.Batch(source.text(content), cutoff)
+            return Summary.of(batch), _text(batch.records)
+
+        return perform
+
+    account = Account(source.name, Rejects(rejects_path, source.name, settings.max_rejects))
+    ordered = _Ordered(output)
+    contents: dict[int, Content] = {}
+    with Crew(workers, begin) as crew:
+        for number, (summary, text), _ in crew.run(_tasks(source, contents)):
+            shared.free(contents.pop(number))
+            account.hear(number, summary)
+            ordered.put(number, text)
+    account.rejects.write()
+    if not account.counts.rows:
+        raise SourceEmpty(f"{source.name}: holds no rows. Did the export fail?")
+    return account.counts
+
+
+def _tasks(source: Source, contents: dict[int, Content]) -> Iterator[tuple[str, Content]]:
+    for number, block in enumerate(source.blocks()):
+        contents[number] = block.content
+        yield f"{source.name}, up to byte {block.position_bytes:,}", block.content
+
+
+def _text(lines: list[bytes]) -> bytes:
+    return b"\n".join(lines) + b"\n" if lines else b""
+
+
+# ------------------------------------------------------------------------------------------------------------- sort
+
+
+class _Lines(NamedTuple):
+    """What the leader of a sort hears of a block."""
+
+    lines: int
+    first_bad: int | None
+    """The place of a line that is no record."""
+
+
+class _AsTheyAre:
+    """Arranges nothing: the sorted lines are the one stream."""
+
+    def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:  # noqa: ARG002 - the protocol's
+        return {"records": batch.lines}
+
+    def tally(self) -> object:
+        return None
+
+
+class _Writes:
+    """A sink that writes segments of plain text."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        self._output = output
+
+    def append(self, segment: Segment) -> None:
+        self._output.write(segment.data)
+
+
+def _plain(text: bytes) -> Segment:
+    """Text as a segment that is not compressed."""
+    return Segment(b"", 0, len(text), 0, text)
+
+
+def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, settings: Settings) -> int:
+    """Write the records in order; how many. spill_parent: a folder for intermediate files; None: the system's.
+
+    Raises SourceError, RecordError, StorageError, WorkerError.
+    """
+    workers = workers_within(settings.memory, settings.workers)
+    shared = SharedMemory(workers + 4)
+    source = Source(path, shared)
+    budget = budget_within(settings.memory, settings.workers, source.size_bytes or 0, TEXT_PER_KEY, REVISION_BITS)
+    with storage_errors(spill_parent or Path(tempfile.gettempdir())):
+        folder = Path(tempfile.mkdtemp(prefix="oldump-sort-", dir=spill_parent))
+    try:
+        frames: list[Frame] = []
+        lines = _LineCount(source.name)
+        contents: dict[int, Content] = {}
+        with Crew(workers, scatterer(partial(_read_records, source), folder, budget)) as crew:
+            for number, (heard, spilled), _ in crew.run(_tasks(source, contents)):
+                shared.free(contents.pop(number))
+                lines.hear(number, heard)
+                frames += spilled
+            for _, spilled in crew.each("writing the last of the spill", FLUSH):
+                frames += spilled
+        buckets: dict[int, list[Frame]] = {}
+        for frame in sorted(frames):
+            buckets.setdefault(frame.bucket, []).append(frame)
+        with Crew(workers, gatherer(record_order, _AsTheyAre, _plain, folder, budget)) as crew:
+            gathering = Gathering(crew, {"records": _Writes(output)}, _plain)
+            for _ in gathering.run((f"bucket {bucket:#x}", held) for bucket, held in buckets.items()):
+                pass
+        return lines.total
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read_records(source: Source, content: Content) -> tuple[_Lines, list[bytes], list[int], list[int]]:
+    lines = source.text(content).removesuffix(b"\n").split(b"\n")
+    ranks: list[int] = []
+    for line in lines:
+        try:
+            ranks.append(record_rank(line))
+        except (ValueError, ArithmeticError):
+            return _Lines(len(lines), len(ranks)), [], [], []
+    return _Lines(len(lines), None), lines, ranks, [0] * len(lines)
+
+
+class _LineCount:
+    """Numbers the lines of blocks that are heard of in any order."""
+
+    def __init__(self, source_name: str) -> None:
+        self.total = 0
+        self._source_name = source_name
+        self._heard: dict[int, _Lines] = {}
+        self._next = 0
+
+    def hear(self, number: int, lines: _Lines) -> None:
+        self._heard[number] = lines
+        while (following := self._heard.pop(self._next, None)) is not None:
+            if following.first_bad is not None:
+                raise RecordError(f"{self._source_name}: line {self.total + following.first_bad + 1:,} {_NO_RECORD}.")
+            self.total += following.lines
+            self._next += 1
+
+
+# ------------------------------------------------------------------------------------------------------------- dump
+
+
+def dump(path: Path | None, output: BinaryIO) -> int:
+    """Write the latest record of each key, from records in order; how many. Raises NotSorted, RecordError."""
+    latest = _LatestOfSorted(path)
+    output.writelines(_text(latest.add(lines)) for lines in _blocks_of_lines(path))
+    output.write(_text(latest.rest()))
+    return latest.records
+
+
+class _LatestOfSorted:
+    """Passes on a record when the next one has another key."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.records = 0
+        self._source_name = str(path or "standard input")
+        self._lines = 0
+        self._held: list[bytes] = []
+        self._key = b""
+        self._rank = -1
+
+    def add(self, lines: list[bytes]) -> list[bytes]:
+        """The latest records that further lines make certain."""
+        certain: list[bytes] = []
+        for line in lines:
+            self._lines += 1
+            try:
+                rank = record_rank(line)
+            except (ValueError, ArithmeticError) as error:
+                raise RecordError(f"{self._source_name}: line {self._lines:,} {_NO_RECORD}.") from error
+            key = line.split(b"\t", 2)[1]
+            if self._held and (rank < self._rank or (rank == self._rank and self._order() > record_order(line))):
+                raise NotSorted(
+                    f"{self._source_name}: line {self._lines:,} ({key.decode(errors='replace')}) is not in order. "
+                    "Sort the records first, with `oldump sort`."
+                )
+            if key != self._key:
+                certain += self._held
+            self._held, self._key, self._rank = [line], key, rank
+        self.records += len(certain)
+        return certain
+
+    def rest(self) -> list[bytes]:
+        """The last one. Raises SourceEmpty if there was none."""
+        if not self._held:
+            raise SourceEmpty(f"{self._source_name}: holds no records. Did the step before fail?")
+        self.records += 1
+        return self._held
+
+    def _order(self) -> RecordOrder:
+        return record_order(self._held[0])
+
+
+def _blocks_of_lines(path: Path | None) -> Iterator[list[bytes]]:
+    shared = SharedMemory(4)
+    source = Source(path, shared)
+    for block in source.blocks():
+        lines = source.text(block.content).removesuffix(b"\n").split(b"\n")
+        shared.free(block.content)
+        yield lines
+
+
+# ------------------------------------------------------------------------------------------------------------ split
+
+
+def split(path: Path | None, name_format: str, settings: Settings) -> dict[str, int]:
+    """Write the records to one file a part; how many each. %s in name_format stands for the part's name.
+
+    Names that end in .gz become seekable gzip with an index, others plain text; none has its name before all are
+    whole. Raises ConfigurationError, RecordError, SourceError, StorageError.
+    """
+    if name_format.count("%s") != 1:
+        raise ConfigurationError(f"--format {name_format!r}: write %s once, where the part's name is to stand.")
+    paths = [Path(name_format.replace("%s", part)) for part in PARTS]
+    press = partial(segment_of, first_key_at=KEY_COLUMN, level=DEFAULT_LEVEL)
+    counts = [0] * len(PARTS)
+    with ExitStack() as stack:
+        pressing = stack.enter_context(Pressing(settings.workers, press))
+        files: list[_PressedFile | _PlainFile] = []
+        for each in paths:
+            files.append(_PressedFile(each, pressing) if each.suffix == ".gz" else _PlainFile(each))
+            stack.callback(files[-1].discard)
+        done = 0
+        for lines in _blocks_of_lines(path):
+            of_part = _by_part(lines, str(path or "standard input"), done)
+            done += len(lines)
+            for number, chosen in enumerate(of_part):
+                files[number].add(chosen)
+                counts[number] += len(chosen)
+        if not done:
+            raise SourceEmpty(f"{path or 'standard input'}: holds no records. Did the step before fail?")
+        for file in files:
+            file.finish()
+        pressing.finish()
+        for file in files:
+            file.commit()
+    return dict(zip(PARTS, counts, strict=True))
+
+
+def _by_part(lines: list[bytes], source_name: str, lines_before: int) -> list[list[bytes]]:
+    of_part: list[list[bytes]] = [[] for _ in PARTS]
+    for place, line in enumerate(lines):
+        if line.count(b"\t") != 4:
+            raise RecordError(f"{source_name}: line {lines_before + place + 1:,} {_NO_RECORD}.")
+        of_part[part_number(line[: line.index(b"\t")])].append(line + b"\n")
+    return of_part
+
+
+class _PressedFile:
+    """A part as seekable gzip."""
+
+    def __init__(self, path: Path, pressing: Pressing) -> None:
+        self._writer = SegmentWriter(path)
+        self._packer = Packer()
+        self._pressing = pressing
+
+    def add(self, lines: list[bytes]) -> None:
+        for text in self._packer.add(lines):
+            self._pressing.add(text, self._writer)
+
+    def finish(self) -> None:
+        for text in self._packer.rest():
+            self._pressing.add(text, self._writer)
+
+    def commit(self) -> None:
+        self._writer.commit()
+
+    def discard(self) -> None:
+        """Remove what was not committed."""
+        self._writer.__exit__(None, None, None)
+
+
+class _PlainFile:
+    """A part as plain text."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = CommittedFile(path)
+
+    def add(self, lines: list[bytes]) -> None:
+        self._file.write(b"".join(lines))
+
+    def finish(self) -> None:
+        """Nothing is held back."""
+
+    def commit(self) -> None:
+        self._file.commit()
+
+    def discard(self) -> None:
+        """Remove what was not committed."""
+        self._file.__exit__(None, None, None)

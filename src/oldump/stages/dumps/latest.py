@@ -1,0 +1,98 @@
+"""Which of sorted records are the latest of their documents, and what can be said of them.
+
+Does not: sort; the engine does.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from oldump.engine.shuffle import Batch
+from oldump.records.keys import Flags, documents, settled
+from oldump.records.record import PART_OF_TYPE, PARTS, columns
+from oldump.records.tally import Tally, tally_of
+
+CDUMP = "cdump"
+_TYPE_OF_PART = {part: type_key.decode() for type_key, part in PART_OF_TYPE.items()}
+
+
+class Tallies(NamedTuple):
+    """What the leader hears of a bucket."""
+
+    of_stream: dict[str, Tally]
+    same_revision: int
+    last_keys: dict[str, str]
+
+
+class Latest:
+    """Arranges a bucket's sorted records: all go to the cdump, the latest of each key to its part."""
+
+    def __init__(self) -> None:
+        """Begin a bucket."""
+        self._held: Batch | None = None
+        """The last record of the slice before, which is the latest of its key if the next one has another."""
+        self._tallies = {name: Tally() for name in (CDUMP, *PARTS)}
+        self._last_keys: dict[str, str] = {}
+        self._same_revision = 0
+
+    def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:
+        """The next lines of the cdump and of the parts."""
+        streams = {CDUMP: batch.lines}
+        records = _chained(self._held, batch)
+        same = _same_document(records)
+        self._same_revision += _same_revisions(records)
+        latest = np.append(~same, last)
+        self._held = None if last else Batch(records.lines[-1:], records.ranks[-1:], records.tags[-1:])
+        for number, part in enumerate(PARTS):
+            places = np.flatnonzero(latest & (records.tags == number)).tolist()
+            streams[part] = [records.lines[place] for place in places]
+        self._count(streams, batch)
+        return streams
+
+    def tally(self) -> Tallies:
+        """Counts of what was arranged."""
+        return Tallies(self._tallies, self._same_revision, self._last_keys)
+
+    def _count(self, streams: dict[str, list[bytes]], batch: Batch) -> None:
+        for name, lines in streams.items():
+            if not lines:
+                continue
+            self._last_keys[name] = columns(lines[-1]).key.decode()
+            if name != CDUMP:
+                self._tallies[name].add(tally_of(lines, _TYPE_OF_PART.get(name)))
+        for number, part in enumerate(PARTS):
+            self._tallies[CDUMP].add(
+                tally_of(
+                    [batch.lines[place] for place in np.flatnonzero(batch.tags == number).tolist()],
+                    _TYPE_OF_PART.get(part),
+                )
+            )
+
+
+def _chained(held: Batch | None, batch: Batch) -> Batch:
+    if held is None:
+        return batch
+    return Batch(
+        held.lines + batch.lines,
+        np.concatenate((held.ranks, batch.ranks)),
+        np.concatenate((held.tags, batch.tags)),
+    )
+
+
+def _same_document(records: Batch) -> Flags:
+    """For each record but the last, whether the next one has the same key."""
+    same: Flags = np.diff(documents(records.ranks)) == 0
+    unsettled = ~settled(records.ranks)
+    for place in np.flatnonzero(same & (unsettled[:-1] | unsettled[1:])).tolist():
+        same[place] = columns(records.lines[place]).key == columns(records.lines[place + 1]).key
+    return same
+
+
+def _same_revisions(records: Batch) -> int:
+    """How many records have the key and the revision of the one before them."""
+    equal = np.flatnonzero(np.diff(records.ranks) == 0)
+    surely = settled(records.ranks[equal])
+    doubtful = equal[~surely].tolist()
+    return int(surely.sum()) + sum(
+        columns(records.lines[place])[1:3] == columns(records.lines[place + 1])[1:3] for place in doubtful
+    )
