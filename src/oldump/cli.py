@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
-from oldump.errors import BUG_EXIT_CODE, ConfigurationError, OldumpError
+from oldump.errors import BUG_EXIT_CODE, LOG_FORMAT, ConfigurationError, OldumpError
 
 log = logging.getLogger("oldump")
 
@@ -236,6 +236,25 @@ def _print_plan(lines: list[tuple[str, ...]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+class _StandardError(logging.StreamHandler):  # type: ignore[type-arg] # the stream is a property here
+    """Writes to what sys.stderr is at the time, which the live display replaces to keep its lines whole."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+        self.setFormatter(logging.Formatter(LOG_FORMAT))
+
+    @property
+    def stream(self) -> TextIO:
+        """Where log lines go."""
+        return sys.stderr
+
+
+def _log_to_standard_error() -> None:
+    log.setLevel(logging.INFO)
+    log.propagate = False  # a library's log lines are not ours
+    log.addHandler(_StandardError())
+
+
 class _Stopped(BaseException):
     """SIGTERM arrived."""
 
@@ -269,9 +288,7 @@ def _exit_codes() -> Iterator[None]:
 def main() -> None:
     """Run the command line."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy is not used for algebra, and workers are forked
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s [openlibrary.dump] %(levelname)s %(message)s"
-    )
+    _log_to_standard_error()
     signal.signal(signal.SIGTERM, _stop)
     with _exit_codes():
         app()

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
 LOG_SECONDS = 30
 _REFRESH_SECONDS = 0.2
@@ -62,13 +62,12 @@ class LiveProgress:
         """Take the terminal."""
         self._progress = Progress(
             SpinnerColumn(finished_text="✓"),
-            TextColumn("{task.description:18}"),
-            BarColumn(),
+            TextColumn("{task.description:16}"),
+            BarColumn(bar_width=12),
             TextColumn("{task.percentage:>4.0f} %"),
-            TextColumn("{task.fields[rows]:>15}"),
-            TextColumn("{task.fields[rate]:>15}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[rows]:>12}"),
+            TextColumn("{task.fields[rate]:>14}"),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=console,
             auto_refresh=False,  # it would need a thread, and workers are forked while the display is on
         )

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from oldump.engine.commit import sync_folder, write_whole
 from oldump.engine.segments import index_path
-from oldump.errors import ConfigurationError, SourceMissing, storage_errors
+from oldump.errors import LOG_FORMAT, ConfigurationError, SourceMissing, storage_errors
 from oldump.outside import postgres
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
@@ -252,9 +252,10 @@ def _write_sums_and_manifest(context: Context, artifacts: list[Artifact]) -> Non
     indexes = [index_path(folder.artifact(artifact.name, artifact.item)) for artifact in artifacts]
     for algorithm, name in SUMS.items():
         write_whole(folder.dump_item / name, sums_of(algorithm, artifacts, folder.dump_item, indexes))
-    source = dict(journal.begun or {})
-    if "extract" in journal.stages:
-        source |= journal.stages["extract"].counts
+    begun, extracted = journal.begun or {}, journal.stages.get("extract")
+    # What is published names neither hosts and roles nor the moment a file was written.
+    source: dict[str, Any] = {name: begun[name] for name in ("kind", "name", "size_bytes") if name in begun}
+    source |= extracted.counts if extracted else {}
     manifest = manifest_of(folder.date, source, journal.stages["dumps"].counts, artifacts)
     write_whole(folder.dump_item / MANIFEST, manifest)
 
@@ -274,6 +275,7 @@ def _publish(folder: RunFolder) -> None:
             made.rename(published)
         sync_folder(folder.out)
         shutil.rmtree(replaced)
+        folder.made("").rmdir()
 
 
 @contextmanager
@@ -281,7 +283,7 @@ def _logged(path: Path) -> Iterator[None]:
     """Log lines go to the run's log file too."""
     with storage_errors(path):
         handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s [openlibrary.dump] %(levelname)s %(message)s"))
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
     log.addHandler(handler)
     try:
         yield
