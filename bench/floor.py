@@ -1,0 +1,50 @@
+"""The codec floor: what compressing takes, and nothing else.
+
+    python floor.py INPUT.gz WORKERS LEVEL TEXT…
+
+Decompresses the input once and compresses the texts of the outputs once, in segments, with the same codec and level as
+the pipeline, on as many threads as it has workers (zlib-ng does not hold the GIL). Reads texts from plain files, which
+the page cache holds; writes nothing.
+"""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from oldump.engine.blocks import decompressed
+from oldump.engine.segments import SEGMENT_BYTES, compressed, index_path, read_index, read_segment
+
+
+def main(source: Path, workers: int, level: int, texts: list[Path]) -> None:
+    """Do it."""
+    with ThreadPoolExecutor(workers) as pool:
+        if index_path(source).exists():
+            reading = [pool.submit(read_segment, source, entry) for entry in read_index(source)]
+        else:
+            reading = [pool.submit(_read_through, source)]
+        pressing = [
+            pool.submit(_press, text, offset, level)
+            for text in texts
+            for offset in range(0, text.stat().st_size, SEGMENT_BYTES)
+        ]
+        for read in reading:
+            read.result()
+        for pressed in pressing:
+            pressed.result()
+
+
+def _read_through(source: Path) -> bytes:
+    with source.open("rb") as stream:
+        for _ in decompressed(iter(lambda: stream.read(1 << 18), b""), str(source)):
+            pass
+    return b""
+
+
+def _press(text: Path, offset: int, level: int) -> None:
+    with text.open("rb") as stream:
+        stream.seek(offset)
+        compressed(stream.read(SEGMENT_BYTES), first_key=b"", records=0, level=level)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), [Path(name) for name in sys.argv[4:]])

@@ -1,0 +1,16 @@
+"""The records of a dump, in the order in which a cdump has them: `stored_order.py DUMP.gz CDUMP.gz > records`."""
+
+import gzip
+import sys
+
+
+def main(dump: str, cdump: str) -> None:
+    """Do it."""
+    with gzip.open(dump) as stream:
+        latest = {hash(record) for record in stream}
+    with gzip.open(cdump) as stream:
+        sys.stdout.buffer.writelines(record for record in stream if hash(record) in latest)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
