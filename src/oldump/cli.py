@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn, TextIO
+from typing import Annotated, BinaryIO, NoReturn, TextIO
 
 import typer
 
-from oldump.errors import BUG_EXIT_CODE, LOG_FORMAT, ConfigurationError, OldumpError
+from oldump.errors import BUG_EXIT_CODE, LOG_FORMAT, ConfigurationError, OldumpError, StorageError, storage_errors
 
 log = logging.getLogger("oldump")
 
@@ -23,7 +23,7 @@ _EXIT_CODES = """
 Exit codes: 0 done · 2 flags, settings, date · 10 source cannot be read · 11 no such file · 12 damaged gzip or
 table · 13 database not reached · 14 no rows · 20 not records · 21 too many rejects · 22 not sorted · 30 storage ·
 31 disk full · 32 another process works on the run · 40 counts contradict each other · 60 a worker died · 70 a bug ·
-130, 143 interrupted. docs/operations.md says what to do about each.
+130, 143 interrupted · 141 nobody reads the output. docs/operations.md says what to do about each.
 """
 
 app = typer.Typer(
@@ -125,8 +125,8 @@ def cdump(
 
     settings = Settings.of(workers=workers, memory=memory, max_rejects=max_rejects)
     day = date_of(date) if date else None
-    counts = filters.cdump(_path(file), day, sys.stdout.buffer, rejects, settings)
-    sys.stdout.flush()
+    with _standard_output() as output:
+        counts = filters.cdump(_path(file), day, output, rejects, settings)
     log.info(
         "cdump: %s rows, %s records, dropped: %s, rejected: %s",
         f"{counts.rows:,}",
@@ -149,8 +149,9 @@ def sort(
     from oldump.settings import Settings
     from oldump.stages.dumps import filters
 
-    records = filters.sort(_path(file), sys.stdout.buffer, tmpdir, Settings.of(workers=workers, memory=memory))
-    sys.stdout.flush()
+    settings = Settings.of(workers=workers, memory=memory)
+    with _standard_output() as output:
+        records = filters.sort(_path(file), output, tmpdir, settings)
     log.info("sort: %s records", f"{records:,}")
 
 
@@ -159,8 +160,8 @@ def dump(file: File = None) -> None:
     """Write the latest record of each key to standard output, from records in order."""
     from oldump.stages.dumps import filters
 
-    records = filters.dump(_path(file), sys.stdout.buffer)
-    sys.stdout.flush()
+    with _standard_output() as output:
+        records = filters.dump(_path(file), output)
     log.info("dump: %s records", f"{records:,}")
 
 
@@ -201,11 +202,10 @@ def synth(
             blocks = copy_blocks(rows, seed=seed, odd_rows=odd_rows, broken_rows=broken_rows)
         else:
             blocks = copy_blocks_of_things(things or 0, seed=seed, odd_rows=odd_rows, broken_rows=broken_rows)
-        for block in blocks:
-            sys.stdout.buffer.write(block)
     except ValueError as error:
         raise ConfigurationError(f"{error}. Give fewer --odd-rows or --broken-rows, or more rows.") from error
-    sys.stdout.flush()
+    with _standard_output() as output:
+        output.writelines(blocks)
 
 
 @app.command()
@@ -228,6 +228,21 @@ def demo(
 
 def _path(file: Path | None) -> Path | None:
     return None if file is None or str(file) == "-" else file
+
+
+@contextmanager
+def _standard_output() -> Iterator[BinaryIO]:
+    """Where data goes. Raises StorageError, StorageFull, and _NobodyReads, which typer does not take for its own."""
+    try:
+        with storage_errors(Path("standard output")):
+            try:
+                yield sys.stdout.buffer
+                sys.stdout.flush()
+            except BrokenPipeError:
+                raise _NobodyReads from None
+    except (StorageError, _NobodyReads):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at exit
+        raise
 
 
 def _print_plan(lines: list[tuple[str, ...]]) -> None:
@@ -255,12 +270,20 @@ def _log_to_standard_error() -> None:
     log.addHandler(_StandardError())
 
 
+class _NobodyReads(BaseException):
+    """Whoever read standard output has gone, as head does."""
+
+
 class _Stopped(BaseException):
-    """SIGTERM arrived."""
+    """SIGTERM or SIGINT arrived."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = signal.Signals(number)
 
 
-def _stop(_: int, __: FrameType | None) -> NoReturn:
-    raise _Stopped
+def _stop(number: int, _: FrameType | None) -> NoReturn:
+    raise _Stopped(number)
 
 
 @contextmanager
@@ -271,14 +294,12 @@ def _exit_codes() -> Iterator[None]:
     except OldumpError as error:
         log.error("%s", error)  # noqa: TRY400 - foreseen: one clear line, no traceback
         sys.exit(error.exit_code)
-    except _Stopped:
-        log.error("stopped by SIGTERM; what was committed is kept, give the command again to go on")  # noqa: TRY400 - foreseen
-        sys.exit(128 + signal.SIGTERM)
-    except KeyboardInterrupt:
-        log.error("interrupted; what was committed is kept, give the command again to go on")  # noqa: TRY400 - foreseen
-        sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at exit
+    except _Stopped as stopped:
+        log.error(  # noqa: TRY400 - foreseen
+            "stopped by %s; what was committed is kept, give the command again to go on", stopped.signal.name
+        )
+        sys.exit(128 + stopped.signal)
+    except _NobodyReads:
         sys.exit(128 + signal.SIGPIPE)
     except Exception:
         log.exception("This is a bug in oldump. Please report it with the lines below.")
@@ -290,5 +311,6 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy is not used for algebra, and workers are forked
     _log_to_standard_error()
     signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)  # Python's own KeyboardInterrupt would be typer's to swallow
     with _exit_codes():
         app()

@@ -17,7 +17,8 @@
     └── WorkerError         60   a worker process died
 
 Every message says what, where, and what to do next. An exception that is not in this tree is a bug: the command
-line shows its traceback and ends with exit code 70. Interrupted by SIGINT or SIGTERM: 130 or 143.
+line shows its traceback and ends with exit code 70. Interrupted by SIGINT or SIGTERM: 130 or 143; 141 when nobody
+reads standard output any more.
 """
 
 import errno

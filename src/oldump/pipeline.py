@@ -5,6 +5,7 @@ the one before it stopped. When all are committed, sums and manifest are written
 """
 
 import logging
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -89,7 +90,8 @@ STAGES = (
 
 def is_database(source: str) -> bool:
     """Whether the rows come from PostgreSQL, rather than from a file or standard input."""
-    return source != "-" and not Path(source).is_file() and (not source or postgres.looks_like_conninfo(source))
+    is_file = os.path.isfile(source)  # noqa: PTH113 - Path.is_file raises on text that is too long for a name
+    return source != "-" and not is_file and (not source or postgres.looks_like_conninfo(source))
 
 
 def file_of(source: str) -> Path | None:
@@ -158,16 +160,17 @@ def _begin(context: Context, *, overwrite: bool) -> None:
                 f"{context.folder.out}: {', '.join(published)} is already there, without a journal of this run. "
                 "Move it away, or give --overwrite to replace it once the new one is complete."
             )
-        with storage_errors(context.folder.private):
-            shutil.rmtree(context.folder.made("").parent, ignore_errors=True)
-            for item in context.folder.items:
-                context.folder.made(item).mkdir(parents=True)
         journal.begin(source)
     elif journal.begun != source:
         raise ConfigurationError(
             f"{context.folder.private}: this run was begun from {journal.begun}, not from {source}. "
             "Give the same source, or --overwrite to begin anew."
         )
+    if not journal.stages:  # whatever a run made that was stopped, here or in its first stage, is worthless
+        with storage_errors(context.folder.making):
+            shutil.rmtree(context.folder.making, ignore_errors=True)
+            for item in context.folder.items:
+                context.folder.made(item).mkdir(parents=True)
 
 
 def _described(source: str) -> dict[str, Any]:
@@ -275,14 +278,14 @@ def _publish(folder: RunFolder) -> None:
             made.rename(published)
         sync_folder(folder.out)
         shutil.rmtree(replaced)
-        folder.made("").rmdir()
+        shutil.rmtree(folder.making, ignore_errors=True)  # a run that was stopped behind this has none
 
 
 @contextmanager
 def _logged(path: Path) -> Iterator[None]:
     """Log lines go to the run's log file too."""
     with storage_errors(path):
-        handler = logging.FileHandler(path)
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
     log.addHandler(handler)
     try:

@@ -116,12 +116,12 @@ class Source:
         self._is_plain = False
         if path is None:
             return
-        with source_errors(path), path.open("rb") as stream:
-            magic = stream.peek(8)[:8] if hasattr(stream, "peek") else b""
-            status = os.fstat(stream.fileno())
-        if not os.path.isfile(path):  # noqa: PTH113 - a pipe has no size, and cannot be read twice
-            return
-        self.size_bytes = status.st_size
+        with source_errors(path):
+            if path.is_fifo() or path.is_char_device():
+                return  # it has no size, and what is read here would be missing later
+            with path.open("rb") as stream:
+                magic = stream.read(8)
+                self.size_bytes = os.fstat(stream.fileno()).st_size
         self._is_plain = not magic.startswith(_GZIP_MAGIC)
         _refuse_other_formats(self.name, magic)
         if not self._is_plain and index_path(path).exists():
@@ -177,7 +177,8 @@ class Source:
 @contextmanager
 def _opened(path: Path | None) -> Iterator[BinaryIO]:
     if path is None:
-        yield os.fdopen(os.dup(0), "rb", buffering=0)
+        with os.fdopen(os.dup(0), "rb") as stream:  # buffered: a pipe may give the magic number in two pieces
+            yield stream
     else:
         with path.open("rb") as stream:
             yield stream
@@ -208,22 +209,25 @@ def decompressed(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
     position = 0
     member = zlib_ng.decompressobj(_GZIP)
     for chunk in _chained(first, chunks):
-        rest = chunk
-        while rest:
+        rest, is_pending = chunk, False
+        while rest or is_pending:
             if member.eof:
                 rest = rest.lstrip(b"\0")  # padding, which gzip ignores too
                 if not rest:
                     break
                 member = zlib_ng.decompressobj(_GZIP)
             try:
-                text = member.decompress(rest)
+                text = member.decompress(
+                    rest, BLOCK_BYTES
+                )  # no more at once: a chunk may hold a thousand times its size
             except zlib_ng.error as error:  # type: ignore[misc] # its stub says too little
                 raise SourceDamaged(
                     f"{name}: damaged gzip near byte {position:,} of the file ({error}). Fetch or make the file again."
                 ) from error
             if text:
                 yield text
-            rest = member.unused_data if member.eof else b""
+            rest = member.unused_data if member.eof else member.unconsumed_tail
+            is_pending = len(text) == BLOCK_BYTES
         position += len(chunk)
     if not member.eof:
         raise SourceDamaged(
@@ -278,8 +282,7 @@ def _ranges(path: Path) -> Iterator[Block]:
 def _line_end(stream: BinaryIO, position: int, size_bytes: int) -> int:
     """The position behind the first newline at or behind the position."""
     stream.seek(position)
-    while position < size_bytes:
-        text = stream.read(1 << 16)
+    while position < size_bytes and (text := stream.read(1 << 16)):  # it may have become shorter
         newline = text.find(b"\n")
         if newline >= 0:
             return position + newline + 1

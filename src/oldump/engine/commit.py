@@ -32,11 +32,16 @@ class CommittedFile:
         with storage_errors(self._temporary):
             self.stream.write(content)
 
-    def commit(self) -> None:
-        """Give the file its final name, durably. Raises StorageError, StorageFull."""
+    def secure(self) -> None:
+        """Bring all that was written to the disk. Raises StorageError, StorageFull."""
         with storage_errors(self._temporary):
             self.stream.flush()
             os.fsync(self.stream.fileno())
+
+    def commit(self) -> None:
+        """Give the file its final name, durably. Raises StorageError, StorageFull."""
+        self.secure()
+        with storage_errors(self._temporary):
             self.stream.close()
             self._temporary.replace(self.path)
             sync_folder(self.path.parent)

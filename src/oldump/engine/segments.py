@@ -149,6 +149,7 @@ class SegmentWriter:
         """Finish the file and its index and give both their names: the index first, so that no file lacks one."""
         self._put(_FINAL_BLOCK)
         self._put(self._crc32.to_bytes(4, "little") + (self._text_bytes & 0xFFFFFFFF).to_bytes(4, "little"))
+        self._file.secure()  # so that on a full disk there is no index without its file
         write_whole(index_path(self._file.path), _index_text(self._entries))
         self._file.commit()
         return Written(
@@ -198,15 +199,15 @@ def read_index(path: Path) -> list[Entry]:
     """The index of a seekable file. Raises SourceMissing, SourceDamaged if it is none or does not fit the file."""
     place = index_path(path)
     try:
-        header, *lines = place.read_bytes().splitlines()
+        header, *lines = place.read_bytes().removesuffix(b"\n").split(b"\n")
         entries = [_entry(line) for line in lines]
         size_bytes = path.stat().st_size
-    except FileNotFoundError as error:
-        raise SourceMissing(f"{error.filename}: no such file.") from error
+    except OSError as error:
+        raise SourceMissing(f"{error.filename}: cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise SourceDamaged(f"{place}: not an index ({error}). Delete it to read {path.name} without.") from error
     end = entries[-1].offset + entries[-1].size_bytes if entries else len(_HEADER)
-    if header.decode() != INDEX_COLUMNS or end + len(_FINAL_BLOCK) + _TRAILER_BYTES != size_bytes:
+    if header != INDEX_COLUMNS.encode() or end + len(_FINAL_BLOCK) + _TRAILER_BYTES != size_bytes:
         raise SourceDamaged(f"{place}: does not fit {path.name}. Delete it to read the file without.")
     return entries
 

@@ -8,12 +8,15 @@ Workers are forked: they inherit what the task functions refer to, and nothing i
 starting threads. A worker that dies is noticed at once, by the end of its pipe.
 """
 
+import ctypes
 import gc
 import multiprocessing
 import os
+import pickle
 import signal
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
@@ -25,6 +28,20 @@ from oldump.errors import OldumpError, WorkerError
 Task = Generator[Any, Any, Any]
 Perform = Callable[[Any], Task]
 """What a worker does with the description of a task."""
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_HELD = {signal.SIGTERM, signal.SIGINT}
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Signals wait meanwhile: what a handler raises within a fork's callbacks is lost, and with it the signal."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
 
 
 class Said(NamedTuple):
@@ -60,7 +77,8 @@ class Crew:
                 name=f"oldump-worker-{number}",
                 daemon=True,
             )
-            process.start()
+            with _signals_held():
+                process.start()
             theirs.close()
             self._workers.append(_Worker(process, ours))
 
@@ -149,7 +167,7 @@ class Crew:
     def _receive(self, worker: _Worker) -> Said:
         try:
             kind, message = worker.pipe.recv()
-        except (EOFError, ConnectionResetError) as error:
+        except (EOFError, OSError) as error:  # OSError: it died in the midst of a message
             raise self._death(worker) from error
         if kind == "error":
             raise message
@@ -175,6 +193,8 @@ def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int
         other.close()  # else a worker would keep its siblings' pipes open, and nobody would notice a death
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the leader, which ends the workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+    _keep_freed_memory()
     gc.freeze()
     gc.disable()  # batches are lists of bytes, without cycles: searching them for some costs a tenth of the time
     try:
@@ -187,18 +207,44 @@ def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int
         os._exit(0)  # no atexit handlers of the leader's
 
 
+def _keep_freed_memory() -> None:
+    """Let glibc keep what is freed for the next batch: to give it back and fault it in again costs much.
+
+    Source: mallopt(3). Another C library goes on as it is.
+    """
+    most = 1 << 30
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, most)
+        mallopt(_M_TRIM_THRESHOLD, most)
+
+
 def _hold_conversation(pipe: Connection, task: Task) -> None:
+    answer = None
     try:
-        message = next(task)
         while True:
+            try:
+                message = task.send(answer)
+            except StopIteration as end:
+                pipe.send(("result", end.value))
+                return
             pipe.send(("message", message))
-            message = task.send(pipe.recv())
-    except StopIteration as end:
-        pipe.send(("result", end.value))
+            answer = pipe.recv()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
     except OldumpError as error:
         pipe.send(("error", error))
     except Exception as error:  # noqa: BLE001 - a bug: the leader shows it, with the worker's own traceback
         error.add_note("In a worker process:\n" + "".join(traceback.format_exception(error)))
-        pipe.send(("error", error))
+        pipe.send(("error", _sendable(error)))
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error; or another one with its text and notes, if it cannot be pickled or read back."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    except Exception:  # noqa: BLE001 - whatever an error of a library does when it is pickled
+        other = RuntimeError(f"{type(error).__name__}: {error}")
+        other.__notes__ = error.__notes__
+        return other
+    return error

@@ -37,7 +37,7 @@ class Snapshot:
 
 def looks_like_conninfo(source: str) -> bool:
     """Whether the text is a connection URI or key=value words, rather than a path."""
-    return source.startswith(("postgresql://", "postgres://")) or "=" in source.split("/", 1)[0]
+    return "://" in source or "=" in source.split("/", 1)[0]
 
 
 def shown(conninfo: str) -> dict[str, str]:
@@ -47,13 +47,20 @@ def shown(conninfo: str) -> dict[str, str]:
 
 def _parameters(conninfo: str) -> dict[str, str | int | None]:
     try:
-        return dict(conninfo_to_dict(conninfo))
+        parameters = dict(conninfo_to_dict(conninfo))
     except psycopg.ProgrammingError:
         # from None: libpq's message repeats the text, and with it perhaps a password
         raise ConfigurationError(
             "The source is not a connection that libpq understands. Write postgresql://USER@HOST:PORT/DBNAME, or "
             "'host=HOST dbname=DBNAME user=USER', and the password in a password file."
         ) from None
+    if "://" in conninfo and any("@" in str(parameters.get(name)) for name in ("host", "port", "dbname")):
+        # Where libpq sees two @, or a slash before it, what it takes for host or database is the password's end.
+        raise ConfigurationError(
+            "The source is a URI with an @ where none belongs. Write @ as %40 and / as %2F in a password, or better "
+            "put it in a password file."
+        )
+    return parameters
 
 
 @contextmanager

@@ -41,4 +41,4 @@ def is_private(key: str, type_key: str) -> bool:
 
 def first_text_after(day: date | None) -> str:
     """The first last_modified (as text) after the day, so that `text >= it` says: after the cutoff. None: no cutoff."""
-    return "\U0010ffff" if day is None else (day + timedelta(days=1)).isoformat()
+    return "\U0010ffff" if day in (None, date.max) else (day + timedelta(days=1)).isoformat()

@@ -4,6 +4,7 @@ Tallies of disjoint sets add up to the tally of their union, in any order.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from xxhash import xxh3_64_intdigest
@@ -32,15 +33,19 @@ class Tally:
         self.digest = (self.digest + other.digest) & _MASK
 
 
-def tally_of(records: list[bytes], type_key: str | None = None) -> Tally:
-    """The tally of records (without newlines); type_key: their type, if it is known to be the same for all."""
-    by_type = Counter({type_key: len(records)}) if type_key else Counter(r.split(b"\t", 1)[0].decode() for r in records)
+def tally_of(records: list[bytes], by_type: Counter[str], newest: str = "") -> Tally:
+    """The tally of records (without newlines) of these types; newest: their latest last_modified, if it is known."""
     return Tally(
         records=len(records),
-        by_type=by_type if records else Counter(),
-        newest=max(map(_last_modified, records), default=b"").decode(),
+        by_type=by_type,
+        newest=newest or max(map(_last_modified, records), default=b"").decode(),
         digest=sum(map(xxh3_64_intdigest, records)) & _MASK,
     )
+
+
+def types_of(records: Iterable[bytes]) -> Counter[str]:
+    """How many records there are of each type."""
+    return Counter(record.split(b"\t", 1)[0].decode() for record in records)
 
 
 def _last_modified(record: bytes) -> bytes:

@@ -56,6 +56,11 @@ class RunFolder:
         return self.private / "spill"
 
     @property
+    def making(self) -> Path:
+        """Holds the items while they are made."""
+        return self.private / "making"
+
+    @property
     def items(self) -> tuple[str, str]:
         """The names of the two items."""
         return f"ol_cdump_{self.date}", f"ol_dump_{self.date}"
@@ -86,7 +91,7 @@ class RunFolder:
 
     def made(self, item: str) -> Path:
         """Where the item lies while it is made."""
-        return self.private / "making" / item
+        return self.making / item
 
     def published(self, item: str) -> Path:
         """Where the item lies when it is complete."""

@@ -99,10 +99,18 @@ class Journal:
             case "begun":
                 self.begun = entry["source"]
             case "committed":
+                self._forget_from(entry["stage"])
                 artifacts = [Artifact(**artifact) for artifact in entry["artifacts"]]
                 self.stages[entry["stage"]] = Committed(entry["stage"], artifacts, entry["counts"], entry["seconds"])
             case "published":
                 self.published = True
+
+    def _forget_from(self, stage: str) -> None:
+        """A stage that is done again makes worthless what was made from its artifacts, and what was published."""
+        names = list(self.stages)
+        for name in names[names.index(stage) :] if stage in names else []:
+            del self.stages[name]
+        self.published = False
 
 
 def _ends_with_newline(stream: BinaryIO) -> bool:

@@ -35,7 +35,7 @@ def manifest_of(day: date, source: dict[str, Any], rows: dict[str, Any], artifac
             if artifact.item is not None
         },
     }
-    return json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(manifest, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 
 def sums_of(algorithm: str, artifacts: Iterable[Artifact], folder: Path, others: Iterable[Path]) -> bytes:

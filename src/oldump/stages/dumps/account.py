@@ -23,6 +23,8 @@ class Counts:
     records: int = 0
     drops: Counter[Drop] = field(default_factory=Counter)
     rejects: Counter[Reject] = field(default_factory=Counter)
+    newest: str = ""
+    """The latest last_modified among the records."""
     same_revision: int = 0
     """Records beside another one of the same key and revision."""
 
@@ -46,11 +48,14 @@ class Summary(NamedTuple):
     rejects: list[Rejection]
     ended: bool
     text_after_end: bool
+    newest: str
 
     @classmethod
     def of(cls, batch: Batch) -> "Summary":
         """The summary of what a block's rows became."""
-        return cls(batch.rows, len(batch.records), batch.drops, batch.rejects, batch.ended, batch.text_after_end)
+        return cls(
+            batch.rows, len(batch.records), batch.drops, batch.rejects, batch.ended, batch.text_after_end, batch.newest
+        )
 
 
 class Rejects:
@@ -117,3 +122,4 @@ class Account:
         self.counts.rows += summary.rows
         self.counts.records += summary.records
         self.counts.drops.update(summary.drops)
+        self.counts.newest = max(self.counts.newest, summary.newest)

@@ -146,6 +146,8 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
                 frames += spilled
             for _, spilled in crew.each("writing the last of the spill", FLUSH):
                 frames += spilled
+        if not lines.total:
+            raise SourceEmpty(f"{source.name}: holds no records. Did the step before fail?")
         buckets: dict[int, list[Frame]] = {}
         for frame in sorted(frames):
             buckets.setdefault(frame.bucket, []).append(frame)

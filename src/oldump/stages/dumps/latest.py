@@ -3,17 +3,20 @@
 Does not: sort; the engine does.
 """
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
 
 from oldump.engine.shuffle import Batch
 from oldump.records.keys import Flags, documents, settled
-from oldump.records.record import PART_OF_TYPE, PARTS, columns
-from oldump.records.tally import Tally, tally_of
+from oldump.records.record import OTHER_NUMBER, PART_NUMBER_OF_TYPE, PARTS, columns
+from oldump.records.tally import Tally, tally_of, types_of
 
 CDUMP = "cdump"
-_TYPE_OF_PART = {part: type_key.decode() for type_key, part in PART_OF_TYPE.items()}
+NOT_LOOKED_AT = "-"
+"""Stands for the newest record where it is known from elsewhere; sorts before any date."""
+_TYPE_OF_NUMBER = {number: type_key.decode() for type_key, number in PART_NUMBER_OF_TYPE.items()}
 
 
 class Tallies(NamedTuple):
@@ -37,36 +40,37 @@ class Latest:
 
     def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:
         """The next lines of the cdump and of the parts."""
-        streams = {CDUMP: batch.lines}
         records = _chained(self._held, batch)
         same = _same_document(records)
         self._same_revision += _same_revisions(records)
         latest = np.append(~same, last)
         self._held = None if last else Batch(records.lines[-1:], records.ranks[-1:], records.tags[-1:])
+        self._note(CDUMP, batch.lines, _types(batch, np.ones(len(batch.lines), np.bool_)), NOT_LOOKED_AT)
+        streams = {CDUMP: batch.lines}
         for number, part in enumerate(PARTS):
-            places = np.flatnonzero(latest & (records.tags == number)).tolist()
-            streams[part] = [records.lines[place] for place in places]
-        self._count(streams, batch)
+            chosen = latest & (records.tags == number)
+            streams[part] = [records.lines[place] for place in np.flatnonzero(chosen).tolist()]
+            self._note(part, streams[part], _types(records, chosen))
         return streams
 
     def tally(self) -> Tallies:
-        """Counts of what was arranged."""
+        """Counts of what was arranged; the newest of the cdump is not looked for, the scatter knows it."""
         return Tallies(self._tallies, self._same_revision, self._last_keys)
 
-    def _count(self, streams: dict[str, list[bytes]], batch: Batch) -> None:
-        for name, lines in streams.items():
-            if not lines:
-                continue
+    def _note(self, name: str, lines: list[bytes], by_type: Counter[str], newest: str = "") -> None:
+        if lines:
             self._last_keys[name] = columns(lines[-1]).key.decode()
-            if name != CDUMP:
-                self._tallies[name].add(tally_of(lines, _TYPE_OF_PART.get(name)))
-        for number, part in enumerate(PARTS):
-            self._tallies[CDUMP].add(
-                tally_of(
-                    [batch.lines[place] for place in np.flatnonzero(batch.tags == number).tolist()],
-                    _TYPE_OF_PART.get(part),
-                )
-            )
+            self._tallies[name].add(tally_of(lines, by_type, newest))
+
+
+def _types(batch: Batch, chosen: Flags) -> Counter[str]:
+    """How many of the chosen records there are of each type: the part tells it, but for `other`."""
+    counts = np.bincount(batch.tags[chosen], minlength=len(PARTS)).tolist()
+    by_type = Counter({type_key: counts[number] for number, type_key in _TYPE_OF_NUMBER.items() if counts[number]})
+    if counts[OTHER_NUMBER]:
+        others = np.flatnonzero(chosen & (batch.tags == OTHER_NUMBER)).tolist()
+        by_type.update(types_of(batch.lines[place] for place in others))
+    return by_type
 
 
 def _chained(held: Batch | None, batch: Batch) -> Batch:

@@ -174,6 +174,7 @@ def _gather(
                 f"{paths[CDUMP].name}: {counts.records:,} records were scattered, "
                 f"{writers[CDUMP].records:,} gathered. This is a bug; please report it."
             )
+        tallies[CDUMP].newest = counts.newest
         return [
             artifact_of(
                 writer,

@@ -1,0 +1,54 @@
+"""The leader is killed with kill -9: its workers end by themselves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+LEADER = """
+import sys, time
+from oldump.engine.workers import Crew
+
+def perform(content):
+    if content == "busy":
+        time.sleep(0.5)
+    yield content
+    return bytes(10_000_000)
+
+def begin(number):
+    return perform
+
+with Crew(3, begin) as crew:
+    print(*crew.process_ids, flush=True)
+    for said in crew.run([("waits for an answer", "waits"), ("is busy", "busy")]):
+        print(said.message, flush=True)
+"""
+
+
+def is_alive(process_id: int) -> bool:
+    """Whether the process runs. Whoever inherits it may leave a zombie: that is no worker any more."""
+    try:
+        return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=lambda end: signal.Signals(end).name)
+def test_workers_end_when_their_leader_is_killed(end: signal.Signals) -> None:
+    """One is idle, one waits for an answer, one is at a task: none of them stays, and none holds another's pipe."""
+    with subprocess.Popen([sys.executable, "-c", LEADER], stdout=subprocess.PIPE, text=True) as leader:
+        assert leader.stdout
+        process_ids = [int(word) for word in leader.stdout.readline().split()]
+        assert len(process_ids) == 3
+        assert leader.stdout.readline() == "waits\n"
+        assert all(map(is_alive, process_ids))
+        os.kill(leader.pid, end)
+        leader.wait(10)
+    deadline = time.monotonic() + 10
+    while any(map(is_alive, process_ids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(map(is_alive, process_ids))

@@ -1,0 +1,43 @@
+"""A worker is killed in the midst of a run, as for want of memory: the run ends at once, and nothing is left of it."""
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from oldump.errors import WorkerError
+from oldump.run.progress import Silence
+from oldump.stages.dumps.stage import make_dumps
+from oldump.synth.table import copy_blocks
+from unit.stages.making import MANY_BUCKETS, folder_in, job, made, plain
+
+
+class Killing(Silence):
+    """Kills a worker at the first news of a step."""
+
+    def __init__(self, step: str) -> None:
+        self._step = step
+        self._is_there = False
+
+    def begin(self, stage: str, step: str) -> None:
+        """Wait for the step."""
+        self._is_there = step == self._step
+
+    def update(self, rows: int, done: float | None) -> None:
+        """Kill one, once."""
+        if self._is_there:
+            self._is_there = False
+            psutil.Process().children()[0].kill()
+
+
+@pytest.mark.parametrize("step", ["scatter", "gather"])
+def test_a_run_whose_worker_is_killed(tmp_path: Path, step: str) -> None:
+    """The error names the signal; no artifact has its name, no spill and no process is left; the next run succeeds."""
+    plain(tmp_path / "data", b"".join(copy_blocks(8000)))
+    folder = folder_in(tmp_path)
+    with pytest.raises(WorkerError, match=r"SIGKILL .*--memory"):
+        make_dumps(tmp_path / "data", folder, job(folder, 2, MANY_BUCKETS), Killing(step))
+    assert {path.name for path in tmp_path.rglob("*") if not path.is_dir()} == {"data"}
+    assert not folder.spill.exists()
+    assert psutil.Process().children() == []
+    assert made(tmp_path / "data", tmp_path).counts.rows == 8000

@@ -1,0 +1,172 @@
+"""Scatter and gather: the lines come out sorted, and the segments are those of the sorted text.
+
+Whatever the workers, the memory and the cut into tasks.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from oldump.engine.segments import SEGMENT_BYTES, Segment, segment_texts
+from oldump.engine.shuffle import FLUSH, Batch, Budget, Frame, Gathering, gatherer, scatterer
+from oldump.engine.workers import Crew
+
+MAX_RANK = (1 << 64) - 1
+
+
+@dataclass(frozen=True, order=True)
+class Line:
+    """A line as the shuffle is given it; sorted by its fields."""
+
+    rank: int
+    text: bytes
+    tag: int
+
+
+class ByTag:
+    """Arranges lines into one stream of all, and one for each of three tags."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+
+    def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:
+        """The streams of a slice."""
+        self._lines += len(batch.lines)
+        tagged = list(zip(batch.lines, batch.tags.tolist(), strict=True))
+        return {
+            "all": batch.lines,
+            **{f"tag {tag}": [line for line, its_tag in tagged if its_tag == tag] for tag in range(3)},
+        }
+
+    def tally(self) -> int:
+        """How many there were."""
+        return self._lines
+
+
+def press(text: bytes) -> Segment:
+    """A segment that is not compressed, since the compression is not what is tried here."""
+    return Segment(b"", text.count(b"\n"), len(text), 0, text)
+
+
+def read(lines: list[Line]) -> tuple[int, list[bytes], list[int], list[int]]:
+    """What a worker makes of a task."""
+    return len(lines), [line.text for line in lines], [line.rank for line in lines], [line.tag for line in lines]
+
+
+def shuffled(tasks: list[list[Line]], workers: int, budget: Budget, folder: Path) -> dict[str, list[bytes]]:
+    """The texts of the segments of each stream, with as many workers to scatter as to gather."""
+    frames: list[Frame] = []
+    with Crew(workers, scatterer(read, folder, budget)) as crew:
+        said = list(crew.run([("a task", task) for task in tasks]))
+        for each in said:
+            frames += each.message[1]
+        for summary, rest in crew.each("the last", FLUSH):
+            assert summary is None
+            frames += rest
+    assert sorted(each.message[0] for each in said) == sorted(map(len, tasks))
+    buckets: dict[int, list[Frame]] = {}
+    for frame in sorted(frames):
+        buckets.setdefault(frame.bucket, []).append(frame)
+    sinks: dict[str, list[Segment]] = {name: [] for name in ("all", "tag 0", "tag 1", "tag 2")}
+    with Crew(workers, gatherer(lambda line: line, ByTag, press, folder, budget)) as crew:
+        tallies = list(Gathering(crew, sinks, press).run([(f"{key:#x}", value) for key, value in buckets.items()]))
+    assert tallies == [sum(frame.records for frame in frames) for frames in buckets.values()]
+    assert not list(folder.glob("runs-*"))
+    return {name: [segment.data for segment in segments] for name, segments in sinks.items()}
+
+
+def plainly(lines: list[Line]) -> dict[str, list[bytes]]:
+    """What must come out: all lines sorted, then cut."""
+    lines = sorted(lines)
+    return {
+        "all": list(segment_texts(line.text + b"\n" for line in lines)),
+        **{
+            f"tag {tag}": list(segment_texts(line.text + b"\n" for line in lines if line.tag == tag))
+            for tag in range(3)
+        },
+    }
+
+
+_RANKS = st.one_of(
+    st.integers(0, 3),
+    st.sampled_from((5 << 40, (5 << 40) + 1, (5 << 40) + (1 << 20), 1 << 63, MAX_RANK)),
+    st.integers(0, MAX_RANK),
+)
+_TEXTS = st.one_of(
+    st.binary(max_size=12).map(lambda text: text.replace(b"\n", b"\t")),
+    st.sampled_from((b"", b"\0", b"\r", b"a", b"a\tb")),
+    st.builds(
+        lambda letter, size: letter * size,
+        st.sampled_from((b"x", b"y")),
+        st.sampled_from((100, 5_000, 90_000, 400_000)),
+    ),
+    st.sampled_from((b"z" * (SEGMENT_BYTES - 1), b"w" * (SEGMENT_BYTES + 7))),
+)
+
+
+@st.composite
+def _tagged(draw: st.DrawFn) -> Line:
+    # Two lines with the same rank and text are one and the same to the order, so the tag follows from them.
+    rank, text = draw(_RANKS), draw(_TEXTS)
+    return Line(rank, text, (rank + len(text)) % 3)
+
+
+@st.composite
+def _budgets(draw: st.DrawFn) -> Budget:
+    return Budget(
+        spill_bytes=draw(st.sampled_from((1, 30, 1000, 1 << 20, 1 << 30))),
+        bucket_bytes=draw(st.sampled_from((1, 40, 1000, 100_000, 1_500_000, 1 << 30))),
+        bucket_shift=draw(st.sampled_from((0, 1, 20, 40, 60, 63))),
+    )
+
+
+FEW_RANKS = [[Line(number % 3, b"%d" % (number * 7919 % 1000), number % 3)] for number in range(60)]
+
+
+@given(st.lists(st.lists(_tagged(), max_size=8), max_size=12), st.integers(1, 3), _budgets())
+@example(FEW_RANKS, 1, Budget(1, 1, 63))
+@example(FEW_RANKS, 3, Budget(1, 200, 63))
+@example(FEW_RANKS, 2, Budget(100, 100, 1))
+@settings(deadline=None, max_examples=20)
+def test_the_lines_come_out_sorted(tasks: list[list[Line]], workers: int, budget: Budget) -> None:
+    """The streams are the sorted lines, and their segments end where those of the whole text would.
+
+    Many equal ranks, empty lines, lines longer than a segment; buckets of one rank or of all; overfull ones that take
+    several merges.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        streams = shuffled(tasks, workers, budget, Path(folder))
+    assert streams == plainly([line for task in tasks for line in task])
+
+
+def _long_lines() -> Iterator[list[Line]]:
+    for number in range(40):
+        yield [
+            Line(
+                (number * 31 + place) % 5, b"%d\t%d\t" % (place * 7919 % 100, number) + b"x" * (place * 331), place % 3
+            )
+            for place in range(40)
+        ]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize(
+    "budget",
+    [
+        Budget(1 << 30, 1 << 30, 63),
+        Budget(2_000_000, 4_000_000, 0),
+        Budget(700_000, 1_000_000, 63),
+        Budget(100_000, 3_000_000, 1),
+        Budget(1, 1 << 20, 2),
+    ],
+    ids=["in memory", "a bucket a rank", "overfull", "many frames", "tiny frames"],
+)
+def test_the_same_lines_give_the_same_segments(tmp_path: Path, workers: int, budget: Budget) -> None:
+    """10 MB in long lines: each way to have them sorted gives the very same bytes."""
+    tasks = list(_long_lines())
+    assert shuffled(tasks, workers, budget, tmp_path) == plainly([line for task in tasks for line in task])

@@ -1,0 +1,417 @@
+"""Blocks of whole lines: the same text whatever it is compressed with, and damage that is named."""
+
+import bz2
+import gzip
+import lzma
+import os
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oldump.engine.blocks import BLOCK_BYTES, Range, Segmented, Shared, SharedMemory, Source, decompressed, whole_lines
+from oldump.engine.segments import SegmentWriter, index_path, segment_of, segment_texts
+from oldump.errors import SourceDamaged, SourceError, SourceMissing
+
+# Lines of many lengths, 13 MB in all; one is longer than a block, one longer than a slot of shared memory.
+LINES = [b"%d\t" % number + b"x" * (number * 7919 % 2000) for number in range(9000)]
+LINES[1000] = b"long\t" + b"y" * (BLOCK_BYTES + 77)
+LINES[2000] = b"very long\t" + b"z" * (3 * BLOCK_BYTES)
+TEXT = b"\n".join(LINES) + b"\n"
+
+
+def blocks_of(path: Path | None) -> list[bytes]:
+    """The texts of all blocks, with slots that are freed at once."""
+    memory = SharedMemory(4)
+    source = Source(path, memory)
+    texts = []
+    for block in source.blocks():
+        texts.append(source.text(block.content))
+        memory.free(block.content)
+    return texts
+
+
+def plain(path: Path, text: bytes) -> None:
+    """The text as it is."""
+    path.write_bytes(text)
+
+
+def one_member(path: Path, text: bytes) -> None:
+    """What gzip(1) makes."""
+    path.write_bytes(gzip.compress(text, 1))
+
+
+def many_members(path: Path, text: bytes) -> None:
+    """What cat(1) makes of several; the members end anywhere in a line."""
+    step = 300_007
+    path.write_bytes(b"".join(gzip.compress(text[at : at + step], 1) for at in range(0, len(text), step)))
+
+
+def padded(path: Path, text: bytes) -> None:
+    """What a tape leaves: members with zeros between and behind them."""
+    half = len(text) // 2
+    path.write_bytes(gzip.compress(text[:half], 1) + bytes(700) + gzip.compress(text[half:], 1) + bytes(1 << 19))
+
+
+def seekable(path: Path, text: bytes) -> None:
+    """What oldump makes."""
+    whole = text if text.endswith(b"\n") or not text else text + b"\n"
+    with SegmentWriter(path) as writer:
+        for each in segment_texts([whole]):
+            writer.append(segment_of(each, 0, 1))
+        writer.commit()
+
+
+def without_index(path: Path, text: bytes) -> None:
+    """The same, moved without its index."""
+    seekable(path, text)
+    index_path(path).unlink()
+
+
+FORMS = [plain, one_member, many_members, padded, seekable, without_index]
+Form = Callable[[Path, bytes], None]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a source may lie."""
+    return tmp_path / "data.txt"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_blocks_are_the_text(path: Path, form: Form) -> None:
+    """All of it, once, in order, in blocks that end where lines end; long lines stay whole."""
+    form(path, TEXT)
+    texts = blocks_of(path)
+    assert b"".join(texts) == TEXT
+    assert all(text.endswith(b"\n") for text in texts)
+    assert len(texts) > 3
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_blocks_are_about_as_long_as_they_should_be(path: Path, form: Form) -> None:
+    """What a worker holds is bounded, unless a line is longer; also if a few stored bytes are a very long text."""
+    form(path, TEXT + (b"0" * 99 + b"\n") * 200_000)
+    assert all(len(text) <= 2 * BLOCK_BYTES or b"z" * BLOCK_BYTES in text for text in blocks_of(path))
+
+
+@pytest.mark.parametrize("form", [plain, one_member, many_members, without_index])
+def test_the_last_line_needs_no_newline(path: Path, form: Form) -> None:
+    """It is a line all the same, and gets none."""
+    form(path, TEXT + b"the end")
+    texts = blocks_of(path)
+    if form is without_index:
+        assert b"".join(texts) == TEXT + b"the end\n"
+    else:
+        assert b"".join(texts) == TEXT + b"the end"
+    assert all(text.endswith(b"\n") for text in texts[:-1])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_empty_file_has_no_blocks(path: Path, form: Form) -> None:
+    """Whichever way it is empty."""
+    form(path, b"")
+    assert blocks_of(path) == []
+
+
+@pytest.mark.parametrize("text", [b"\n", b"x", b"\n\n\n", b"\x1f\n", b"a\r\nb"])
+@pytest.mark.parametrize("form", [plain, one_member, many_members])
+def test_tiny_texts(path: Path, form: Form, text: bytes) -> None:
+    """Newlines alone, a line without one, what begins like gzip but is none, carriage returns."""
+    form(path, text)
+    assert b"".join(blocks_of(path)) == text
+
+
+@pytest.mark.parametrize(("form", "content"), [(plain, Range), (seekable, Segmented)])
+def test_workers_read_plain_and_seekable_files_themselves(path: Path, form: Form, content: type) -> None:
+    """The leader does not touch the text."""
+    form(path, TEXT)
+    source = Source(path, SharedMemory(1))
+    assert source.reads_itself
+    assert {type(block.content) for block in source.blocks()} == {content}
+
+
+def test_other_gzip_comes_through_shared_memory(path: Path) -> None:
+    """But for what is longer than a slot, which is its own content."""
+    one_member(path, TEXT)
+    source = Source(path, SharedMemory(16))
+    assert not source.reads_itself
+    assert {type(block.content) for block in source.blocks()} == {Shared, bytes}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_positions_grow_to_the_size_of_the_file(path: Path, form: Form) -> None:
+    """Progress is honest: by bytes of the file as it lies on the disk, from nothing to all of them, but its end."""
+    form(path, TEXT)
+    memory = SharedMemory(16)
+    source = Source(path, memory)
+    positions = [block.position_bytes for block in source.blocks()]
+    assert positions == sorted(positions)
+    assert source.size_bytes == path.stat().st_size
+    assert source.size_bytes - (1 << 19) - 700 <= positions[-1] <= source.size_bytes
+
+
+def test_few_slots_are_enough(path: Path) -> None:
+    """A reader that frees each block as it goes needs no more memory for a longer file."""
+    many_members(path, b"".join(b"%d\n" % number * 50 for number in range(100_000)))
+    memory = SharedMemory(2, slot_bytes=3 * BLOCK_BYTES // 2)
+    source = Source(path, memory)
+    lines = 0
+    for block in source.blocks():
+        lines += source.text(block.content).count(b"\n")
+        memory.free(block.content)
+    assert lines == 5_000_000
+
+
+@given(st.lists(st.sampled_from((b"", b"\n", b"a", b"bc\n", b"d\ne", b"x" * 700_000, b"y" * 500_000 + b"\nz"))))
+@settings(deadline=None, max_examples=100)
+def test_whole_lines_of_any_pieces(pieces: list[bytes]) -> None:
+    """However the text is cut before, all blocks but the last end with a newline and none is empty."""
+    blocks = list(whole_lines(iter(pieces), "pieces"))
+    assert b"".join(blocks) == b"".join(pieces)
+    assert all(block.endswith(b"\n") for block in blocks[:-1])
+    assert all(blocks)
+
+
+@given(st.lists(st.binary(max_size=50), min_size=1, max_size=4), st.integers(1, 60), st.integers(0, 40))
+@settings(deadline=None, max_examples=200)
+def test_decompressed_in_any_chunks(members: list[bytes], chunk_bytes: int, zeros: int) -> None:
+    """Members, padding and chunks may end anywhere; a magic number may be cut in the middle but in the first chunk."""
+    content = (b"\0" * zeros).join(map(gzip.compress, members))
+    chunks = [content[: max(chunk_bytes, 2)]]
+    rest = content[len(chunks[0]) :]
+    chunks += [rest[at : at + chunk_bytes] for at in range(0, len(rest), chunk_bytes)]
+    assert b"".join(decompressed(iter(chunks), "chunks")) == b"".join(members)
+
+
+# What can be read only once
+
+
+READ_STDIN = """
+import sys
+from oldump.engine.blocks import SharedMemory, Source
+memory = SharedMemory(4)
+source = Source(None, memory)
+assert source.name == "standard input" and source.size_bytes is None
+for block in source.blocks():
+    sys.stdout.buffer.write(source.text(block.content))
+    memory.free(block.content)
+"""
+
+
+def read_stdin(chunks: list[bytes]) -> bytes:
+    """What a process reads from its standard input, that is given these chunks one by one."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", READ_STDIN],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        text: list[bytes] = []
+        reading = threading.Thread(target=lambda out: text.append(out.read()), args=(process.stdout,))
+        reading.start()
+        for chunk in chunks:
+            process.stdin.write(chunk)
+            process.stdin.flush()
+        process.stdin.close()
+        reading.join()
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 0
+    return text[0]
+
+
+@pytest.mark.parametrize("form", [plain, one_member, many_members, seekable])
+def test_standard_input(path: Path, form: Form) -> None:
+    """Any form through a pipe, with nothing on standard error even where warnings are errors."""
+    form(path, TEXT)
+    assert read_stdin([path.read_bytes()]) == TEXT
+
+
+@pytest.mark.parametrize("form", [plain, one_member])
+def test_standard_input_that_dribbles(path: Path, form: Form) -> None:
+    """A writer that gives the first byte alone, as some do: gzip is known as gzip all the same."""
+    form(path, b"a\nb\n")
+    content = path.read_bytes()
+    assert read_stdin([content[at : at + 1] for at in range(len(content))]) == b"a\nb\n"
+
+
+@pytest.mark.parametrize("form", [plain, one_member, seekable])
+def test_a_named_pipe(path: Path, tmp_path: Path, form: Form) -> None:
+    """A path may be a pipe, as in `oldump cdump <(pg_dump …)`: looking at it takes nothing away."""
+    form(path, TEXT)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["sh", "-c", 'cat "$0" > "$1"', path, pipe]) as writer:
+        assert b"".join(blocks_of(pipe)) == TEXT
+        assert writer.wait(20) == 0
+
+
+# What cannot be read
+
+
+def test_a_missing_file_is_named(path: Path) -> None:
+    """The error says which, and what to do."""
+    with pytest.raises(SourceMissing, match=rf"{path}: .*Check the path"):
+        Source(path, SharedMemory(1))
+
+
+def test_a_folder_is_no_source(tmp_path: Path) -> None:
+    """Nor is anything else that cannot be read as a file."""
+    with pytest.raises(SourceMissing, match=str(tmp_path)):
+        Source(tmp_path, SharedMemory(1))
+
+
+@pytest.mark.parametrize("form", [plain, one_member, seekable])
+def test_a_file_that_is_gone_meanwhile_is_named(path: Path, form: Form) -> None:
+    """Deleted between looking and reading."""
+    form(path, TEXT)
+    source = Source(path, SharedMemory(4))
+    if form is seekable:
+        blocks = list(source.blocks())
+        path.unlink()
+        with pytest.raises(SourceMissing, match=str(path)):
+            source.text(blocks[0].content)
+    else:
+        path.unlink()
+        with pytest.raises(SourceMissing, match=str(path)):
+            list(source.blocks())
+
+
+@pytest.mark.parametrize("form", [one_member, many_members, without_index])
+@pytest.mark.parametrize("missing_bytes", [1, 4, 8, 11, 1000])
+def test_truncated_gzip_is_never_half_a_table(path: Path, form: Form, missing_bytes: int) -> None:
+    """A download that broke off: the error names the file and how far it goes, and says to fetch it again."""
+    form(path, TEXT)
+    content = path.read_bytes()[:-missing_bytes]
+    path.write_bytes(content)
+    with pytest.raises(SourceDamaged, match=rf"{path}.*ends in the middle.* byte {len(content):,}.*again"):
+        blocks_of(path)
+
+
+def test_gzip_that_is_only_a_magic_number_is_truncated(path: Path) -> None:
+    """Two bytes are no empty file."""
+    path.write_bytes(b"\x1f\x8b")
+    with pytest.raises(SourceDamaged, match="ends in the middle"):
+        blocks_of(path)
+
+
+@pytest.mark.parametrize("form", [one_member, many_members, without_index])
+def test_a_flipped_bit_is_never_read_as_another_text(path: Path, form: Form) -> None:
+    """Wherever it is, the text is the same (a bit of a time stamp, say) or the error names the file and the place."""
+    text = b"".join(b"%d\t%x\n" % (number, number**3) for number in range(2000))
+    form(path, text)
+    content = path.read_bytes()
+    found = 0
+    for place in [*range(24), *range(24, len(content) - 8, 211), *range(len(content) - 8, len(content))]:
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        try:
+            texts = b"".join(blocks_of(path))
+        except SourceDamaged as error:
+            found += str(path) in str(error) and "byte" in str(error)
+            continue
+        assert texts == text or place < 2  # without its magic number it is no gzip, but plain text
+    assert found > 20
+
+
+def test_the_place_of_damage_is_near_it(path: Path) -> None:
+    """Not somewhere in a file of 30 GB: within a chunk of the stored bytes."""
+    text = os.urandom(3_000_000)
+    one_member(path, text)
+    content = bytearray(path.read_bytes())
+    content[2_000_000:2_000_008] = b"\xff" * 8
+    path.write_bytes(content)
+    with pytest.raises(SourceDamaged) as caught:
+        blocks_of(path)
+    place = int(str(caught.value).split("byte ")[1].split()[0].replace(",", ""))
+    assert place >= 2_000_000 - (1 << 18)
+
+
+@pytest.mark.parametrize("garbage", [b"garbage", b"\x1f", b"\x1f\x8b\x08", bytes(9) + b"!", b"\n"])
+def test_garbage_behind_gzip_is_damage(path: Path, garbage: bytes) -> None:
+    """gzip(1) warns and goes on; a table that is followed by what nobody knows is not published."""
+    path.write_bytes(gzip.compress(b"a\nb\n") + garbage)
+    with pytest.raises(SourceDamaged, match=rf"{path}.*byte"):
+        blocks_of(path)
+
+
+def _zipped(text: bytes, path: Path) -> bytes:
+    with zipfile.ZipFile(path.with_suffix(".zip"), "w") as archive:
+        archive.writestr("data", text)
+    return path.with_suffix(".zip").read_bytes()
+
+
+OTHERS: list[tuple[str, Callable[[bytes, Path], bytes]]] = [
+    ("bzip2", lambda text, _: bz2.compress(text)),
+    ("xz", lambda text, _: lzma.compress(text)),
+    ("zstd", lambda text, _: b"\x28\xb5\x2f\xfd" + text),
+    ("zip", _zipped),
+    ("pg_dump", lambda text, _: b"PGDMP\x01\x0e" + text),
+]
+
+
+@pytest.mark.parametrize(("name", "form"), OTHERS, ids=[name for name, _ in OTHERS])
+def test_another_format_is_called_by_its_name(path: Path, name: str, form: Callable[[bytes, Path], bytes]) -> None:
+    """Rather than be read as a table of garbage; also when it comes through a pipe."""
+    content = form(b"1\t1\t{}\n", path)
+    path.write_bytes(content)
+    with pytest.raises(SourceDamaged, match=rf"{path}: is {name}.*[Cc]onvert"):
+        Source(path, SharedMemory(1))
+    with pytest.raises(SourceDamaged, match=rf"standard input: is {name}"):
+        list(decompressed(iter([content]), "standard input"))
+
+
+def test_a_plain_file_that_was_cut_after_it_was_looked_at(path: Path) -> None:
+    """A worker that gets less than its range says so."""
+    plain(path, TEXT)
+    source = Source(path, SharedMemory(1))
+    blocks = list(source.blocks())
+    os.truncate(path, 2 * BLOCK_BYTES)
+    with pytest.raises(SourceDamaged, match=rf"{path}: became shorter"):
+        source.text(blocks[-1].content)
+
+
+def test_a_plain_file_that_is_cut_while_it_is_looked_at(path: Path) -> None:
+    """The search for the end of a line ends with the file, and whoever reads the range says what happened."""
+    plain(path, TEXT)
+    source = Source(path, SharedMemory(1))
+    blocks = source.blocks()
+    next(blocks)
+    os.truncate(path, BLOCK_BYTES)
+    last = list(blocks)[-1]
+    with pytest.raises(SourceDamaged, match=rf"{path}: became shorter"):
+        source.text(last.content)
+
+
+def test_a_line_without_end_is_no_table(path: Path) -> None:
+    """A disk image, or /dev/zero: refused after 1 GiB, rather than read into memory."""
+    with path.open("wb") as stream:
+        stream.truncate((1 << 30) + 3 * BLOCK_BYTES)  # a hole: nothing is on the disk
+    with pytest.raises(SourceDamaged, match=rf"{path}: a line is longer"):
+        list(Source(path, SharedMemory(1)).blocks())
+
+
+def test_a_segment_that_is_damaged_is_named(path: Path) -> None:
+    """Through the same way as it is read by a worker."""
+    seekable(path, TEXT)
+    content = bytearray(path.read_bytes())
+    content[5000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=rf"{path}.*segment at byte 10\b"):
+        blocks_of(path)
+
+
+def test_an_index_that_does_not_fit_is_refused_at_once(path: Path) -> None:
+    """Before any work is done, with the way out."""
+    seekable(path, TEXT)
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(SourceDamaged, match=r"\.index: does not fit .* Delete it"):
+        Source(path, SharedMemory(1))

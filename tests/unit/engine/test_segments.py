@@ -1,0 +1,444 @@
+"""Seekable gzip: what any reader sees, what the index says, where segments end, and what damage does."""
+
+import gzip
+import hashlib
+import subprocess
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oldump.engine.commit import TEMPORARY_SUFFIX
+from oldump.engine.segments import (
+    INDEX_COLUMNS,
+    SEGMENT_BYTES,
+    Entry,
+    Segment,
+    SegmentWriter,
+    Written,
+    cuts,
+    index_path,
+    read_index,
+    read_segment,
+    segment_of,
+    segment_texts,
+)
+from oldump.errors import OldumpError, SourceDamaged, SourceMissing, StorageError
+
+TEXTS = [
+    b"".join(b"/type/work\t/works/OL%dW\t1\n" % number for number in range(1, 2000)),
+    b"/type/work\t/works/OL2000W\t7\n",
+    b"".join(b"/type/page\t/caf\xc3\xa9/%d\t1\n" % number for number in range(500)),
+]
+KEY_COLUMN = 1
+
+
+def write(path: Path, texts: Iterable[bytes], level: int = 6) -> Written:
+    """A committed file of these texts, a segment each."""
+    with SegmentWriter(path) as writer:
+        for text in texts:
+            writer.append(segment_of(text, KEY_COLUMN, level))
+        return writer.commit()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a file may be written, in a folder of its own."""
+    return tmp_path / "a.txt.gz"
+
+
+# Any reader
+
+
+@pytest.mark.parametrize("level", [1, 5, 6, 9])
+@pytest.mark.parametrize("texts", [[], TEXTS[:1], TEXTS], ids=["empty", "one segment", "three segments"])
+def test_any_gzip_reader_reads_it(path: Path, texts: list[bytes], level: int) -> None:
+    """gzip(1) finds no fault in the file; it and Python's gzip read the whole text, also when it is empty."""
+    write(path, texts, level)
+    subprocess.run(["gzip", "-t", path], check=True)
+    assert subprocess.run(["zcat", path], check=True, capture_output=True).stdout == b"".join(texts)
+    assert gzip.decompress(path.read_bytes()) == b"".join(texts)
+
+
+@pytest.mark.parametrize("texts", [[], TEXTS], ids=["empty", "three segments"])
+def test_it_is_one_member(path: Path, texts: list[bytes]) -> None:
+    """A reader that stops after the first member has read all, checksum and length included."""
+    write(path, texts)
+    member = zlib.decompressobj(31)
+    assert member.decompress(path.read_bytes()) == b"".join(texts)
+    assert member.eof
+    assert member.unused_data == b""
+
+
+def test_the_header_has_no_name_and_no_time(path: Path) -> None:
+    """RFC 1952: deflate, no flags, so neither name nor comment follow; no time; no operating system."""
+    write(path, TEXTS)
+    assert path.read_bytes()[:10] == b"\x1f\x8b\x08\x00" + bytes(4) + b"\x00\xff"
+
+
+def test_the_trailer_is_combined_from_the_segments(path: Path) -> None:
+    """The file ends with CRC-32 and length of the whole text, which no process ever had in one piece."""
+    write(path, TEXTS)
+    text = b"".join(TEXTS)
+    assert path.read_bytes()[-8:] == zlib.crc32(text).to_bytes(4, "little") + len(text).to_bytes(4, "little")
+
+
+def test_what_commit_says_is_true(path: Path) -> None:
+    """Size, digests and counts are those of the file that lies there."""
+    written = write(path, TEXTS)
+    content = path.read_bytes()
+    assert written == Written(
+        name="a.txt.gz",
+        size_bytes=len(content),
+        text_bytes=sum(map(len, TEXTS)),
+        records=2500,
+        segments=3,
+        sha256=hashlib.sha256(content).hexdigest(),
+        md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
+        first_key="/works/OL1W",
+    )
+
+
+def test_the_same_segments_give_the_same_bytes(tmp_path: Path) -> None:
+    """Neither the file's name nor the time of writing is in it."""
+    written = [write(tmp_path / name, TEXTS) for name in ("a.txt.gz", "b.txt.gz")]
+    assert written[0].sha256 == written[1].sha256
+
+
+# The index
+
+
+def test_each_segment_is_read_alone_by_its_line_of_the_index(path: Path) -> None:
+    """Columns as the header names them; the bytes from offset on are raw deflate of just these lines."""
+    write(path, TEXTS)
+    content = path.read_bytes()
+    header, *lines = index_path(path).read_text("utf-8").splitlines()
+    assert header == INDEX_COLUMNS
+    assert len(lines) == len(TEXTS)
+    for text, line in zip(TEXTS, lines, strict=True):
+        first_key, records, offset, size_bytes, text_bytes, crc32 = line.split("\t")
+        data = content[int(offset) : int(offset) + int(size_bytes)]
+        assert zlib.decompressobj(-15).decompress(data) == text
+        assert first_key == text.split(b"\t", 2)[1].decode()
+        assert int(records) == text.count(b"\n")
+        assert int(text_bytes) == len(text)
+        assert crc32 == f"{zlib.crc32(text):08x}"
+
+
+def test_segments_follow_each_other_without_gaps(path: Path) -> None:
+    """Header, segments and the ten bytes of the end are the whole file."""
+    write(path, TEXTS)
+    place = 10
+    for entry in read_index(path):
+        assert entry.offset == place
+        place += entry.size_bytes
+    assert place + 10 == path.stat().st_size
+
+
+def test_segments_are_read_in_any_order(path: Path) -> None:
+    """A segment needs nothing that stands before it."""
+    write(path, TEXTS)
+    assert [read_segment(path, entry) for entry in reversed(read_index(path))] == TEXTS[::-1]
+
+
+def test_an_empty_file_has_an_empty_index(path: Path) -> None:
+    """No segment, no first key; the header of the index is there all the same."""
+    written = write(path, [])
+    assert (written.records, written.segments, written.text_bytes, written.first_key) == (0, 0, 0, None)
+    assert index_path(path).read_text() == INDEX_COLUMNS + "\n"
+    assert read_index(path) == []
+
+
+@given(st.lists(st.text(st.sampled_from("a/\r\v\x1c\x85\u00e9\u2028"), max_size=8), min_size=1, max_size=5))
+@settings(deadline=None, max_examples=50)
+def test_any_first_key_comes_back_from_the_index(tmp_path_factory: pytest.TempPathFactory, keys: list[str]) -> None:
+    """Whatever a key has, but for tab and newline: carriage returns and others that end a line elsewhere."""
+    path = tmp_path_factory.mktemp("index") / "a.gz"
+    with SegmentWriter(path) as writer:
+        for key in keys:
+            writer.append(segment_of(key.encode() + b"\tx\n", first_key_at=0))
+        written = writer.commit()
+    assert [entry.first_key.decode() for entry in read_index(path)] == keys
+    assert written.first_key == keys[0]
+
+
+# Splicing
+
+
+def spliced(path: Path, sources: list[Path]) -> Written:
+    """A committed file, spliced from these."""
+    with SegmentWriter(path) as writer:
+        for source in sources:
+            writer.splice(source)
+        return writer.commit()
+
+
+def test_a_spliced_file_is_the_one_with_all_segments(tmp_path: Path) -> None:
+    """Byte by byte, file and index are those of a file to which the same segments were appended.
+
+    So its text is the texts one after another, and nothing shows that it was spliced. It is not the file that would be
+    made of the whole text at once: segments end where the parts did.
+    """
+    parts = [tmp_path / "a.gz", tmp_path / "none.gz", tmp_path / "b.gz"]
+    for part, texts in zip(parts, (TEXTS[:2], [], TEXTS[2:]), strict=True):
+        write(part, texts)
+    at_once = write(tmp_path / "at once.gz", TEXTS)
+    written = spliced(tmp_path / "spliced.gz", parts)
+    assert written.sha256 == at_once.sha256
+    assert written.records == at_once.records
+    assert index_path(tmp_path / "spliced.gz").read_bytes() == index_path(tmp_path / "at once.gz").read_bytes()
+    assert gzip.decompress((tmp_path / "spliced.gz").read_bytes()) == b"".join(TEXTS)
+    subprocess.run(["gzip", "-t", tmp_path / "spliced.gz"], check=True)
+
+
+def test_splicing_nothing_gives_the_empty_file(tmp_path: Path) -> None:
+    """The dump of a run without records would still be gzip."""
+    write(tmp_path / "none.gz", [])
+    spliced(tmp_path / "a.gz", [tmp_path / "none.gz"] * 2)
+    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "none.gz").read_bytes()
+
+
+def test_splicing_what_is_not_there_names_it(tmp_path: Path) -> None:
+    """A part that is missing is an error with its path; nothing is left behind."""
+    with pytest.raises(StorageError, match=r"gone\.gz"):
+        spliced(tmp_path / "a.gz", [tmp_path / "gone.gz"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_splicing_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    """A part that lost its end does not fit its index any more."""
+    part = tmp_path / "part.gz"
+    write(part, TEXTS)
+    part.write_bytes(part.read_bytes()[:-1])
+    with pytest.raises(SourceDamaged, match=r"part\.gz"):
+        spliced(tmp_path / "a.gz", [part])
+    assert not (tmp_path / "a.gz").exists()
+
+
+# Where segments end
+
+
+def packed(lengths: list[int]) -> list[list[int]]:
+    """The plainest greedy packing: a line goes into the open segment, or into a new one if it does not fit."""
+    segments: list[list[int]] = []
+    for length in lengths:
+        if segments and sum(segments[-1]) + length <= SEGMENT_BYTES:
+            segments[-1].append(length)
+        else:
+            segments.append([length])
+    return segments
+
+
+_LENGTHS = st.one_of(
+    st.integers(1, 3 * SEGMENT_BYTES),
+    st.sampled_from((1, 2, SEGMENT_BYTES // 2, SEGMENT_BYTES // 2 + 1)),
+    st.sampled_from((SEGMENT_BYTES - 2, SEGMENT_BYTES - 1, SEGMENT_BYTES, SEGMENT_BYTES + 1, 5 * SEGMENT_BYTES)),
+)
+
+
+def lengths_of(lines: list[int]) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """The list as cuts wants it."""
+    return np.fromiter(lines, np.int64, len(lines))
+
+
+@given(st.lists(st.lists(_LENGTHS, max_size=6), max_size=6))
+@settings(deadline=None, max_examples=250)
+def test_cuts_are_those_of_a_greedy_packer(calls: list[list[int]]) -> None:
+    """For lines of any lengths, some longer than a segment, and however they are split into calls, with empty ones."""
+    closed: list[list[int]] = []
+    held: list[int] = []
+    for lengths in calls:
+        start = 0
+        for border in cuts(lengths_of(lengths), sum(held)):
+            closed.append(held + lengths[start:border])
+            held, start = [], border
+        held = held + lengths[start:]
+    everything = [length for lengths in calls for length in lengths]
+    assert closed + [held] * bool(held) == packed(everything)
+
+
+@given(st.lists(st.integers(1, 1000), max_size=4000), st.integers(0, SEGMENT_BYTES))
+@settings(deadline=None, max_examples=30)
+def test_cuts_of_many_short_lines(lengths: list[int], open_bytes: int) -> None:
+    """The first border closes what is open, and every segment is as full as its next line allows."""
+    borders = cuts(lengths_of(lengths), open_bytes)
+    segments = packed(([open_bytes] if open_bytes else []) + lengths)
+    ends = np.cumsum([len(segment) for segment in segments]).tolist()[:-1]
+    assert borders == [end - bool(open_bytes) for end in ends]
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=40)
+def test_segment_texts_are_those_of_a_greedy_packer(data: st.DataObject) -> None:
+    """The same lines come back, in segments whose borders depend on the lines alone, not on the pieces given."""
+    lengths = data.draw(st.lists(_LENGTHS, max_size=8))
+    borders = data.draw(st.lists(st.integers(0, len(lengths)), max_size=4).map(sorted))
+    lines = [bytes([97 + place]) * (length - 1) + b"\n" for place, length in enumerate(lengths)]
+    pieces = [b"".join(lines[start:end]) for start, end in zip([0, *borders], [*borders, len(lines)], strict=True)]
+    texts = list(segment_texts(pieces))
+    assert b"".join(texts) == b"".join(lines)
+    assert [len(text) for text in texts] == [sum(segment) for segment in packed(lengths)]
+
+
+def test_a_line_longer_than_a_segment_has_one_to_itself() -> None:
+    """It is neither cut nor joined by others."""
+    long = b"x" * (SEGMENT_BYTES + 5) + b"\n"
+    assert list(segment_texts([b"a\n" + long + b"b\n", b"c\n"])) == [b"a\n", long, b"b\nc\n"]
+
+
+# Damage: each check has its damaged twin
+
+
+@pytest.fixture
+def whole(path: Path) -> Path:
+    """A whole file with its index."""
+    write(path, TEXTS)
+    return path
+
+
+def test_a_flipped_bit_in_a_segment_is_found(whole: Path) -> None:
+    """Wherever it is: the segment's text is never another than it was; the error names the file and the place."""
+    entry = read_index(whole)[0]
+    content = whole.read_bytes()
+    for place in range(entry.offset, entry.offset + entry.size_bytes, 97):
+        whole.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        with pytest.raises(SourceDamaged, match=rf"{whole.name}.*segment at byte {entry.offset}"):
+            read_segment(whole, entry)
+
+
+def test_a_truncated_file_does_not_fit_its_index(whole: Path) -> None:
+    """Which is found without reading it; the error names both."""
+    whole.write_bytes(whole.read_bytes()[:-100])
+    with pytest.raises(SourceDamaged, match=r"a\.txt\.gz\.index.* a\.txt\.gz"):
+        read_index(whole)
+
+
+def test_a_segment_behind_the_end_is_damaged(whole: Path) -> None:
+    """A file that was cut after its index was read."""
+    entry = read_index(whole)[2]
+    whole.write_bytes(whole.read_bytes()[: entry.offset + 3])
+    with pytest.raises(SourceDamaged, match=whole.name):
+        read_segment(whole, entry)
+
+
+def test_the_index_of_another_file_is_refused(whole: Path, tmp_path: Path) -> None:
+    """An index that was left from an older file of another size does not fit."""
+    write(tmp_path / "other.gz", TEXTS[:2])
+    index_path(tmp_path / "other.gz").replace(index_path(whole))
+    with pytest.raises(SourceDamaged, match=r"a\.txt\.gz\.index: does not fit"):
+        read_index(whole)
+
+
+def test_the_index_of_another_file_of_the_same_size_is_found(whole: Path, tmp_path: Path) -> None:
+    """The size fits, the segments do not: no wrong text is given."""
+    other = tmp_path / "other.gz"
+    write(other, TEXTS[::-1])
+    assert other.stat().st_size == whole.stat().st_size
+    index_path(other).replace(index_path(whole))
+    for entry in read_index(whole):
+        with pytest.raises(SourceDamaged, match=whole.name):
+            read_segment(whole, entry)
+
+
+def _wrong_crc(entry: Entry) -> Entry:
+    return entry._replace(crc32=entry.crc32 ^ 1)
+
+
+def _wrong_length(entry: Entry) -> Entry:
+    return entry._replace(text_bytes=entry.text_bytes + 1)
+
+
+def _wrong_offset(entry: Entry) -> Entry:
+    return entry._replace(offset=entry.offset + 1)
+
+
+@pytest.mark.parametrize("wrong", [_wrong_crc, _wrong_length, _wrong_offset])
+def test_a_wrong_line_of_the_index_is_found(whole: Path, wrong: Callable[[Entry], Entry]) -> None:
+    """CRC, length and offset are all held against the text."""
+    with pytest.raises(SourceDamaged, match=whole.name):
+        read_segment(whole, wrong(read_index(whole)[1]))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"\xff\xfe\x00",
+        b"first_key\trecords\n",
+        INDEX_COLUMNS.encode() + b"\n/works/OL1W\t1\t10\n",
+        INDEX_COLUMNS.encode() + b"\n/works/OL1W\t1\tten\t20\t30\t0123abcd\n",
+        INDEX_COLUMNS.encode() + b"\n",
+        bytes(range(256)) * 10,
+    ],
+    ids=["empty", "newline", "no text", "other columns", "few columns", "no number", "no segments", "bytes"],
+)
+def test_what_is_no_index_is_refused(whole: Path, content: bytes) -> None:
+    """Whatever lies there instead of the index, the error names it and says what to do."""
+    index_path(whole).write_bytes(content)
+    with pytest.raises(SourceDamaged, match=r"a\.txt\.gz\.index: .* Delete it"):
+        read_index(whole)
+
+
+@pytest.mark.parametrize("missing", ["a.txt.gz", "a.txt.gz.index"])
+def test_a_missing_file_is_named(whole: Path, missing: str) -> None:
+    """The file or its index: the error says which."""
+    whole.with_name(missing).unlink()
+    with pytest.raises(SourceMissing, match=rf"{missing}: "):
+        read_index(whole)
+
+
+def test_a_folder_in_the_place_of_the_index_is_named(whole: Path) -> None:
+    """What the operating system refuses to read is an error of oldump's, not a bug."""
+    index_path(whole).unlink()
+    index_path(whole).mkdir()
+    with pytest.raises(OldumpError, match=r"a\.txt\.gz\.index"):
+        read_index(whole)
+
+
+# Nothing has its final name before it is whole
+
+
+def test_nothing_has_its_name_before_commit(path: Path) -> None:
+    """While it is written only the temporary file is there; without commit nothing is left."""
+    with SegmentWriter(path) as writer:
+        writer.append(segment_of(TEXTS[0], KEY_COLUMN))
+        assert [each.name for each in path.parent.iterdir()] == [path.name + TEMPORARY_SUFFIX]
+    assert list(path.parent.iterdir()) == []
+
+
+def test_an_exception_leaves_nothing(path: Path) -> None:
+    """Whatever passes through `with`."""
+    with pytest.raises(KeyError), SegmentWriter(path) as writer:  # noqa: PT012 - what is written is part of the case
+        writer.append(segment_of(TEXTS[0], KEY_COLUMN))
+        raise KeyError
+    assert list(path.parent.iterdir()) == []
+
+
+def test_an_exception_leaves_the_file_of_before(whole: Path) -> None:
+    """An older file of the name stays as it was, with its index."""
+    before = {each.name: each.read_bytes() for each in whole.parent.iterdir()}
+    with pytest.raises(KeyError), SegmentWriter(whole) as writer:  # noqa: PT012 - what is written is part of the case
+        writer.append(segment_of(TEXTS[1], KEY_COLUMN))
+        raise KeyError
+    assert {each.name: each.read_bytes() for each in whole.parent.iterdir()} == before
+
+
+def test_commit_replaces_the_file_of_before(whole: Path) -> None:
+    """File and index are the new ones, and only they are there."""
+    write(whole, TEXTS[1:2])
+    assert gzip.decompress(whole.read_bytes()) == TEXTS[1]
+    assert [entry.first_key for entry in read_index(whole)] == [b"/works/OL2000W"]
+    assert len(list(whole.parent.iterdir())) == 2
+
+
+def test_a_segment_of_lines_knows_its_first_key_and_its_records() -> None:
+    """Of the column that is asked for, also the last one of a line, and of a line that is empty."""
+    assert segment_of(b"a\tb\tc\nd\te\tf\n", 0)[:3] == (b"a", 2, 12)
+    assert segment_of(b"a\tb\tc\nd\te\tf\n", 2)[:3] == (b"c", 2, 12)
+    assert segment_of(b"\n", 0)[:4] == (b"", 1, 1, zlib.crc32(b"\n"))
+    assert isinstance(segment_of(b"\n", 0), Segment)

@@ -1,0 +1,357 @@
+"""Workers: conversations, and what becomes of all processes however it ends."""
+
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import psutil
+import pytest
+
+from oldump.engine.workers import Crew, Perform, Said, Task
+from oldump.errors import SourceDamaged, WorkerError
+
+
+def performing(perform: Perform) -> Callable[[int], Perform]:
+    """What a Crew wants, of workers that are all alike."""
+    return lambda number: perform
+
+
+def named(contents: Iterable[Any]) -> list[tuple[str, Any]]:
+    """Tasks with their descriptions."""
+    return [(f"task {content}", content) for content in contents]
+
+
+def results(crew: Crew, contents: Iterable[Any]) -> list[Any]:
+    """The results of tasks that hold no conversation, in the order of the tasks."""
+    said = list(crew.run(named(contents)))
+    assert all(each.finished for each in said)
+    return [each.message for each in sorted(said, key=lambda each: each.number)]
+
+
+def are_gone(process_ids: Iterable[int]) -> bool:
+    """Whether none of the processes is there any more, not even as a zombie."""
+    return not any(psutil.pid_exists(process_id) for process_id in process_ids)
+
+
+def doubled(content: int) -> Task:
+    """A task without conversation."""
+    yield from ()
+    return 2 * content
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("tasks", [0, 1, 2, 50])
+def test_every_task_has_its_result(workers: int, tasks: int) -> None:
+    """Once each, whatever the numbers of tasks and workers; a crew can run again."""
+    with Crew(workers, performing(doubled)) as crew:
+        assert results(crew, range(tasks)) == list(range(0, 2 * tasks, 2))
+        assert results(crew, range(3)) == [0, 2, 4]
+
+
+def test_a_worker_knows_its_number() -> None:
+    """Perform is called once in each, with the number."""
+
+    def begin(number: int) -> Perform:
+        def perform(content: object) -> Task:
+            yield from ()
+            return number, os.getpid()
+
+        return perform
+
+    with Crew(3, begin) as crew:
+        assert crew.each("naming", None) == list(enumerate(crew.process_ids))
+
+
+def test_results_come_in_any_order() -> None:
+    """A slow task keeps nobody waiting: later ones are finished before it."""
+
+    def perform(content: float) -> Task:
+        yield from ()
+        time.sleep(content)
+        return content
+
+    with Crew(2, performing(perform)) as crew:
+        numbers = [said.number for said in crew.run(named([0.3, 0, 0, 0]))]
+    assert numbers == [1, 2, 3, 0]
+
+
+def test_tasks_are_drawn_when_a_worker_is_idle() -> None:
+    """No sooner: what makes them may be large, and waits for memory that other tasks hold."""
+    drawn: list[int] = []
+
+    def tasks() -> Iterable[tuple[str, int]]:
+        for content in range(10):
+            drawn.append(content)
+            yield "counting", content
+
+    with Crew(2, performing(doubled)) as crew:
+        for done, _ in enumerate(crew.run(tasks())):
+            assert len(drawn) <= done + 2
+    assert drawn == list(range(10))
+
+
+def adding(content: int) -> Task:
+    """A conversation: it asks for three numbers, and gives the sum."""
+    total = content
+    for place in range(3):
+        total += yield place
+    return total
+
+
+def test_a_conversation_goes_back_and_forth() -> None:
+    """What the leader answers comes back from the yield; the result ends the task."""
+    with Crew(2, performing(adding)) as crew:
+        sums = {}
+        for said in crew.run(named([0, 1000])):
+            if said.finished:
+                sums[said.number] = said.message
+            else:
+                crew.answer(said.number, 10 * said.message)
+    assert sums == {0: 30, 1: 1030}
+
+
+def test_answers_may_wait() -> None:
+    """The leader hears another task out before it answers the first."""
+    with Crew(2, performing(adding)) as crew:
+        waiting: list[Said] = []
+        order = []
+        for said in crew.run(named([0, 1000])):
+            if said.finished:
+                order.append(said.number)
+            elif said.number == 0 and 1 not in order:
+                waiting.append(said)
+            else:
+                crew.answer(said.number, 0)
+            if 1 in order and waiting:
+                crew.answer(waiting.pop().number, 0)
+    assert order == [1, 0]
+
+
+def test_messages_may_be_large() -> None:
+    """Larger than any pipe's buffer, both ways, as records of 10 MB are."""
+
+    def perform(content: bytes) -> Task:
+        answer = yield content * 2
+        return answer * 2
+
+    with Crew(2, performing(perform)) as crew:
+        lengths = []
+        for said in crew.run(named([bytes(5_000_000)] * 3)):
+            if said.finished:
+                lengths.append(len(said.message))
+            else:
+                crew.answer(said.number, said.message)
+    assert lengths == [20_000_000] * 3
+
+
+# Errors
+
+
+def test_an_error_of_oldump_is_raised_in_the_leader() -> None:
+    """As it was, with its text: it says what to do next, and a traceback would only hide that."""
+
+    def perform(content: object) -> Task:
+        yield from ()
+        raise SourceDamaged("data.txt.gz: damaged")
+
+    with pytest.raises(SourceDamaged, match=r"^data\.txt\.gz: damaged$"), Crew(2, performing(perform)) as crew:
+        list(crew.run(named([1])))
+
+
+def test_an_unforeseen_error_keeps_the_worker_s_traceback() -> None:
+    """It is raised in the leader, with a note that shows where in the worker it happened."""
+
+    def stumble(content: dict[str, int]) -> int:
+        return content["nowhere"]
+
+    def perform(content: object) -> Task:
+        yield from ()
+        return stumble({})
+
+    with pytest.raises(KeyError, match="nowhere") as caught, Crew(2, performing(perform)) as crew:
+        list(crew.run(named([1])))
+    (note,) = caught.value.__notes__
+    assert "In a worker process" in note
+    assert "in stumble" in note
+    assert "KeyError: 'nowhere'" in note
+
+
+class Unpicklable(Exception):
+    """An error that cannot leave its process."""
+
+    def __init__(self) -> None:
+        super().__init__("it cannot leave")
+        self.lock = threading.Lock()
+
+
+class Unreadable(Exception):
+    """An error that leaves its process, and cannot be read in the other."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one}, {two}: it cannot be read")
+
+
+@pytest.mark.parametrize("error", [Unpicklable(), Unreadable("a", "b")], ids=lambda error: type(error).__name__)
+def test_an_error_that_cannot_be_sent_is_shown_all_the_same(error: Exception) -> None:
+    """Libraries have such errors: what they say, and where, is not lost."""
+
+    def perform(content: object) -> Task:
+        yield from ()
+        raise error
+
+    with pytest.raises(RuntimeError, match="it cannot") as caught, Crew(1, performing(perform)) as crew:
+        list(crew.run(named([1])))
+    assert f"{type(error).__name__}: " in caught.value.__notes__[0]
+    assert "in perform" in caught.value.__notes__[0]
+
+
+def test_a_result_that_cannot_be_sent_is_an_error() -> None:
+    """A bug of a task, shown as any other."""
+
+    def perform(content: object) -> Task:
+        yield from ()
+        return threading.Lock()
+
+    with pytest.raises((TypeError, pickle.PicklingError), match="pickle"), Crew(1, performing(perform)) as crew:
+        list(crew.run(named([1])))
+
+
+def test_an_error_in_the_midst_of_a_conversation() -> None:
+    """Is raised where the leader waits for the next message."""
+
+    def perform(content: object) -> Task:
+        yield "well"
+        raise ValueError("no")
+
+    with Crew(1, performing(perform)) as crew:
+        run = crew.run(named([1]))
+        assert next(run) == Said(0, "well", finished=False)
+        crew.answer(0, None)
+        with pytest.raises(ValueError, match="no"):
+            next(run)
+
+
+# Deaths
+
+
+def killing(content: object) -> Task:
+    """A task that ends as those do for which there was no memory; task 0 waits, as long as it may."""
+    yield from ()
+    if content == 0:
+        time.sleep(20)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_at_a_task_is_noticed_at_once() -> None:
+    """The error names the task, the signal and the likely reason; nobody waits for the other worker."""
+    begun = time.monotonic()
+    with (
+        pytest.raises(WorkerError, match=r"died of signal SIGKILL while at: task 1\. .*--memory") as caught,
+        Crew(2, performing(killing)) as crew,
+    ):
+        list(crew.run(named([0, 1])))
+    assert time.monotonic() - begun < 5
+    assert any(f"pid {process_id})" in str(caught.value) for process_id in crew.process_ids)
+    assert are_gone(crew.process_ids)
+
+
+def test_a_worker_that_exits_at_a_task_is_noticed() -> None:
+    """With its exit code; a library that calls exit(3) is no silent end of the table."""
+
+    def perform(content: object) -> Task:
+        yield from ()
+        os._exit(3)
+
+    with pytest.raises(WorkerError, match="exit code 3 while at: task 7"), Crew(1, performing(perform)) as crew:
+        list(crew.run(named([7])))
+
+
+def test_a_worker_that_is_killed_in_the_midst_of_a_message_is_noticed() -> None:
+    """Half a message is in the pipe: an end of the pipe all the same, and not an error of the operating system."""
+
+    def perform(content: object) -> Task:
+        yield from ()
+        return bytes(50_000_000)
+
+    def tasks() -> Iterable[tuple[str, object]]:
+        yield "task 1", None
+        time.sleep(0.5)  # it is sending now, and nobody listens
+        os.kill(crew.process_ids[0], signal.SIGKILL)
+
+    with pytest.raises(WorkerError, match="SIGKILL while at: task 1"), Crew(2, performing(perform)) as crew:
+        list(crew.run(tasks()))
+
+
+def test_a_worker_that_is_killed_between_two_messages_is_noticed() -> None:
+    """While it waits for an answer."""
+    with Crew(2, performing(adding)) as crew:
+        run = crew.run(named([5]))
+        next(run)
+        os.kill(crew.process_ids[0], signal.SIGKILL)
+        time.sleep(0.1)
+        with pytest.raises(WorkerError, match="SIGKILL while at: task 5"):
+            crew.answer(0, 0)
+
+
+def test_a_worker_that_is_killed_while_idle_is_noticed_when_it_is_needed() -> None:
+    """With the next task, or the next one for all; no task is lost unnoticed."""
+    with Crew(2, performing(doubled)) as crew:
+        assert results(crew, range(4)) == [0, 2, 4, 6]
+        os.kill(crew.process_ids[0], signal.SIGKILL)
+        with pytest.raises(WorkerError, match="SIGKILL"):
+            results(crew, range(4))
+    with Crew(2, performing(doubled)) as crew:
+        os.kill(crew.process_ids[1], signal.SIGKILL)
+        with pytest.raises(WorkerError, match="SIGKILL while at: the last"):
+            crew.each("the last", 1)
+
+
+def test_a_worker_that_is_killed_when_all_is_done_is_no_error() -> None:
+    """There is nothing that it could have lost."""
+    with Crew(2, performing(doubled)) as crew:
+        assert results(crew, range(4)) == [0, 2, 4, 6]
+        os.kill(crew.process_ids[0], signal.SIGKILL)
+    assert are_gone(crew.process_ids)
+
+
+# Nobody is left
+
+
+def test_no_process_is_left_after_success() -> None:
+    """Neither running nor as a zombie."""
+    with Crew(3, performing(doubled)) as crew:
+        results(crew, range(10))
+        assert not are_gone(crew.process_ids)
+    assert are_gone(crew.process_ids)
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, SystemExit])
+def test_no_process_is_left_after_an_exception(error: type[BaseException]) -> None:
+    """Of the leader's own, while workers are at long tasks; Ctrl-C among them. And it takes no time."""
+    begun = time.monotonic()
+    with pytest.raises(error), Crew(2, performing(killing)) as crew:  # noqa: PT012 - the workers must be at tasks
+        for worker in crew._workers:
+            crew._send(worker, 0)
+        raise error
+    assert time.monotonic() - begun < 5
+    assert are_gone(crew.process_ids)
+
+
+def test_no_process_is_left_when_the_leader_stops_listening() -> None:
+    """In the midst of conversations, without an error."""
+    with Crew(2, performing(adding)) as crew:
+        for _ in crew.run(named(range(10))):
+            break
+    assert are_gone(crew.process_ids)
+
+
+def test_ctrl_c_reaches_only_the_leader() -> None:
+    """The terminal sends SIGINT to all processes: workers leave it to the leader to end them."""
+    with Crew(2, performing(doubled)) as crew:
+        for process_id in crew.process_ids:
+            os.kill(process_id, signal.SIGINT)
+        assert results(crew, range(4)) == [0, 2, 4, 6]
