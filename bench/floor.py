@@ -22,15 +22,15 @@ def main(source: Path, workers: int, level: int, texts: list[Path]) -> None:
             reading = [pool.submit(read_segment, source, entry) for entry in read_index(source)]
         else:
             reading = [pool.submit(_read_through, source)]
-        pressing = [
-            pool.submit(_press, text, offset, level)
+        compressing = [
+            pool.submit(_compress, text, offset, level)
             for text in texts
             for offset in range(0, text.stat().st_size, SEGMENT_BYTES)
         ]
         for read in reading:
             read.result()
-        for pressed in pressing:
-            pressed.result()
+        for written in compressing:
+            written.result()
 
 
 def _read_through(source: Path) -> bytes:
@@ -40,7 +40,7 @@ def _read_through(source: Path) -> bytes:
     return b""
 
 
-def _press(text: Path, offset: int, level: int) -> None:
+def _compress(text: Path, offset: int, level: int) -> None:
     with text.open("rb") as stream:
         stream.seek(offset)
         compressed(stream.read(SEGMENT_BYTES), first_key=b"", records=0, level=level)

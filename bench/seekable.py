@@ -4,17 +4,17 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from oldump.engine.segments import Pressing, SegmentWriter, segment_of, segment_texts
+from oldump.engine.segments import Compressing, SegmentWriter, segment_of, segment_texts
 from oldump.stages.extract import LEVEL
 
 if __name__ == "__main__":
-    press = partial(segment_of, first_key_at=0, level=LEVEL)
+    compress = partial(segment_of, first_key_at=0, level=LEVEL)
     with (
         Path(sys.argv[1]).open("rb") as stream,
         SegmentWriter(Path(sys.argv[2]) / "data.txt.gz") as writer,
-        Pressing(2, press) as pressing,
+        Compressing(2, compress) as compressing,
     ):
         for text in segment_texts(iter(lambda: b"".join(stream.readlines(1 << 18)), b"")):
-            pressing.add(text, writer)
-        pressing.finish()
+            compressing.add(text, writer)
+        compressing.finish()
         writer.commit()

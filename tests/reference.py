@@ -33,8 +33,9 @@ JSON        json.dumps of the normalised document, but numbers keep their stored
             are spelled as json.dumps does; `same_record` forgives another spelling of those, and
             nothing else. Of a member name written twice, json keeps the last value.
 Order       Of the key as its column has it, so that a finished dump can be sorted again: first path
-            component, text before the number, number, key. Two keys with equal columns are one. A key without OL<digits><letter> at its
-            end is all text, and its number -1. The cdump further by revision, last_modified, JSON.
+            component, text before the number, number, key. Two keys with equal columns are one. A key
+            without OL<digits><letter> at its end is all text, and its number -1. The cdump further by
+            revision, last_modified, JSON.
 Latest      Of the kept records. A dropped revision neither counts nor hides an earlier one.
 Same        n records with the same key and revision count n - 1 in `Reference.same_revision`.
 Redirects   ``location`` is rewritten if it is a top-level string and the type is /type/redirect

@@ -87,7 +87,8 @@ def run(
         return
     with progress_shown() as progress:
         item = pipeline.run(settings, day, stages, progress, overwrite=overwrite)
-    print(item)
+    if item:
+        print(item)
 
 
 @app.command()
@@ -124,16 +125,10 @@ def cdump(
     from oldump.stages.dumps import filters
 
     settings = Settings.of(workers=workers, memory=memory, max_rejects=max_rejects)
-    day = date_of(date) if date else None
+    day = None if date is None else date_of(date)
     with _standard_output() as output:
         counts = filters.cdump(_path(file), day, output, rejects, settings)
-    log.info(
-        "cdump: %s rows, %s records, dropped: %s, rejected: %s",
-        f"{counts.rows:,}",
-        f"{counts.records:,}",
-        dict(counts.drops) or 0,
-        dict(counts.rejects) or 0,
-    )
+    log.info("cdump: %s", counts)
 
 
 @app.command()

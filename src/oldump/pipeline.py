@@ -15,9 +15,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oldump.engine.commit import sync_folder, write_whole
+from oldump.engine.commit import TEMPORARY_SUFFIX, sync_folder, write_whole
 from oldump.engine.segments import index_path
-from oldump.errors import LOG_FORMAT, ConfigurationError, SourceMissing, storage_errors
+from oldump.errors import LOG_FORMAT, ConfigurationError, SourceMissing, StorageError, storage_errors
 from oldump.outside import postgres
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
@@ -72,7 +72,14 @@ def _extract(context: Context) -> Outcome:
 def _dumps(context: Context) -> Outcome:
     data = context.folder.data if is_database(context.settings.source) else file_of(context.settings.source)
     job = dumps.Job.within(context.settings, context.folder, data)
+    if job.workers < context.settings.workers:
+        log.warning(
+            "dumps: %d workers instead of %d: more do not fit into the memory", job.workers, context.settings.workers
+        )
     counts, artifacts = dumps.make_dumps(data, context.folder, job, context.progress)
+    log.info("dumps: %s", counts)
+    if counts.rejects:
+        log.warning("dumps: the rejected rows are in %s", context.folder.rejects)
     return Outcome(artifacts, counts.as_json())
 
 
@@ -132,8 +139,12 @@ def planned(settings: Settings, day: date, stages: list[Stage]) -> list[tuple[st
     return lines
 
 
-def run(settings: Settings, day: date, stages: list[Stage], progress: Progress, *, overwrite: bool = False) -> Path:
-    """Run the stages that are not committed yet, and complete the run if then all are; the folder of the dump.
+def run(
+    settings: Settings, day: date, stages: list[Stage], progress: Progress, *, overwrite: bool = False
+) -> Path | None:
+    """Run the stages that are not committed yet, and complete the run if then all are.
+
+    The folder of the dump, None if the run is not complete.
 
     Raises OldumpError as in errors.py.
     """
@@ -142,30 +153,34 @@ def run(settings: Settings, day: date, stages: list[Stage], progress: Progress, 
         folder.private.mkdir(parents=True, exist_ok=True)
     with locked(folder.lock), _logged(folder.log):
         context = Context(settings, folder, Journal(folder.journal), progress)
+        if context.journal.published and not overwrite:
+            _require_same_beginning(context)
+            _require_intact(context)
+            log.info("complete before, nothing to do: %s", folder.dump_item)
+            return folder.dump_item
         _begin(context, overwrite=overwrite)
         anew = False
-        for stage in stages:
-            anew = _ensure(stage, context, anew=anew)
-        _complete(context)
-        return folder.dump_item
+        try:
+            for stage in stages:
+                anew = _ensure(stage, context, anew=anew)
+        finally:
+            _tidy(folder)
+        return folder.dump_item if _complete(context) else None
 
 
 def _begin(context: Context, *, overwrite: bool) -> None:
     """Take up the run where it stopped, or begin it anew."""
-    journal, source = context.journal, _described(context.settings.source)
-    if journal.begun is None or overwrite:
+    journal = context.journal
+    if journal.begun is None or overwrite or not journal.stages:
         published = [item for item in context.folder.items if context.folder.published(item).exists()]
-        if published and not overwrite:
+        if published and journal.begun is None and not overwrite:
             raise ConfigurationError(
                 f"{context.folder.out}: {', '.join(published)} is already there, without a journal of this run. "
                 "Move it away, or give --overwrite to replace it once the new one is complete."
             )
-        journal.begin(source)
-    elif journal.begun != source:
-        raise ConfigurationError(
-            f"{context.folder.private}: this run was begun from {journal.begun}, not from {source}. "
-            "Give the same source, or --overwrite to begin anew."
-        )
+        journal.begin(_beginning(context.settings))
+    else:
+        _require_same_beginning(context)
     if not journal.stages:  # whatever a run made that was stopped, here or in its first stage, is worthless
         with storage_errors(context.folder.making):
             shutil.rmtree(context.folder.making, ignore_errors=True)
@@ -173,8 +188,44 @@ def _begin(context: Context, *, overwrite: bool) -> None:
                 context.folder.made(item).mkdir(parents=True)
 
 
+def _require_same_beginning(context: Context) -> None:
+    """Refuse to go on from another source, or with another level: the artifacts would not belong together."""
+    begun, given = context.journal.begun or {}, _beginning(context.settings)
+    differing = [
+        f"{name} was {begun.get(name)}, now it is {value}" for name, value in given.items() if begun.get(name) != value
+    ]
+    if differing:
+        raise ConfigurationError(
+            f"{context.folder.private}: this run was begun otherwise: {'; '.join(differing)}. "
+            "Give what it was begun with, or --overwrite to begin anew."
+        )
+
+
+def _require_intact(context: Context) -> None:
+    """Refuse to call a run complete whose published files are not as they were committed; never mend them in place."""
+    for artifact in context.journal.artifacts():
+        if artifact.item:
+            path = context.folder.artifact(artifact.name, artifact.item)
+            if not still_has_its_digest(path, artifact) or not index_path(path).is_file():
+                raise StorageError(
+                    f"{path}: the run is complete, but this file is not as it was committed. Find out what happened to "
+                    "it; --overwrite makes all anew and replaces the items when that is complete."
+                )
+
+
+def _tidy(folder: RunFolder) -> None:
+    """Remove what a stage that was broken off may have left: spill and temporary files."""
+    shutil.rmtree(folder.spill, ignore_errors=True)
+    for path in (*folder.private.glob(f"*{TEMPORARY_SUFFIX}"), *folder.making.glob(f"*/*{TEMPORARY_SUFFIX}")):
+        path.unlink(missing_ok=True)
+
+
+def _beginning(settings: Settings) -> dict[str, Any]:
+    """What the journal says a run is made from: enough to notice that it is something else; no password."""
+    return {**_described(settings.source), "level": settings.level}
+
+
 def _described(source: str) -> dict[str, Any]:
-    """What the journal and the manifest say of the source: enough to notice that it is another one; no password."""
     if source == "-":
         return {"kind": "standard input"}
     if is_database(source):
@@ -204,10 +255,11 @@ def _ensure(stage: Stage, context: Context, *, anew: bool) -> bool:
     context.progress.end(stage.name)
     for artifact in artifacts:
         log.info(
-            "%s: %s, %s records, %s bytes",
+            "%s: %s, %s %s, %s bytes",
             stage.name,
             artifact.name,
             f"{artifact.records:,}",
+            "records" if artifact.item else "rows",
             f"{artifact.size_bytes:,}",
         )
     log.info("%s: committed after %.1f seconds", stage.name, seconds)
@@ -234,20 +286,20 @@ def _require_inputs(stage: Stage, context: Context) -> None:
             )
 
 
-def _complete(context: Context) -> None:
-    """Write sums and manifest and give the items their final names, if every stage is committed."""
+def _complete(context: Context) -> bool:
+    """Write sums and manifest and give the items their final names, if every stage is committed; whether it is."""
     journal, folder = context.journal, context.folder
     needed = [s.name for s in STAGES if is_database(context.settings.source) or not s.only_from_database]
     missing = [name for name in needed if name not in journal.stages]
     if missing:
         log.info("not complete: %s still to be run", ", ".join(missing))
-        return
-    if not journal.published:
-        artifacts = [artifact for name in needed for artifact in journal.stages[name].artifacts]
-        _write_sums_and_manifest(context, [artifact for artifact in artifacts if artifact.item])
-        _publish(folder)
-        journal.publish()
+        return False
+    artifacts = [artifact for name in needed for artifact in journal.stages[name].artifacts]
+    _write_sums_and_manifest(context, [artifact for artifact in artifacts if artifact.item])
+    _publish(folder)
+    journal.publish()
     log.info("complete: %s", folder.dump_item)
+    return True
 
 
 def _write_sums_and_manifest(context: Context, artifacts: list[Artifact]) -> None:
@@ -290,6 +342,10 @@ def _logged(path: Path) -> Iterator[None]:
     log.addHandler(handler)
     try:
         yield
+    except BaseException as error:
+        what = "%s: %s", (type(error).__name__, error)
+        handler.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, *what, None))
+        raise
     finally:
         log.removeHandler(handler)
         handler.close()

@@ -6,16 +6,20 @@ but shown nowhere.
 
 import os
 import re
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from oldump.errors import ConfigurationError
 
 DEFAULT_TOML = "oldump.toml"
+_PREFIX = "OLDUMP_"
+_TOML_VARIABLE = "OLDUMP_TOML"
+_TEST_PREFIX = "OLDUMP_TESTS_"
 LEAST_MEMORY_BYTES = 192 << 20
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
@@ -32,10 +36,16 @@ def size_bytes(text: object) -> object:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
+def _enough_memory(size_bytes: int) -> int:
+    if size_bytes < LEAST_MEMORY_BYTES:
+        raise ValueError(f"at least {LEAST_MEMORY_BYTES >> 20}M are needed")
+    return size_bytes
+
+
 class Settings(BaseSettings):
     """All that a run can be told."""
 
-    model_config = SettingsConfigDict(env_prefix="OLDUMP_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
     source: str = ""
     """A COPY-text file, '-' for standard input, or a PostgreSQL connection (URI or key=value words); empty: libpq's
@@ -44,7 +54,7 @@ class Settings(BaseSettings):
     """The folder that holds items and runs."""
     workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=512)
     """Worker processes."""
-    memory: Annotated[int, BeforeValidator(size_bytes), Field(ge=LEAST_MEMORY_BYTES)] = 2 << 30
+    memory: Annotated[int, BeforeValidator(size_bytes), AfterValidator(_enough_memory)] = 2 << 30
     """What all processes together may use."""
     max_rejects: int = Field(1_000, ge=0)
     """More rejected rows than this fail the run."""
@@ -61,12 +71,13 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags before variables before the file."""
-        toml = TomlConfigSettingsSource(settings_cls, Path(os.environ.get("OLDUMP_TOML", DEFAULT_TOML)))
+        toml = TomlConfigSettingsSource(settings_cls, Path(os.environ.get(_TOML_VARIABLE, DEFAULT_TOML)))
         return init_settings, env_settings, toml
 
     @classmethod
     def of(cls, **flags: Any) -> Self:  # noqa: ANN401 - flags of any type; None is a flag that was not given
         """The settings, with these flags. Raises ConfigurationError."""
+        _refuse_misspelt(cls.model_fields)
         try:
             return cls(**{name: value for name, value in flags.items() if value is not None})
         except ValidationError as error:
@@ -77,7 +88,18 @@ class Settings(BaseSettings):
                 f"OLDUMP_{name.upper()} or {DEFAULT_TOML}."
             ) from error
         except ValueError as error:  # oldump.toml is not TOML
-            raise ConfigurationError(f"{os.environ.get('OLDUMP_TOML', DEFAULT_TOML)}: {error}.") from error
+            raise ConfigurationError(f"{os.environ.get(_TOML_VARIABLE, DEFAULT_TOML)}: {error}.") from error
+
+
+def _refuse_misspelt(names: Iterable[str]) -> None:
+    """A variable that sets nothing is a mistake that nobody would see."""
+    known = {f"{_PREFIX}{name.upper()}" for name in names} | {_TOML_VARIABLE}
+    for variable in os.environ:
+        if variable.startswith(_PREFIX) and variable not in known and not variable.startswith(_TEST_PREFIX):
+            raise ConfigurationError(f"{variable} is no setting. There are: {', '.join(sorted(known))}.")
+    toml = os.environ.get(_TOML_VARIABLE)
+    if toml and not Path(toml).is_file():
+        raise ConfigurationError(f"{_TOML_VARIABLE} names {toml}, which is no file.")
 
 
 def date_of(text: str | None) -> date:

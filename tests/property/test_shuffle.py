@@ -48,7 +48,7 @@ class ByTag:
         return self._lines
 
 
-def press(text: bytes) -> Segment:
+def compress(text: bytes) -> Segment:
     """A segment that is not compressed, since the compression is not what is tried here."""
     return Segment(b"", text.count(b"\n"), len(text), 0, text)
 
@@ -73,8 +73,8 @@ def shuffled(tasks: list[list[Line]], workers: int, budget: Budget, folder: Path
     for frame in sorted(frames):
         buckets.setdefault(frame.bucket, []).append(frame)
     sinks: dict[str, list[Segment]] = {name: [] for name in ("all", "tag 0", "tag 1", "tag 2")}
-    with Crew(workers, gatherer(lambda line: line, ByTag, press, folder, budget)) as crew:
-        tallies = list(Gathering(crew, sinks, press).run([(f"{key:#x}", value) for key, value in buckets.items()]))
+    with Crew(workers, gatherer(lambda line: line, ByTag, compress, folder, budget)) as crew:
+        tallies = list(Gathering(crew, sinks, compress).run([(f"{key:#x}", value) for key, value in buckets.items()]))
     assert tallies == [sum(frame.records for frame in frames) for frames in buckets.values()]
     assert not list(folder.glob("runs-*"))
     return {name: [segment.data for segment in segments] for name, segments in sinks.items()}

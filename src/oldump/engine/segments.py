@@ -271,19 +271,19 @@ def segment_texts(texts: Iterable[bytes]) -> Iterator[bytes]:
     yield from packer.rest()
 
 
-class Pressing:
+class Compressing:
     """Compresses texts in threads (zlib-ng does not hold the GIL) and appends the segments in order, for `with`."""
 
-    def __init__(self, threads: int, press: Callable[[bytes], Segment]) -> None:
+    def __init__(self, threads: int, compress: Callable[[bytes], Segment]) -> None:
         """Take what makes a segment of a text."""
         self._pool = ThreadPoolExecutor(threads)
         self._most = 2 * threads
-        self._press = press
+        self._compress = compress
         self._running: deque[tuple[Future[Segment], SegmentWriter]] = deque()
 
     def add(self, text: bytes, writer: SegmentWriter) -> None:
         """Compress the text for the writer; writes what is ready. Raises StorageError, StorageFull."""
-        self._running.append((self._pool.submit(self._press, text), writer))
+        self._running.append((self._pool.submit(self._compress, text), writer))
         while self._running and (self._running[0][0].done() or len(self._running) > self._most):
             self._write_first()
 

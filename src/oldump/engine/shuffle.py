@@ -4,7 +4,7 @@
 in frames, sorted, compressed with zstd, in large sequential writes.
 *Gather*: workers take one bucket each, in order, sort it in memory, and arrange it into streams of lines, say one per
 output file. The leader, from the lengths of the lines alone, decides where segments end; so the borders of segments,
-and with them every byte, depend on the lines alone, not on workers, memory or chance. The workers then press
+and with them every byte, depend on the lines alone, not on workers, memory or chance. The workers then compress
 (compress) their segments, and the leader writes them in order.
 
 A bucket is a range of ranks. One that exceeds its share of the memory is sorted as runs, which are merged and
@@ -261,7 +261,7 @@ class Tails(NamedTuple):
     texts: dict[str, bytes]
 
 
-class Pressed(NamedTuple):
+class Compressed(NamedTuple):
     """The third: the segments. The answer says nothing; the worker goes on."""
 
     segments: dict[str, list[Segment]]
@@ -270,7 +270,7 @@ class Pressed(NamedTuple):
 def gatherer(
     exact: Exact,
     arrange: Callable[[], Arrange],
-    press: Callable[[bytes], Segment],
+    compress: Callable[[bytes], Segment],
     folder: Path,
     budget: Budget,
 ) -> Callable[[int], Perform]:
@@ -284,7 +284,7 @@ def gatherer(
             for batch, last in _slices(frames, exact, runs, budget):
                 streams = arranging(batch, last=last)
                 del batch
-                yield from _pressed(streams, press, last=last)
+                yield from _conversation(streams, compress, last=last)
             return arranging.tally()
 
         return perform
@@ -292,8 +292,8 @@ def gatherer(
     return begin
 
 
-def _pressed(
-    streams: dict[str, list[bytes]], press: Callable[[bytes], Segment], *, last: bool
+def _conversation(
+    streams: dict[str, list[bytes]], compress: Callable[[bytes], Segment], *, last: bool
 ) -> Generator[Any, Any, None]:
     """The conversation about one slice."""
     streams = {name: lines for name, lines in streams.items() if lines}
@@ -306,8 +306,8 @@ def _pressed(
         texts = [_text(lines[start:end]) for start, end in zip(starts, borders[name], strict=False)]
         if texts:
             texts[0] = heads[name] + texts[0]
-        segments[name] = [press(text) for text in texts if text]
-    yield Pressed(segments)
+        segments[name] = [compress(text) for text in texts if text]
+    yield Compressed(segments)
 
 
 def _text(lines: list[bytes]) -> bytes:
@@ -468,10 +468,10 @@ class _Stream:
 class Gathering:
     """The leader's side of a gather: it hears the workers out and keeps streams and buckets in order."""
 
-    def __init__(self, crew: Crew, sinks: Mapping[str, Sink], press: Callable[[bytes], Segment]) -> None:
+    def __init__(self, crew: Crew, sinks: Mapping[str, Sink], compress: Callable[[bytes], Segment]) -> None:
         """Take a crew that performs `gatherer`, and where each stream goes."""
         self._crew = crew
-        self._press = press
+        self._compress = compress
         self._streams = {name: _Stream(sink) for name, sink in sinks.items()}
         self._cutting = 0
         """The bucket whose lengths are heard next."""
@@ -480,7 +480,7 @@ class Gathering:
         self._waiting: dict[int, Arranged] = {}
         self._borders: dict[str, list[int]] = {}
         self._last = False
-        self._pressed: dict[int, list[Pressed]] = defaultdict(list)
+        self._compressed: dict[int, list[Compressed]] = defaultdict(list)
         self._tallies: dict[int, object] = {}
 
     def run(self, buckets: Iterable[tuple[str, list[Frame]]]) -> Iterator[object]:
@@ -491,14 +491,14 @@ class Gathering:
         for said in self._crew.run(buckets):
             self._hear(said)
             while self._writing in self._tallies:
-                self._write(self._pressed.pop(self._writing, []))
+                self._write(self._compressed.pop(self._writing, []))
                 yield self._tallies.pop(self._writing)
                 self._writing += 1
-            self._write(self._pressed.pop(self._writing, []))
+            self._write(self._compressed.pop(self._writing, []))
         for stream in self._streams.values():
             text = b"".join(stream.open)
             if text:
-                stream.sink.append(self._press(text))
+                stream.sink.append(self._compress(text))
 
     def _hear(self, said: Said) -> None:
         number, message, finished = said
@@ -509,8 +509,8 @@ class Gathering:
             self._answer_lengths()
         elif isinstance(message, Tails):
             self._answer_tails(number, message)
-        elif isinstance(message, Pressed):
-            self._pressed[number].append(message)
+        elif isinstance(message, Compressed):
+            self._compressed[number].append(message)
             self._crew.answer(number, None)
 
     def _answer_lengths(self) -> None:
@@ -531,7 +531,7 @@ class Gathering:
             self._cutting += 1
         self._answer_lengths()
 
-    def _write(self, pressed: list[Pressed]) -> None:
-        for name, segments in ((n, s) for each in pressed for n, s in each.segments.items()):
+    def _write(self, compressed: list[Compressed]) -> None:
+        for name, segments in ((n, s) for each in compressed for n, s in each.segments.items()):
             for segment in segments:
                 self._streams[name].sink.append(segment)

@@ -30,6 +30,7 @@ Perform = Callable[[Any], Task]
 """What a worker does with the description of a task."""
 
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _HELD = {signal.SIGTERM, signal.SIGINT}
 
@@ -68,6 +69,7 @@ class Crew:
         context = multiprocessing.get_context("fork")
         self._workers: list[_Worker] = []
         self._descriptions: dict[int, str] = {}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # a child has our handlers until it has its own
         for number in range(workers):
             ours, theirs = context.Pipe()
             inherited = [worker.pipe for worker in self._workers] + [ours]
@@ -81,6 +83,7 @@ class Crew:
                 process.start()
             theirs.close()
             self._workers.append(_Worker(process, ours))
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def __enter__(self) -> Self:
         """Nothing to prepare."""
@@ -156,7 +159,7 @@ class Crew:
     def _ready(self) -> list[_Worker]:
         """Busy workers that have said something, or died; waits for one."""
         pipes = {worker.pipe: worker for worker in self._workers if worker.task is not None}
-        return [pipes[pipe] for pipe in wait(list(pipes))]  # type: ignore[index]
+        return [pipes[pipe] for pipe in wait(list(pipes))]  # type: ignore[index] # wait gives what it got
 
     def _send(self, worker: _Worker, message: object) -> None:
         try:
@@ -193,6 +196,7 @@ def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int
         other.close()  # else a worker would keep its siblings' pipes open, and nobody would notice a death
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the leader, which ends the workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
     _keep_freed_memory()
     gc.freeze()

@@ -1,6 +1,6 @@
 """PostgreSQL, through psycopg: connections, and tables as COPY text.
 
-Library errors become SourceUnreachable here. A password never leaves this module.
+Library errors become SourceUnreachable (a retry may help) or SourceError here. A password never leaves this module.
 
 Does not: know what is in a table, or what becomes of the text.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from oldump.errors import ConfigurationError, SourceUnreachable
+from oldump.errors import ConfigurationError, SourceError, SourceUnreachable
 
 _SHOWN = ("service", "host", "port", "dbname", "user")
 # A dead server is noticed within a minute; a table that is being altered is not waited for in vain.
@@ -65,7 +65,7 @@ def _parameters(conninfo: str) -> dict[str, str | int | None]:
 
 @contextmanager
 def connected(conninfo: str) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
-    """A connection in a read-only transaction on one snapshot. Raises SourceUnreachable, ConfigurationError."""
+    """A connection in a read-only transaction on one snapshot. Raises SourceError, ConfigurationError."""
     parameters = _parameters(conninfo)
     options = " ".join(filter(None, (str(parameters.pop("options", "") or ""), _OPTIONS)))
     place = " ".join(f"{name}={value}" for name, value in shown(conninfo).items()) or "libpq's default database"
@@ -78,7 +78,7 @@ def connected(conninfo: str) -> Iterator["psycopg.Connection[tuple[object, ...]]
             f"{place}: {_one_line(error)}. Check host, port, role and password file, and that the server is up."
         ) from error
     except psycopg.Error as error:
-        raise SourceUnreachable(
+        raise SourceError(
             f"{place}: {_one_line(error)}. Check that the tables are there and that the role may read them."
         ) from error
 
@@ -89,7 +89,7 @@ def _one_line(error: psycopg.Error) -> str:
 
 def snapshot_of(connection: "psycopg.Connection[tuple[object, ...]]") -> Snapshot:
     """The transaction's snapshot, which all its copies share."""
-    query = "SELECT current_setting('server_version'), pg_current_snapshot()::text, to_json(now())#>>'{}'"
+    query = "SELECT current_setting('server_version'), txid_current_snapshot()::text, to_json(now())#>>'{}'"
     version, snapshot, started = connection.execute(query).fetchone() or ("", "", "")
     return Snapshot(str(version), str(snapshot), str(started))
 

@@ -318,7 +318,7 @@ def _datetimes(stored: bytes, slashes: Places) -> tuple[Places, Places]:
     time = [_words(stored, values + at) for at in (11, 16, 18)]
     no_space = ~(_has(time[0], " ") | _has(time[1] & np.uint64(0xFFFFFF), " "))
     # A quote behind a backslash ends no value.
-    no_space &= ~(_has(time[0], "\\") | _has(time[2], "\\"))
+    no_space &= ~_has(time[2], "\\")
     short = no_space & (time[1] >> np.uint64(24) & np.uint64(0xFF) == ord('"'))
     long = no_space & ~_has(time[1], " ") & ~_has(time[2], " ")
     long &= _words(stored, values + 26) & np.uint64(0xFF) == ord('"')

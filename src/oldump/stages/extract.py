@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 
-from oldump.engine.segments import Pressing, SegmentWriter, segment_of, segment_texts
+from oldump.engine.segments import Compressing, SegmentWriter, segment_of, segment_texts
 from oldump.errors import SourceEmpty, VerificationError
 from oldump.outside import postgres
 from oldump.run.folder import RunFolder
@@ -35,23 +35,23 @@ def extract(conninfo: str, folder: RunFolder, workers: int, progress: Progress) 
     Raises SourceUnreachable, SourceEmpty, VerificationError, StorageError.
     """
     progress.begin("extract", "copy")
-    press = partial(segment_of, first_key_at=_THING_ID_COLUMN, level=LEVEL)
+    compress = partial(segment_of, first_key_at=_THING_ID_COLUMN, level=LEVEL)
     with (
         postgres.connected(conninfo) as connection,
         SegmentWriter(folder.data) as writer,
-        Pressing(workers, press) as pressing,
+        Compressing(workers, compress) as compressing,
     ):
         snapshot = postgres.snapshot_of(connection)
         estimate = postgres.estimated_bytes(connection, _TABLE)
         table = postgres.TableCopy(connection, _COLUMNS)
         reported, text_bytes = time.monotonic(), 0
         for text in segment_texts(_joined(iter(table))):
-            pressing.add(text, writer)
+            compressing.add(text, writer)
             text_bytes += len(text)
             if time.monotonic() > reported + _REPORT_SECONDS:
                 reported = time.monotonic()
                 progress.update(writer.records, min(text_bytes / (estimate * 2 + 1), 0.99))
-        pressing.finish()
+        compressing.finish()
         if not writer.records:
             raise SourceEmpty("Table data holds no rows. Is it the right database? Nothing was made.")
         if writer.records != table.rows_sent:

@@ -36,7 +36,7 @@ class Everything:
         """Nothing to know."""
 
 
-def press(text: bytes) -> Segment:
+def compress(text: bytes) -> Segment:
     """A segment that is not compressed."""
     return Segment(b"", text.count(b"\n"), len(text), 0, text)
 
@@ -57,8 +57,8 @@ def _line(number: int) -> bytes:
 def gathered(folder: Path, frames: list[Frame], budget: Budget = BUDGET, workers: int = 1) -> bytes:
     """The text of the frames, as one bucket."""
     segments: list[Segment] = []
-    with Crew(workers, gatherer(lambda line: line, Everything, press, folder, budget)) as crew:
-        list(Gathering(crew, {"all": segments}, press).run([("bucket 0x1", frames)]))
+    with Crew(workers, gatherer(lambda line: line, Everything, compress, folder, budget)) as crew:
+        list(Gathering(crew, {"all": segments}, compress).run([("bucket 0x1", frames)]))
     return b"".join(segment.data for segment in segments)
 
 
@@ -204,6 +204,6 @@ def test_a_sink_that_fails_ends_the_gather(tmp_path: Path) -> None:
     frames = spilled(tmp_path, [1] * 50)
     with (
         pytest.raises(OldumpError, match="the file: no space left"),
-        Crew(2, gatherer(lambda line: line, Everything, press, tmp_path, BUDGET)) as crew,
+        Crew(2, gatherer(lambda line: line, Everything, compress, tmp_path, BUDGET)) as crew,
     ):
-        list(Gathering(crew, {"all": Full()}, press).run([("bucket", frames)]))
+        list(Gathering(crew, {"all": Full()}, compress).run([("bucket", frames)]))

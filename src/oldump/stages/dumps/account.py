@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oldump.engine.segments import SegmentWriter, segment_of
+from oldump.engine.segments import SegmentWriter, index_path, segment_of
 from oldump.errors import SourceDamaged, TooManyRejects
 from oldump.records.document import Reject
 from oldump.records.privacy import Drop
@@ -27,6 +27,13 @@ class Counts:
     """The latest last_modified among the records."""
     same_revision: int = 0
     """Records beside another one of the same key and revision."""
+
+    def __str__(self) -> str:
+        """For people: what was read, kept, dropped and rejected."""
+        told = [f"{self.rows:,} rows", f"{self.records:,} records"]
+        told += [f"dropped {count:,} as {reason.value}" for reason, count in self.drops.items()]
+        told += [f"rejected {count:,} as {reason.value}" for reason, count in self.rejects.items()]
+        return ", ".join(told)
 
     def as_json(self) -> dict[str, Any]:
         """The counts as the journal and the manifest have them."""
@@ -86,6 +93,7 @@ class Rejects:
         """Write the file, if there are rejects."""
         if not self._lines:
             self._path.unlink(missing_ok=True)
+            index_path(self._path).unlink(missing_ok=True)
             return
         with SegmentWriter(self._path) as writer:
             writer.append(segment_of(b"\n".join(self._lines) + b"\n", first_key_at=0))

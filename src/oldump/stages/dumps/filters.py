@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 
 from oldump.engine.blocks import Content, SharedMemory, Source
 from oldump.engine.commit import CommittedFile
-from oldump.engine.segments import DEFAULT_LEVEL, Packer, Pressing, Segment, SegmentWriter, segment_of
+from oldump.engine.segments import Compressing, Packer, Segment, SegmentWriter, segment_of
 from oldump.engine.shuffle import FLUSH, Batch, Frame, Gathering, budget_within, gatherer, scatterer, workers_within
 from oldump.engine.workers import Crew, Perform, Task
 from oldump.errors import ConfigurationError, NotSorted, RecordError, SourceEmpty, storage_errors
@@ -73,8 +73,8 @@ def cdump(path: Path | None, day: date | None, output: BinaryIO, rejects_path: P
             account.hear(number, summary)
             ordered.put(number, text)
     account.rejects.write()
-    if not account.counts.rows:
-        raise SourceEmpty(f"{source.name}: holds no rows. Did the export fail?")
+    if not account.counts.records:
+        raise SourceEmpty(f"{source.name}: no row became a record ({account.counts}). Is the date right?")
     return account.counts
 
 
@@ -264,13 +264,13 @@ def split(path: Path | None, name_format: str, settings: Settings) -> dict[str, 
     if name_format.count("%s") != 1:
         raise ConfigurationError(f"--format {name_format!r}: write %s once, where the part's name is to stand.")
     paths = [Path(name_format.replace("%s", part)) for part in PARTS]
-    press = partial(segment_of, first_key_at=KEY_COLUMN, level=DEFAULT_LEVEL)
+    compress = partial(segment_of, first_key_at=KEY_COLUMN, level=settings.level)
     counts = [0] * len(PARTS)
     with ExitStack() as stack:
-        pressing = stack.enter_context(Pressing(settings.workers, press))
-        files: list[_PressedFile | _PlainFile] = []
+        compressing = stack.enter_context(Compressing(settings.workers, compress))
+        files: list[_CompressedFile | _PlainFile] = []
         for each in paths:
-            files.append(_PressedFile(each, pressing) if each.suffix == ".gz" else _PlainFile(each))
+            files.append(_CompressedFile(each, compressing) if each.suffix == ".gz" else _PlainFile(each))
             stack.callback(files[-1].discard)
         done = 0
         for lines in _blocks_of_lines(path):
@@ -283,7 +283,7 @@ def split(path: Path | None, name_format: str, settings: Settings) -> dict[str, 
             raise SourceEmpty(f"{path or 'standard input'}: holds no records. Did the step before fail?")
         for file in files:
             file.finish()
-        pressing.finish()
+        compressing.finish()
         for file in files:
             file.commit()
     return dict(zip(PARTS, counts, strict=True))
@@ -298,21 +298,21 @@ def _by_part(lines: list[bytes], source_name: str, lines_before: int) -> list[li
     return of_part
 
 
-class _PressedFile:
+class _CompressedFile:
     """A part as seekable gzip."""
 
-    def __init__(self, path: Path, pressing: Pressing) -> None:
+    def __init__(self, path: Path, compressing: Compressing) -> None:
         self._writer = SegmentWriter(path)
         self._packer = Packer()
-        self._pressing = pressing
+        self._compressing = compressing
 
     def add(self, lines: list[bytes]) -> None:
         for text in self._packer.add(lines):
-            self._pressing.add(text, self._writer)
+            self._compressing.add(text, self._writer)
 
     def finish(self) -> None:
         for text in self._packer.rest():
-            self._pressing.add(text, self._writer)
+            self._compressing.add(text, self._writer)
 
     def commit(self) -> None:
         self._writer.commit()

@@ -136,8 +136,7 @@ def _require_records(counts: Counts, source: Source, folder: RunFolder) -> None:
         raise SourceEmpty(f"{source.name}: holds no rows. Did the export fail? Nothing was made.")
     if not counts.records:
         raise SourceEmpty(
-            f"{source.name}: none of its {counts.rows:,} rows became a record. Dropped: {dict(counts.drops)}; "
-            f"rejected: {dict(counts.rejects)} (see {folder.rejects}). Is the date right?"
+            f"{source.name}: no row became a record ({counts}). Is the date right? Rejects are in {folder.rejects}."
         )
     if counts.rows != counts.records + counts.drops.total() + counts.rejects.total():
         raise VerificationError(f"{counts.rows:,} rows do not add up: {counts}. This is a bug; please report it.")
@@ -147,15 +146,15 @@ def _gather(
     buckets: dict[int, list[Frame]], counts: Counts, folder: RunFolder, job: Job, progress: Progress
 ) -> list[Artifact]:
     paths = {CDUMP: folder.cdump, **{part: folder.part(part) for part in PARTS}}
-    press = presser(job.level)
+    compress = compressor(job.level)
     tallies = {name: Tally() for name in paths}
     last_keys: dict[str, str] = {}
     with ExitStack() as stack:
         for path in paths.values():
             path.parent.mkdir(parents=True, exist_ok=True)
         writers = {name: stack.enter_context(SegmentWriter(path)) for name, path in paths.items()}
-        crew = stack.enter_context(Crew(job.workers, gatherer(record_order, Latest, press, job.spill, job.budget)))
-        gathering = Gathering(crew, writers, press)
+        crew = stack.enter_context(Crew(job.workers, gatherer(record_order, Latest, compress, job.spill, job.budget)))
+        gathering = Gathering(crew, writers, compress)
         for tally in gathering.run((f"bucket {bucket:#x}", frames) for bucket, frames in buckets.items()):
             assert isinstance(tally, Tallies)  # noqa: S101 - what Latest.tally gives
             for name, each in tally.of_stream.items():
@@ -186,7 +185,7 @@ def _gather(
         ]
 
 
-def presser(level: int) -> Callable[[bytes], Segment]:
+def compressor(level: int) -> Callable[[bytes], Segment]:
     """What makes a segment of records' text."""
     return lambda text: segment_of(text, KEY_COLUMN, level)
 

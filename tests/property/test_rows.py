@@ -1,0 +1,367 @@
+"""The fast way gives for every row what the exact way gives for the row alone, and that is what the reference says."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import reference
+from oldump.records.document import Rejected
+from oldump.records.privacy import first_text_after, reason_to_drop
+from oldump.records.record import columns, part_number, record_of, record_rank
+from oldump.records.rows import Batch, _document_of
+from oldump.synth.table import copy_blocks
+from tables import DATE, ODD_DOCUMENTS, ODD_LINES, copy_row, tables
+
+CUTOFF = first_text_after(date.fromisoformat(DATE))
+WHEN = '"last_modified": {"type": "/type/datetime", "value": "2010-01-01T00:00:00.000001"}'
+CORE = ['"key": "/works/OL1W"', '"type": {"key": "/type/work"}', '"revision": 1', WHEN]
+PLAIN = copy_row(1, 1, "{" + ", ".join(CORE) + "}")
+SPELLED = copy_row(2, 1, '{"a": "\\u00C9 \\\\ ", ' + ", ".join(CORE) + "}")
+OLD = copy_row(3, 1, '{"id": 7, "x": {"key": "/a/OL1A"}, ' + ", ".join(CORE).replace("01T00", "01 00") + "}")
+NEIGHBOURS = (PLAIN, SPELLED, OLD)
+
+ODD_ROWS: list[tuple[str, bytes]] = [
+    *((name, copy_row(1, 1, text)) for name, text in ODD_DOCUMENTS),
+    *((name, line + b"\n") for name, line in ODD_LINES),
+]
+odd_rows = pytest.mark.parametrize("row", [row for _, row in ODD_ROWS], ids=[name for name, _ in ODD_ROWS])
+
+
+class Made(NamedTuple):
+    """What became of a table's rows."""
+
+    rows: int
+    records: list[bytes]
+    drops: Counter[str]
+    rejects: list[tuple[int, str, bytes]]
+
+
+def made_at_once(blocks: list[bytes]) -> Made:
+    """By the fast way, block by block."""
+    made = Made(0, [], Counter(), [])
+    for block in blocks:
+        batch = Batch(block, CUTOFF)
+        assert batch.ranks == [record_rank(record) for record in batch.records]
+        assert batch.part_numbers == [part_number(columns(record).type_key) for record in batch.records]
+        assert batch.newest == max((columns(record).last_modified for record in batch.records), default=b"").decode()
+        made.drops.update(batch.drops)
+        made.records.extend(batch.records)
+        made.rejects.extend((made.rows + row, reason, line) for row, reason, line in batch.rejects)
+        made = made._replace(rows=made.rows + batch.rows)
+        if batch.ended:
+            break
+    return made
+
+
+def made_exactly(text: bytes) -> Made:
+    """By the exact way, each row alone."""
+    made = Made(len(reference.lines_of(text)), [], Counter(), [])
+    for row, line in enumerate(reference.lines_of(text)):
+        try:
+            document = _document_of(line)
+        except Rejected as rejected:
+            made.rejects.append((row, rejected.reason, line))
+            continue
+        drop = reason_to_drop(document.key, document.type_key, document.last_modified, CUTOFF)
+        if drop is None:
+            made.records.append(record_of(document))
+        else:
+            made.drops[drop] += 1
+    return made
+
+
+def made_by_the_judge(text: bytes) -> Made:
+    """By the reference, each row alone."""
+    made = Made(len(reference.lines_of(text)), [], Counter(), [])
+    for row, line in enumerate(reference.lines_of(text)):
+        try:
+            record = reference.record_of(line)
+        except reference.Reject as reject:
+            made.rejects.append((row, reject.reason, line))
+            continue
+        drop = reference.drop_reason(record, DATE)
+        if drop is None:
+            made.records.append(reference.written_record(record).removesuffix(b"\n"))
+        else:
+            made.drops[drop] += 1
+    return made
+
+
+Comparison = Callable[[bytes, bytes], bool]
+
+
+def assert_same(fast: Made, exact: Made, same: Comparison = reference.same_record) -> None:
+    """Check all that became of the rows, the records up to what `same` forgives."""
+    assert fast._replace(records=[]) == exact._replace(records=[])
+    assert len(fast.records) == len(exact.records)
+    for one, other in zip(fast.records, exact.records, strict=True):
+        assert one == other or same(one, other), (one[:2000], other[:2000])
+
+
+def assert_exact(text: bytes) -> None:
+    """Check the fast way by the exact way, up to the spelling of escapes, and that by the reference, byte by byte."""
+    exact = made_exactly(text)
+    assert exact == made_by_the_judge(text)
+    assert_same(made_at_once([text]), exact)
+
+
+def lines_with_ends(text: bytes) -> list[bytes]:
+    """The lines with their newlines; str.splitlines would also split at others."""
+    lines = [line + b"\n" for line in text.split(b"\n")]
+    return lines[:-1] + [line for line in [lines[-1].removesuffix(b"\n")] if line]
+
+
+# Odd rows
+
+
+@odd_rows
+def test_an_odd_row_alone(row: bytes) -> None:
+    """As a block of its own, with its newline and without."""
+    assert_exact(row)
+    if row != b"\n":
+        assert_exact(row.removesuffix(b"\n"))
+
+
+@odd_rows
+def test_an_odd_row_between_others(row: bytes) -> None:
+    """It becomes what it becomes alone, and its neighbours do too."""
+    alone = made_at_once([row])
+    for before, after in ((NEIGHBOURS, NEIGHBOURS), ((), NEIGHBOURS), (NEIGHBOURS, ())):
+        around = [made_at_once([b"".join(each)]) if each else Made(0, [], Counter(), []) for each in (before, after)]
+        made = made_at_once([b"".join((*before, row, *after))])
+        assert made.records == around[0].records + alone.records + around[1].records
+        assert made.drops == alone.drops
+        assert made.rejects == [(len(before), reason, line) for _, reason, line in alone.rejects]
+        assert made.rows == len(before) + 1 + len(after)
+
+
+def test_all_odd_rows_together() -> None:
+    """In one block, in both orders."""
+    rows = [row for _, row in ODD_ROWS]
+    assert_exact(b"".join(rows))
+    assert_exact(b"".join(reversed(rows)))
+
+
+# Tables
+
+
+@settings(max_examples=150, deadline=None)
+@given(table=tables())
+def test_whole_tables(table: bytes) -> None:
+    """Of rows of every kind, in one block."""
+    assert_exact(table)
+
+
+@settings(max_examples=100, deadline=None)
+@given(table=tables(), data=st.data())
+def test_borders_of_blocks_do_not_matter(table: bytes, data: st.DataObject) -> None:
+    """The same records, byte for byte, the same drops and rejects, wherever the table is cut."""
+    lines = lines_with_ends(table)
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(lines))), label="cuts"))
+    blocks = [b"".join(lines[start:end]) for start, end in zip([0, *cuts], [*cuts, len(lines)], strict=True)]
+    whole = made_at_once([table])
+    assert made_at_once(blocks) == whole
+    assert made_at_once(lines) == whole
+
+
+def synthetic_blocks() -> Iterator[bytes]:
+    """A table like the live one, with rows of every odd and broken kind."""
+    return copy_blocks(2000, odd_rows=50, broken_rows=50)
+
+
+def same_meaning(one: bytes, other: bytes) -> bool:
+    """Whether two records have the same columns, and JSON of the same meaning: a name may stand twice in it."""
+    *columns_of_one, text_of_one = columns(one)
+    *columns_of_other, text_of_other = columns(other)
+    return columns_of_one == columns_of_other and json.loads(text_of_one) == json.loads(text_of_other)
+
+
+def same_but_for_repeated_names(one: bytes, other: bytes) -> bool:
+    """As reference.same_record, but for the one kind of synthetic row whose meaning JSON leaves open."""
+    return same_meaning(one, other) if b'"title": "one", "title": "two"' in one else reference.same_record(one, other)
+
+
+def test_synthetic_tables() -> None:
+    """Rows as the live table has them, with both ways in every block, and borders anywhere."""
+    blocks = [*synthetic_blocks()]
+    text = b"".join(blocks)
+    exact = made_exactly(text)
+    assert exact == made_by_the_judge(text)
+    fast = made_at_once(blocks)
+    assert_same(fast, exact, same_but_for_repeated_names)
+    assert fast.rows == 2000
+    assert len(fast.rejects) == 50
+    lines = lines_with_ends(text)
+    for size in (1, 7, 500):
+        assert made_at_once([b"".join(lines[at : at + size]) for at in range(0, len(lines), size)]) == fast
+
+
+# Documents made to deceive
+
+
+TRICKY_CHARACTERS = (
+    "a", "T", "/", ":", "-", "0", "2", "4", " ", "  ", ", ", ": ", '\\"', "\\\\", "\\/", "\\n", "\\u0020", "\\u0061",
+    "\\u002f", "\\u00e9", "\\u00E9", "\\u005C", "\\u0022", "\\ud83d", "\x7f", "key", "type", "value", "id", "location",
+)  # fmt: skip
+tricky_texts = st.lists(st.sampled_from(TRICKY_CHARACTERS), max_size=5).map("".join)
+
+days = st.sampled_from(("2008-04-30", "2008-04-3", "2008-04-300", "2008 04-30", '2008-04\\"3', "2008-04\\\\3", "", "2"))
+separators = st.sampled_from((" ", "T", "  ", "", "\\u0020", "\\t", '\\"', "\\\\"))
+times = st.sampled_from(
+    ("20:50:18", "20:50:18.033121", "20:50", "20:50:18.033121Z", "20:50:18.1", "", "2", "20:50:18.0 31")
+)
+tricky_moments = st.one_of(
+    st.builds("{}{}{}".format, days, separators, times),
+    st.builds("{}{}{}{}".format, days, separators, times, tricky_texts),
+    st.builds("2008-04-30T20:50:18.033121{}".format, tricky_texts),
+    # An escaped quote, or a space, at every place.
+    st.builds(
+        lambda at, inserted: "2008-04-30T20:50:18.033121"[:at] + inserted, st.integers(0, 27),
+        st.sampled_from((" ", " x", '\\" ', '\\" x', "\\\\ x", '\\\\\\" x', "\\/ x")),
+    ),
+    tricky_texts,
+)  # fmt: skip
+type_names = st.sampled_from(("type", "class", "subtype", 'x\\"type', "t\\u0079pe", "Type", "key"))
+type_texts = st.sampled_from(("/type/datetime", "\\/type\\/datetime", "/type/datetimes", "/type/text", "/type/date"))
+value_names = st.sampled_from(("value", "values", "v\\u0061lue", 'x\\"value'))
+
+
+@st.composite
+def tricky_datetimes(draw: st.DrawFn) -> str:
+    """JSON text of what is a datetime, or nearly."""
+    members = [
+        f'"{draw(type_names)}": "{draw(type_texts)}"' if draw(st.booleans()) else '"type": "/type/datetime"',
+        f'"{draw(value_names)}": "{draw(tricky_moments)}"'
+        if draw(st.booleans())
+        else f'"value": "{draw(tricky_moments)}"',
+    ]
+    if draw(st.integers(0, 3)) == 0:
+        members.insert(
+            draw(st.integers(0, 2)), draw(st.sampled_from(('"x": 1', '"x": "a b"', '"x": ["/type/datetime"]')))
+        )
+    if draw(st.integers(0, 3)) == 0:
+        members.reverse()
+    return "{" + ", ".join(members) + "}"
+
+
+old_keys = st.sampled_from(
+    ("/a/OL1A", "/b/OL1M", "/l/eng", "/user/foo", "/a/", "/a", "/users/x", "/us/r/x", "/u123/x", "/works/OL1W",
+     "/b\\/x", "\\/a\\/x", "/\\u0061/x", "\\u002fl/x", "/user\\/x", "/us\\u0065r/x", "/b/\\ud83d", "/a/\\u00e9",
+     "/a/\\u00E9", '/l/\\"')
+)  # fmt: skip
+texts_as_json = (old_keys | tricky_texts).map('"{}"'.format)
+plain_values = st.sampled_from(
+    (
+        "1",
+        "-5",
+        "1.50",
+        "1e5",
+        "1E400",
+        "-0",
+        "null",
+        "true",
+        "[]",
+        "{}",
+        '""',
+        '"a b"',
+        '"x"',
+        "18446744073709551616",
+        "5",
+    )
+)
+member_names = st.sampled_from(
+    ("key", "location", "id", "monkey", "title", "k\\u0065y", "\\u0069d", "loc\\u0061tion", 'x\\"key', 'x\\"id',
+     'x\\"location', "xid", "/a/", "/type/datetime", "value", "")
+)  # fmt: skip
+
+
+def meant(name: str) -> str:
+    """The name of a member as JSON means it."""
+    text: str = json.loads(f'"{name}"')
+    return text
+
+
+def tricky_objects(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """JSON text of an object in which no name stands twice."""
+    members = st.lists(st.tuples(member_names, values), max_size=3, unique_by=lambda member: meant(member[0]))
+    return members.map(lambda chosen: "{" + ", ".join(f'"{name}": {value}' for name, value in chosen) + "}")
+
+
+tricky_values = st.recursive(
+    st.one_of(plain_values, texts_as_json, tricky_datetimes()),
+    lambda values: st.one_of(
+        tricky_objects(values), st.lists(values, max_size=3).map(lambda some: f"[{', '.join(some)}]")
+    ),
+    max_leaves=4,
+)
+top_names = st.sampled_from(
+    ("id", "\\u0069d", "location", "loc\\u0061tion", "created", "x", "y", 'z\\"id', 'z\\"location', 'z\\"key', "value")
+)
+core_keys = old_keys | st.sampled_from(("/works/OL1W", "/works/OL1W", "/books/OL01M", "/people/foo/lists/OL1L"))
+core_types = st.sampled_from(("work", "work", "redirect", "redirect", "r\\u0065direct", "edition", "shelf", "user"))
+core_revisions = st.sampled_from(
+    ("1", "1", "2", "0", "-1", "-0", "1048574", "1048575", "1048576", "18446744073709551616", "1.0")
+)
+
+
+@st.composite
+def tricky_rows(draw: st.DrawFn) -> bytes:
+    """A row that makes the fast way doubt, or should."""
+    more = draw(st.lists(st.tuples(top_names, tricky_values), max_size=4, unique_by=lambda member: meant(member[0])))
+    members = [f'"{name}": {value}' for name, value in more]
+    if draw(st.integers(0, 9)) == 0:
+        members.append(draw(st.sampled_from(('"id": 8', '"\\u0069d": {"id": 9}', '"id": "x"'))))
+    members.append(f'"key": "{draw(core_keys)}"')
+    members.append(f'"type": {{"key": "/type/{draw(core_types)}"}}')
+    members.append(f'"revision": {draw(core_revisions)}')
+    members.append(f'"last_modified": {draw(tricky_datetimes())}' if draw(st.booleans()) else WHEN)
+    text = "{" + ", ".join(draw(st.permutations(members))) + "}"
+    if draw(st.integers(0, 9)) == 0:
+        text = draw(
+            st.sampled_from((text.replace(", ", ",", 1), text.replace(": ", ":"), text[:-1], text + " ", text + "}"))
+        )
+    row = copy_row(draw(st.integers(1, 1000)), 1, text)
+    if draw(st.integers(0, 19)) == 0:
+        row = draw(
+            st.sampled_from((row.replace(b"1\t", b"\\\\1\t", 1), row.replace(b"1\t", b"\\1\t", 1), row[:-1] + b"\\\n"))
+        )
+    return row
+
+
+@settings(max_examples=600, deadline=None)
+@given(rows=st.lists(tricky_rows(), min_size=1, max_size=4))
+def test_rows_made_to_deceive(rows: list[bytes]) -> None:
+    """Datetimes, old keys, locations and ids of every shape, in every place, up to the end of a block."""
+    assert_exact(b"".join(rows))
+    assert made_at_once(rows) == made_at_once([b"".join(rows)])
+
+
+# The comparison itself
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b"x", b"xx"),
+        (b"rejected", b"dropped"),
+    ],
+)
+def test_a_difference_would_be_seen(one: bytes, other: bytes) -> None:
+    """Records that differ, or a row with another fate, fail the comparison that all tests here rely on."""
+    good = Made(1, [one], Counter(), [])
+    assert_same(good, good)
+    for damaged in (
+        good._replace(records=[other]),
+        good._replace(records=[]),
+        good._replace(rows=2),
+        good._replace(drops=Counter(private_page=1)),
+        good._replace(rejects=[(0, "no_key", one)]),
+    ):
+        with pytest.raises(AssertionError):
+            assert_same(good, damaged)

@@ -1,0 +1,94 @@
+"""COPY text: what `psql -c 'copy data to stdout'` writes must work, byte for byte."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import reference
+from oldump.records.copytext import END_OF_DATA, NULL, ends_in_lone_backslash, escaped, unescaped
+from tables import copy_row
+
+FIELDS = st.lists(
+    st.sampled_from([b"\\", b"\\\\", b"n", b"x", b"4", b"7", b"1", b"8", b"a", b"N", b".", b"\xc3\xa9", b'"', b" "])
+).map(b"".join)
+
+
+@pytest.mark.parametrize(
+    ("field", "meant"),
+    [
+        (rb"\b\f\n\r\t\v\\", b"\b\f\n\r\t\v\\"),
+        (rb"\\n\\\t", b"\\n\\\t"),
+        (rb"\\\\n", rb"\\n"),
+        (rb"\101\60\0", b"A0\0"),
+        (rb"\1018\08", b"A8\x008"),
+        (rb"\0617\61 ", b"171 "),
+        (rb"\777\501", b"\xffA"),
+        (rb"\x41\x4a\x4A\x9g", b"AJJ\tg"),
+        (rb"\x414", b"A4"),
+        (rb"\xg\X41", b"xgX41"),
+        (rb"\8\9\a\"\/\N\.\ ", b'89a"/N. '),
+        (b"\\\xc3\xa9", b"\xc3\xa9"),
+        (b"plain", b"plain"),
+        (b"", b""),
+    ],
+)
+def test_every_escape_has_its_meaning(field: bytes, meant: bytes) -> None:
+    r"""`\\ \t \n \r \b \f \v`, octal, hexadecimal; any other escaped character stands for itself."""
+    assert unescaped(field) == meant
+
+
+def test_pairs_of_backslashes_are_halved_wherever_they_stand() -> None:
+    """The quick way for fields with pairs alone says what the exact one says."""
+    for halves in range(4):
+        assert unescaped(b"a" + rb"\\" * halves + b"n") == b"a" + b"\\" * halves + b"n"
+    assert unescaped(rb"\\\n\\") == b"\\\n\\"
+    assert unescaped(rb"\\a\\\\b\t") == b"\\a\\\\b\t"
+
+
+@settings(max_examples=300, deadline=None)
+@given(field=FIELDS)
+def test_fields_mean_what_the_reference_says(field: bytes) -> None:
+    """Whatever stands in a field, as long as it ends in no lone backslash."""
+    if not ends_in_lone_backslash(field):
+        assert unescaped(field) == reference.unescaped(field)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.binary() | FIELDS)
+def test_what_is_escaped_can_be_read_again(text: bytes) -> None:
+    """Any bytes come back, through a field that has no tab, no newline and no lone backslash at its end."""
+    field = escaped(text)
+    assert unescaped(field) == text
+    assert not set(field) & set(b"\b\t\n\v\f\r")
+    assert not ends_in_lone_backslash(field)
+
+
+def test_fields_are_escaped_as_postgresql_does() -> None:
+    """Backslashes and six control characters, and nothing else."""
+    text = '\\ \b\t\n\v\f\r \0\x01\x0e\x1f\x7f" é語 N .'
+    assert escaped(text.encode()) == (rb"\\ \b\t\n\v\f\r" + b" \0\x01\x0e\x1f\x7f" + '" é語 N .'.encode())
+    assert copy_row(1, 2, text) == b"1\t2\t" + escaped(text.encode()) + b"\n"
+
+
+def test_text_is_never_taken_for_a_mark() -> None:
+    r"""A document `\N` or `\.` is written in another way than NULL and the end of the data."""
+    assert escaped(NULL) == rb"\\N"
+    assert escaped(END_OF_DATA) == rb"\\."
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"", False),
+        (b"a", False),
+        (b"\\", True),
+        (b"\\\\", False),
+        (b"a\\\\\\", True),
+        (b"a\\\\\\\\", False),
+        (b"\\a", False),
+        (b"\\ ", False),
+    ],
+)
+def test_a_lone_backslash_is_one_that_escapes_nothing(line: bytes, expected: bool) -> None:
+    """An odd number of backslashes at the end of the line, and only there."""
+    assert ends_in_lone_backslash(line) is expected
