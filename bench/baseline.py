@@ -13,7 +13,7 @@ import json
 import sys
 from datetime import date, timedelta
 from itertools import groupby
-from typing import IO, Any
+from typing import Any
 
 LEGACY = {"/a/": "/authors/", "/b/": "/books/", "/l/": "/languages/", "/user/": "/people/"}
 PARTS = {
@@ -75,15 +75,14 @@ def cdump(day: str) -> None:
 def dump() -> None:
     """The latest record of each key, from records in order."""
     for _, records in groupby(sys.stdin.buffer, key=lambda record: record.split(b"\t", 2)[1]):
-        for record in records:
-            latest = record
+        *_, latest = records
         sys.stdout.buffer.write(latest)
 
 
 def split(name_format: str) -> None:
     """One gzip file a part."""
-    files: dict[str, IO[bytes]] = {
-        part: gzip.open(name_format.replace("%s", part), "wb", compresslevel=6)  # noqa: SIM115 - closed below
+    files = {
+        part: gzip.GzipFile(name_format.replace("%s", part), "wb", compresslevel=6)
         for part in (*PARTS.values(), "other")
     }
     for record in sys.stdin.buffer:

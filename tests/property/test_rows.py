@@ -47,8 +47,8 @@ def made_at_once(blocks: list[bytes]) -> Made:
     made = Made(0, [], Counter(), [])
     for block in blocks:
         batch = Batch(block, CUTOFF)
-        assert batch.ranks == [record_rank(record) for record in batch.records]
-        assert batch.part_numbers == [part_number(columns(record).type_key) for record in batch.records]
+        assert batch.ranks.tolist() == [record_rank(record) for record in batch.records]
+        assert batch.part_numbers.tolist() == [part_number(columns(record).type_key) for record in batch.records]
         assert batch.newest == max((columns(record).last_modified for record in batch.records), default=b"").decode()
         made.drops.update(batch.drops)
         made.records.extend(batch.records)

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oldump.engine.segments import SEGMENT_BYTES, Segment, segment_texts
-from oldump.engine.shuffle import FLUSH, Batch, Budget, Frame, Gathering, gatherer, scatterer
+from oldump.engine.shuffle import FLUSH, Batch, Budget, Frame, Gathering, Ranks, Tags, gatherer, scatterer
 from oldump.engine.workers import Crew
 
 MAX_RANK = (1 << 64) - 1
@@ -53,9 +54,10 @@ def compress(text: bytes) -> Segment:
     return Segment(b"", text.count(b"\n"), len(text), 0, text)
 
 
-def read(lines: list[Line]) -> tuple[int, list[bytes], list[int], list[int]]:
+def read(lines: list[Line]) -> tuple[int, list[bytes], Ranks, Tags]:
     """What a worker makes of a task."""
-    return len(lines), [line.text for line in lines], [line.rank for line in lines], [line.tag for line in lines]
+    ranks = np.array([line.rank for line in lines], np.uint64)
+    return len(lines), [line.text for line in lines], ranks, np.array([line.tag for line in lines], np.uint8)
 
 
 def shuffled(tasks: list[list[Line]], workers: int, budget: Budget, folder: Path) -> dict[str, list[bytes]]:

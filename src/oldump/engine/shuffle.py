@@ -144,15 +144,15 @@ class Spill:
         self._path = path
         self._budget = budget
         self._lines: list[bytes] = []
-        self._ranks: list[int] = []
-        self._tags: list[int] = []
+        self._ranks: list[Ranks] = []
+        self._tags: list[Tags] = []
         self._text_bytes = 0
 
-    def add(self, lines: list[bytes], ranks: list[int], tags: list[int]) -> list[Frame]:
+    def add(self, lines: list[bytes], ranks: Ranks, tags: Tags) -> list[Frame]:
         """Take lines; the frames that were written because there were enough. Raises StorageError, StorageFull."""
         self._lines += lines
-        self._ranks += ranks
-        self._tags += tags
+        self._ranks.append(ranks)
+        self._tags.append(tags)
         self._text_bytes += sum(map(len, lines)) + len(lines)
         return self.flush() if self._text_bytes >= self._budget.spill_bytes else []
 
@@ -160,12 +160,12 @@ class Spill:
         """Write what is left; its frames."""
         if not self._lines:
             return []
-        ranks = np.array(self._ranks, np.uint64)
+        ranks = np.concatenate(self._ranks)
         order = np.argsort(ranks, kind="stable")
         batch = Batch(
             [self._lines[i] for i in order.tolist()],
             ranks[order],
-            np.array(self._tags, np.uint8)[order],
+            np.concatenate(self._tags)[order],
         )
         self._lines, self._ranks, self._tags, self._text_bytes = [], [], [], 0
         buckets = batch.ranks >> np.uint64(self._budget.bucket_shift)
@@ -216,7 +216,7 @@ def _read_frame(frame: Frame) -> Batch:
     return Batch(content[8 + 9 * count :].split(b"\n"), ranks.copy(), tags.copy())
 
 
-Read = Callable[[Any], tuple[Any, list[bytes], list[int], list[int]]]
+Read = Callable[[Any], tuple[Any, list[bytes], Ranks, Tags]]
 """What a worker makes of a task's content: a summary for the leader; lines, ranks and tags for the spill."""
 
 

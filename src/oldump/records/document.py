@@ -65,10 +65,11 @@ def normalised(stored: bytes) -> Document:
     with _room_for_deep_nesting():
         try:
             document = _parsed(stored)
-            text = "".join(_printed(_modernised(document)))
+            pieces: list[str] = []
+            _print(_modernised(document), pieces)
         except RecursionError:
             raise Rejected(Reject.NOT_AN_OBJECT) from None
-    return Document(*_columns(document), text.encode("ascii"))
+    return Document(*_columns(document), "".join(pieces).encode("ascii"))
 
 
 def _parsed(stored: bytes) -> dict[str, Any]:
@@ -140,27 +141,27 @@ def _member(document: dict[str, Any], outer: str, inner: str) -> Any:  # noqa: A
     return value.get(inner) if isinstance(value, dict) else None
 
 
-def _printed(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON value
-    """The pieces of value's JSON, spaced as json.dumps does."""
+def _print(value: Any, pieces: list[str]) -> None:  # noqa: ANN401 - any JSON value
+    """Append the pieces of value's JSON, spaced as json.dumps does."""
     if isinstance(value, _Number):
-        yield value
+        pieces.append(value)
     elif isinstance(value, str):
-        yield encode_basestring_ascii(value)
+        pieces.append(encode_basestring_ascii(value))
     elif isinstance(value, dict):
-        yield "{"
+        pieces.append("{")
         for place, (name, item) in enumerate(value.items()):
-            yield f"{', ' if place else ''}{encode_basestring_ascii(name)}: "
-            yield from _printed(item)
-        yield "}"
+            pieces.append(f"{', ' if place else ''}{encode_basestring_ascii(name)}: ")
+            _print(item, pieces)
+        pieces.append("}")
     elif isinstance(value, list):
-        yield "["
+        pieces.append("[")
         for place, item in enumerate(value):
             if place:
-                yield ", "
-            yield from _printed(item)
-        yield "]"
+                pieces.append(", ")
+            _print(item, pieces)
+        pieces.append("]")
     else:
-        yield {None: "null", True: "true", False: "false"}[value]
+        pieces.append({None: "null", True: "true", False: "false"}[value])
 
 
 @contextmanager

@@ -41,11 +41,15 @@ def compress(text: bytes) -> Segment:
     return Segment(b"", text.count(b"\n"), len(text), 0, text)
 
 
+def _added(spill: Spill, lines: list[bytes], ranks: list[int], tags: list[int]) -> list[Frame]:
+    return spill.add(lines, np.array(ranks, np.uint64), np.array(tags, np.uint8))
+
+
 def spilled(folder: Path, ranks: list[int], budget: Budget = BUDGET) -> list[Frame]:
     """The frames of a spill of incompressible lines with these ranks."""
     spill = Spill(folder / "spill-0", budget)
     return [
-        frame for number, rank in enumerate(ranks) for frame in spill.add([_line(number)], [rank], [number % 256])
+        frame for number, rank in enumerate(ranks) for frame in _added(spill, [_line(number)], [rank], [number % 256])
     ] + spill.flush()
 
 
@@ -81,9 +85,9 @@ def test_nothing_is_written_before_there_is_enough(tmp_path: Path) -> None:
     """A disk is written to in large pieces, and not at all for nothing."""
     spill = Spill(tmp_path / "spill", BUDGET)
     assert spill.flush() == []
-    assert spill.add([b"x" * 998], [1], [0]) == []
+    assert _added(spill, [b"x" * 998], [1], [0]) == []
     assert list(tmp_path.iterdir()) == []
-    (frame,) = spill.add([b""], [1], [0])
+    (frame,) = _added(spill, [b""], [1], [0])
     assert frame.text_bytes == 1000
     assert spill.flush() == []
 
@@ -92,7 +96,7 @@ def test_a_frame_is_bounded_unless_a_line_is_longer(tmp_path: Path) -> None:
     """So that a merge can hold many of them."""
     spill = Spill(tmp_path / "spill", BUDGET)
     lines = [b"x" * 500_000] * 20 + [b"y" * (2 * FRAME_BYTES)] + [b"z"] * 20
-    frames = spill.add(lines, [7] * len(lines), [0] * len(lines))
+    frames = _added(spill, lines, [7] * len(lines), [0] * len(lines))
     assert sum(frame.records for frame in frames) == len(lines)
     contents = [_read_frame(frame).lines for frame in frames]
     assert [line for content in contents for line in content] == lines
@@ -176,7 +180,8 @@ def test_a_spill_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_while_spilling(tmp_path: Path) -> None:
     """Here /dev/full: the worker's StorageFull reaches the leader, with the path."""
     (tmp_path / "spill-0").symlink_to("/dev/full")
-    scatter = scatterer(lambda content: (None, [content], [0], [0]), tmp_path, BUDGET)
+    one = np.zeros(1, np.uint64), np.zeros(1, np.uint8)
+    scatter = scatterer(lambda content: (None, [content], *one), tmp_path, BUDGET)
     with pytest.raises(StorageFull, match="spill-0: no space left"), Crew(1, scatter) as crew:
         list(crew.run([("a", bytes(2000)), ("b", bytes(2000))]))
     with Crew(1, scatter) as crew:

@@ -17,10 +17,23 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
+
 from oldump.engine.blocks import Content, SharedMemory, Source
 from oldump.engine.commit import CommittedFile
 from oldump.engine.segments import Compressing, Packer, Segment, SegmentWriter, segment_of
-from oldump.engine.shuffle import FLUSH, Batch, Frame, Gathering, budget_within, gatherer, scatterer, workers_within
+from oldump.engine.shuffle import (
+    FLUSH,
+    Batch,
+    Frame,
+    Gathering,
+    Ranks,
+    Tags,
+    budget_within,
+    gatherer,
+    scatterer,
+    workers_within,
+)
 from oldump.engine.workers import Crew, Perform, Task
 from oldump.errors import ConfigurationError, NotSorted, RecordError, SourceEmpty, storage_errors
 from oldump.records import rows
@@ -160,15 +173,15 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read_records(source: Source, content: Content) -> tuple[_Lines, list[bytes], list[int], list[int]]:
+def _read_records(source: Source, content: Content) -> tuple[_Lines, list[bytes], Ranks, Tags]:
     lines = source.text(content).removesuffix(b"\n").split(b"\n")
     ranks: list[int] = []
     for line in lines:
         try:
             ranks.append(record_rank(line))
         except (ValueError, ArithmeticError):
-            return _Lines(len(lines), len(ranks)), [], [], []
-    return _Lines(len(lines), None), lines, ranks, [0] * len(lines)
+            return _Lines(len(lines), len(ranks)), [], np.empty(0, np.uint64), np.empty(0, np.uint8)
+    return _Lines(len(lines), None), lines, np.array(ranks, np.uint64), np.zeros(len(lines), np.uint8)
 
 
 class _LineCount:

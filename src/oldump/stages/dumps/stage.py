@@ -18,7 +18,18 @@ from typing import Self
 
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
 from oldump.engine.segments import Segment, SegmentWriter, segment_of
-from oldump.engine.shuffle import FLUSH, Budget, Frame, Gathering, budget_within, gatherer, scatterer, workers_within
+from oldump.engine.shuffle import (
+    FLUSH,
+    Budget,
+    Frame,
+    Gathering,
+    Ranks,
+    Tags,
+    budget_within,
+    gatherer,
+    scatterer,
+    workers_within,
+)
 from oldump.engine.workers import Crew
 from oldump.errors import SourceEmpty, VerificationError, storage_errors
 from oldump.records import rows
@@ -91,7 +102,7 @@ class _Reader:
         self._source = source
         self._cutoff = first_text_after(day)
 
-    def __call__(self, content: Content) -> tuple[Summary, list[bytes], list[int], list[int]]:
+    def __call__(self, content: Content) -> tuple[Summary, list[bytes], Ranks, Tags]:
         batch = rows.Batch(self._source.text(content), self._cutoff)
         return Summary.of(batch), batch.records, batch.ranks, batch.part_numbers
 

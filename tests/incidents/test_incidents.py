@@ -1,0 +1,266 @@
+"""What went wrong with Open Library's dumps over the years, each under its number in internetarchive/openlibrary."""
+
+import gzip
+import json
+import locale
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from golden.command import (
+    DATE,
+    bash,
+    cdump_of,
+    environment,
+    failed,
+    final_names,
+    item_of,
+    name_of,
+    oldump,
+    private_of,
+    published,
+    run,
+    texts,
+)
+from oldump.synth.table import copy_blocks
+from reference import dumps_of
+
+
+def row(document: dict[str, object], copy_id: int = 1) -> bytes:
+    """The COPY text of a document, as psql writes it."""
+    return b"%d\t1\t%s\n" % (copy_id, json.dumps(document).replace("\\", "\\\\").encode())
+
+
+def document(key: str, kind: str = "work", moment: str = "2010-01-01T00:00:00", **more: object) -> dict[str, object]:
+    """A document with all that a record needs."""
+    required = {"key": key, "type": {"key": f"/type/{kind}"}, "revision": 1}
+    return {**required, "last_modified": {"type": "/type/datetime", "value": moment}, **more}
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A table of 500 rows."""
+    path = tmp_path / "data.txt"
+    path.write_bytes(b"".join(copy_blocks(500)))
+    return path
+
+
+def keys_of(text: bytes) -> list[str]:
+    """The second column."""
+    return [line.split(b"\t")[1].decode() for line in text.splitlines()]
+
+
+def test_6640_12273_a_source_that_fails_fails_the_run(table: Path, tmp_path: Path) -> None:
+    """The old script's `psql | gzip` wrote a whole gzip file of nothing, or of a beginning: neither becomes a dump."""
+    for line in ("false | gzip -c", f"head -c 20000 {table} | gzip -c | head -c 3000"):
+        bash(f"{line} > data.txt.gz", cwd=tmp_path)
+        ran = oldump("run", DATE, "--source", "data.txt.gz", "--out", "out", cwd=tmp_path)
+        failed(ran, 12 if "head" in line else 14, "data.txt.gz")
+        assert final_names(tmp_path) == []
+        shutil.rmtree(tmp_path / "out")
+
+
+def test_6640_12273_a_failing_step_is_not_lost_in_a_pipe(tmp_path: Path) -> None:
+    """Each old command has an exit code of its own for nothing in, so that even without pipefail the last one fails."""
+    ran = bash(f"set +o pipefail; $OLDUMP cdump gone.txt {DATE} | $OLDUMP sort | $OLDUMP dump", cwd=tmp_path)
+    assert ran.code == 14
+    assert ran.out == b""
+
+
+def test_6640_12273_no_published_file_is_20_bytes(table: Path, tmp_path: Path) -> None:
+    """A part of no records is possible; a dump or cdump of none is not, and the manifest says how many."""
+    run(table, tmp_path, cwd=tmp_path)
+    manifest = json.loads((item_of(tmp_path) / "manifest.json").read_bytes())
+    for name in (f"ol_cdump_{DATE}.txt.gz", name_of(None)):
+        assert manifest["artifacts"][name]["records"] > 0
+
+
+def test_6348_6349_legacy_keys_dates_and_ids_do_not_leak(tmp_path: Path) -> None:
+    """On the whole pipeline: no /a/ or /b/ key, no spaced date and no id in any file."""
+    legacy = document(
+        "/b/OL1M",
+        "edition",
+        "2008-04-30 20:50:18.033121",
+        id=17,
+        authors=[{"key": "/a/OL1A"}],
+        languages=[{"key": "/l/eng"}],
+        created={"type": "/type/datetime", "value": "2008-04-01 03:28:50.625462"},
+    )
+    run("-", tmp_path, cwd=tmp_path, stdin=row(legacy))
+    for name, text in texts(tmp_path).items():
+        assert not any(piece in text for piece in (b'"/a/', b'"/b/', b'"/l/', b"2008-04-30 ", b"2008-04-01 ", b'"id"'))
+        assert (b"\t/books/OL1M\t1\t2008-04-30T20:50:18.033121\t" in text) == (name in {"cdump", "dump", "editions"})
+
+
+def test_6825_log_lines_never_stand_among_the_records(table: Path, tmp_path: Path) -> None:
+    """All that cdump writes to standard output are records, all that run writes there is one path."""
+    table.write_bytes(table.read_bytes() + b"broken\n" * 3)
+    ran = oldump("cdump", table, DATE, cwd=tmp_path)
+    assert {line.count(b"\t") for line in ran.out.splitlines()} == {4}
+    assert ran.err.count("[openlibrary.dump]") == len(ran.err.splitlines()) > 0
+    assert run(table, "out", cwd=tmp_path).out == f"out/ol_dump_{DATE}\n".encode()
+
+
+def test_9521_a_cdump_that_is_too_small_is_no_success(tmp_path: Path) -> None:
+    """Rows that vanish without a reason cannot be: rows in are records, drops and rejects, and none out is an error."""
+    users = b"".join(row(document(f"/people/user{number}", "user"), number) for number in range(50))
+    ran = oldump("run", DATE, "--source", "-", "--out", "out", cwd=tmp_path, stdin=users)
+    failed(ran, 14, "became a record", "50 rows", "private_page")
+    assert final_names(tmp_path) == []
+
+
+def test_2369_10702_every_line_has_five_columns(tmp_path: Path) -> None:
+    """Whatever character stands in key or text: one line, four tabs, no control character, ASCII JSON."""
+    characters = [chr(code) for code in (*range(32), 0x7F, 0x85, 0x2028, 0xFEFF)]
+    rows = [row(document(f"/works/a{character}b", title=f"a{character}b")) for character in characters]
+    ran = oldump("cdump", "-", cwd=tmp_path, stdin=b"".join(rows))
+    assert ran.code == 0, ran.err
+    lines = ran.out.split(b"\n")
+    assert lines.pop() == b""
+    for line, character in zip(lines, characters, strict=True):
+        assert line.count(b"\t") == 4
+        assert not any(byte < 32 for byte in line.replace(b"\t", b""))
+        assert json.loads(line.split(b"\t")[4])["title"] == f"a{character}b"
+
+
+def test_5402_one_date_names_everything(table: Path, tmp_path: Path) -> None:
+    """Given once, whatever the clock says: no other date stands in any name or in the manifest."""
+    ran = oldump("run", "2019-02-28", "--source", table, "--out", "out", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    names = [path.name for path in (tmp_path / "out").rglob("*")]
+    dated = [name for name in names if name.startswith(("ol_", "run-"))]
+    assert all("2019-02-28" in name for name in dated)
+    manifest = json.loads((tmp_path / "out" / "ol_dump_2019-02-28" / "manifest.json").read_bytes())
+    assert (manifest["date"], manifest["cutoff"][:10]) == ("2019-02-28", "2019-02-28")
+
+
+def test_5402_a_stale_file_with_the_right_name_is_not_taken(table: Path, tmp_path: Path) -> None:
+    """What an earlier run left where this one works is not its own, as the journal does not know it."""
+    run(table, tmp_path / "fresh", cwd=tmp_path)
+    stale = private_of(tmp_path / "out") / "making" / item_of(tmp_path).name
+    stale.mkdir(parents=True)
+    for part in ("works", "editions"):
+        (stale / name_of(part)).write_bytes(gzip.compress(b"stale\n"))
+        (stale / f"{name_of(part)}.index").write_bytes(b"stale\n")
+    (private_of(tmp_path / "out") / "data.txt.gz").write_bytes(gzip.compress(b"stale\n"))
+    run(table, tmp_path / "out", cwd=tmp_path)
+    assert published(tmp_path / "out") == published(tmp_path / "fresh")
+
+
+def test_9538_the_whole_command_runs_to_its_end(table: Path, tmp_path: Path) -> None:
+    """No shell script leads the stages; the real command goes from rows to sums."""
+    run(table, tmp_path, cwd=tmp_path)
+    assert bash("sha256sum --quiet -c SHA256SUMS && md5sum --quiet -c MD5SUMS", cwd=item_of(tmp_path)).code == 0
+
+
+def test_a_wrapper_sees_the_exit_code(tmp_path: Path) -> None:
+    """Through a shell, as cron calls it: the code of the failure, not the shell's."""
+    assert bash("$OLDUMP run 2022-02-30", cwd=tmp_path).code == 2
+    assert bash("$OLDUMP run --source gone.txt", cwd=tmp_path).code == 11
+
+
+def test_overwrite_keeps_the_last_good_output(table: Path, tmp_path: Path) -> None:
+    """It is not deleted before the new one exists."""
+    run(table, tmp_path / "out", cwd=tmp_path)
+    good = published(tmp_path / "out")
+    failed(oldump("run", DATE, "--source", "-", "--out", "out", "--overwrite", cwd=tmp_path), 14)
+    assert published(tmp_path / "out") == good
+
+
+def test_today_buckets_do_not_depend_on_a_salted_hash(table: Path, tmp_path: Path) -> None:
+    """Two runs on the same rows give the same bytes, whatever PYTHONHASHSEED is."""
+    outs = []
+    for seed in ("1", "2"):
+        ran = oldump("run", DATE, "--source", table, "--out", seed, cwd=tmp_path, env={"PYTHONHASHSEED": seed})
+        assert ran.code == 0, ran.err
+        outs.append(published(tmp_path / seed))
+    assert outs[0] == outs[1]
+
+
+def test_today_the_order_does_not_depend_on_the_locale(tmp_path: Path) -> None:
+    """Nor do revisions stand as text: 2, 9, 10."""
+    keys = ["/works/OL10W", "/works/OL9W", "/works/aB", "/works/Ab", "/works/é"]
+    rows = [row(document(key)) for key in keys]
+    rows += [row({**document("/works/OL1W"), "revision": revision}) for revision in (10, 9, 2)]
+    locales = ["C", "C.UTF-8"] + [name for name in ("en_US.UTF-8", "de_DE.UTF-8") if has_locale(name)]
+    ways = [oldump("cdump", "-", cwd=tmp_path, stdin=b"".join(rows)).out]
+    ways = [oldump("sort", cwd=tmp_path, stdin=ways[0], env={"LC_ALL": name}).out for name in locales]
+    assert len(set(ways)) == 1
+    works = [line.split(b"\t")[1:3] for line in ways[0].splitlines() if b"\t/works/OL" in line]
+    assert [revision for key, revision in works if key == b"/works/OL1W"] == [b"2", b"9", b"10"]
+    assert [key for key, _ in works[3:]] == [b"/works/OL9W", b"/works/OL10W"]
+    assert keys_of(ways[0])[-2:] == ["/works/aB", "/works/é"]
+
+
+def has_locale(name: str) -> bool:
+    """Whether this machine has the locale."""
+    before = locale.setlocale(locale.LC_COLLATE)
+    try:
+        locale.setlocale(locale.LC_COLLATE, name)
+    except locale.Error:
+        return False
+    locale.setlocale(locale.LC_COLLATE, before)
+    return True
+
+
+def test_today_redirects_lead_to_keys_that_exist(tmp_path: Path) -> None:
+    """A redirect's target has today's prefix, as its own key has."""
+    redirect = document("/a/OL1A", "redirect", location="/a/OL2A")
+    run("-", tmp_path, cwd=tmp_path, stdin=row(redirect))
+    (line,) = texts(tmp_path)["redirects"].splitlines()
+    assert json.loads(line.split(b"\t")[4])["location"] == "/authors/OL2A"
+
+
+def test_today_a_user_is_private_under_any_key(tmp_path: Path) -> None:
+    """The type counts, not the key alone; a list of a user's stays."""
+    rows = [
+        row(document("/members/me", "user")),
+        row(document("/user/me", "page")),
+        row(document("/user/me/lists/OL1L", "list")),
+        row(document("/works/OL1W", "user")),
+        row(document("/works/OL2W")),
+    ]
+    run("-", tmp_path, cwd=tmp_path, stdin=b"".join(rows))
+    assert keys_of(texts(tmp_path)["cdump"]) == ["/people/me/lists/OL1L", "/works/OL2W"]
+
+
+@pytest.mark.parametrize("member", ["last_modified", "type", "key", "revision"])
+def test_today_a_document_that_lacks_something_ends_nothing(member: str, tmp_path: Path) -> None:
+    """It is rejected under its name, and the run goes on."""
+    lacking = document("/works/OL1W")
+    del lacking[member]
+    run("-", tmp_path, cwd=tmp_path, stdin=row(lacking) + row(document("/works/OL2W")))
+    assert keys_of(texts(tmp_path)["cdump"]) == ["/works/OL2W"]
+    rejects = gzip.decompress((private_of(tmp_path) / "rejects.txt.gz").read_bytes())
+    assert rejects.startswith(f"1\tno_{member}\t".encode())
+
+
+def test_today_the_first_midnight_of_the_next_day_is_out(tmp_path: Path) -> None:
+    """With and without a fraction, spaced or not; the last microsecond of the day is in."""
+    moments = {
+        "2022-07-31T23:59:59.999999": True,
+        "2022-07-31 23:59:59.999999": True,
+        "2022-08-01T00:00:00": False,
+        "2022-08-01T00:00:00.000000": False,
+        "2022-08-01 00:00:00": False,
+    }
+    rows = [row(document(f"/works/OL{number}W", moment=moment)) for number, moment in enumerate(moments, 1)]
+    judged = dumps_of(b"".join(rows), DATE)
+    run("-", tmp_path, cwd=tmp_path, stdin=b"".join(rows))
+    assert texts(tmp_path)["cdump"] == judged.cdump
+    assert keys_of(judged.cdump) == [f"/works/OL{number}W" for number, is_in in enumerate(moments.values(), 1) if is_in]
+
+
+def test_today_no_temporary_folder_is_left_to_the_next_run(table: Path, tmp_path: Path) -> None:
+    """Neither in the run's folder nor in the system's."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    ran = oldump("run", DATE, "--source", table, "--out", "out", cwd=tmp_path, env={"TMPDIR": str(temporary)})
+    assert ran.code == 0, ran.err
+    cdump = cdump_of(tmp_path / "out")
+    assert oldump("sort", cdump, cwd=tmp_path, env={"TMPDIR": str(temporary)}).code == 0
+    assert list(temporary.iterdir()) == []
+    assert sorted(path.name for path in private_of(tmp_path / "out").iterdir()) == ["journal.jsonl", "lock", "run.log"]
+    assert "HOME" not in environment() or not (Path(os.environ["HOME"]) / "ol_dump").exists()

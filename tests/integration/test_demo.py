@@ -1,0 +1,47 @@
+"""The demo, end to end: what `make demo` shows, and that it leaves nothing running."""
+
+import gzip
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from golden.command import oldump
+from oldump.demo import DAY
+from reference import PARTS, dumps_of
+
+pytestmark = pytest.mark.postgres
+
+
+def test_the_demo_shows_what_it_made_and_cleans_up(tmp_path: Path) -> None:
+    """A report, cdump, dump and seven parts that are right; the server and its folder are gone."""
+    temporary = Path(tempfile.mkdtemp(prefix="oldump-tests-", dir="/tmp"))
+    temporary.chmod(0o755)
+    try:
+        ran = oldump("demo", "--rows", 5_000, "--out", "shown", cwd=tmp_path, env={"TMPDIR": str(temporary)})
+        assert ran.code == 0, ran.err
+        assert [path.name for path in temporary.iterdir() if "oldump" in path.name] == []
+        running = [process.info for process in psutil.process_iter(["cmdline"])]
+        assert not any(str(temporary) in " ".join(info["cmdline"] or ()) for info in running)
+    finally:
+        shutil.rmtree(temporary)
+    report = ran.out.decode()
+    item = tmp_path / "shown" / f"ol_dump_{DAY}"
+    names = [f"ol_dump_{DAY}.txt.gz", *(f"ol_dump_{part}_{DAY}.txt.gz" for part in PARTS)]
+    assert all(name in report for name in (f"ol_cdump_{DAY}.txt.gz", *names, "zcat", "sha256sum -c"))
+    assert {path.name for path in item.iterdir() if path.name.endswith(".gz")} == set(names)
+    manifest = json.loads((item / "manifest.json").read_bytes())
+    assert manifest["source"]["rows"] == 5_000
+    data = gzip_text(tmp_path / "shown" / f"run-{DAY}" / "data.txt.gz")
+    judged = dumps_of(data, DAY.isoformat())
+    assert gzip_text(item / names[0]) == judged.dump
+    for part, name in zip(PARTS, names[1:], strict=True):
+        assert gzip_text(item / name) == judged.parts[part]
+
+
+def gzip_text(path: Path) -> bytes:
+    """The text of a gzip file."""
+    return gzip.decompress(path.read_bytes())

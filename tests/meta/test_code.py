@@ -1,0 +1,112 @@
+"""What the code promises about itself: layers, stages' headers, who prints, and a reason for every exception."""
+
+import ast
+import inspect
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+from oldump import pipeline
+from oldump.pipeline import STAGES
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+PYTHON_FILES = sorted(path for folder in ("src", "tests", "bench") for path in (ROOT / folder).rglob("*.py"))
+HEADER = ("Reads:", "Writes:", "Promises:", "Memory:", "On failure:")
+
+
+def comments(source: str) -> list[str]:
+    """The comments of a module, without what only looks like one inside a string."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return [token.string for token in tokens if token.type == tokenize.COMMENT]
+
+
+def exceptions_without_reason(source: str) -> list[str]:
+    """Comments that silence a tool and do not say why; what stands behind a second # or a dash is a reason."""
+    found = [comment for comment in comments(source) if re.match(r"#\s*(noqa|type:\s*ignore|pragma|nosec)", comment)]
+    silent = r"#\s*(noqa(:\s*[A-Z]+[0-9]+(,\s*[A-Z]+[0-9]+)*)?|type:\s*ignore(\[[\w,\s-]*\])?)\s*"
+    return [comment for comment in found if re.sub(silent, "", comment, count=1).strip(" #-–") == ""]
+
+
+def prints(source: str) -> list[int]:
+    """The lines that call print or write to sys.stdout."""
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+            lines.append(node.lineno)
+        if isinstance(node, ast.Attribute) and node.attr in {"stdout", "__stdout__"}:
+            lines.append(node.lineno)
+    return lines
+
+
+def test_imports_point_down() -> None:
+    """As design.md draws the layers: lint-imports holds it, and this test runs it."""
+    program = Path(sys.executable).with_name("lint-imports")
+    ran = subprocess.run([program, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
+    assert "3 kept, 0 broken" in ran.stdout
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_a_stage_opens_with_its_header(stage: pipeline.Stage) -> None:
+    """What it reads, writes and promises, what memory it takes, and what a failure leaves: style.md."""
+    folder = ROOT / "src" / "oldump" / "stages"
+    module = next(path for path in (folder / f"{stage.name}.py", folder / stage.name / "stage.py") if path.exists())
+    docstring = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+    places = [docstring.find(f"\n{word}") for word in HEADER]
+    assert places == sorted(places)
+    assert places[0] > 0
+    written = docstring[places[1] : places[2]]
+    assert all(name in written or "part" in written for name in stage.writes)
+
+
+def test_stages_read_what_earlier_stages_write() -> None:
+    """The table is the way of the data: nothing comes from behind."""
+    known = {"database", "data"}
+    for stage in STAGES:
+        assert set(stage.reads) <= known
+        known |= set(stage.writes)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_command_line_prints(path: Path) -> None:
+    """Data never travels through the process's standard output inside a run (incident 6825)."""
+    assert path.name == "cli.py" or prints(path.read_text(encoding="utf-8")) == []
+
+
+def test_a_print_is_found() -> None:
+    """The test above would see one."""
+    assert prints("def f():\n    print(1)\n    x = 'print(2)'\n    sys.stdout.write(x)\n") == [2, 4]
+
+
+@pytest.mark.parametrize("path", PYTHON_FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_exception_to_a_rule_has_its_reason(path: Path) -> None:
+    """Habit 9: what silences ruff or mypy says why, on the same line."""
+    assert exceptions_without_reason(path.read_text(encoding="utf-8")) == []
+
+
+def test_an_exception_without_reason_is_found() -> None:
+    """Neither a bare one nor one with codes alone passes; one inside a string is none."""
+    bad = ["# noqa", "# noqa: S101", "# noqa: S101, D105", "# type: ignore", "# type: ignore[misc]", "# noqa: S101 -"]
+    good = ["# noqa: S101 - shown", "# type: ignore[misc] # its stub says too little", "# nothing"]
+    source = "\n".join(f"x = 1  {comment}" for comment in bad + good) + "\ny = '# noqa'\n"
+    assert exceptions_without_reason(source) == bad
+
+
+def test_no_code_in_package_files() -> None:
+    """An __init__.py says what the package is, and nothing else."""
+    for path in SOURCES:
+        if path.name == "__init__.py":
+            (statement,) = ast.parse(path.read_text(encoding="utf-8")).body
+            assert isinstance(statement, ast.Expr), path
+
+
+def test_the_table_of_stages_is_what_runs() -> None:
+    """Each row's function is its own."""
+    assert len({stage.run for stage in STAGES}) == len(STAGES)
+    assert all(inspect.isfunction(stage.run) for stage in STAGES)

@@ -1,0 +1,115 @@
+"""Every command and option is in --help, in the README or in docs/operations.md; every exit code too, once."""
+
+import inspect
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from oldump import cli, errors
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
+SETTINGS_FREE = {"--help"}
+
+
+def commands() -> dict[str, "click.Command"]:
+    """Every command by name."""
+    group = typer.main.get_command(cli.app)
+    return dict(group.commands)  # type: ignore[attr-defined] # a group has some
+
+
+@cache
+def shown_help() -> str:
+    """What `oldump --help` shows."""
+    line = [sys.executable, "-m", "oldump", "--help"]
+    return subprocess.run(line, capture_output=True, text=True, check=True).stdout
+
+
+def options() -> Iterator[tuple[str, str]]:
+    """Every command with each of its options."""
+    for name, command in commands().items():
+        for parameter in command.params:
+            yield from ((name, option) for option in parameter.opts if option.startswith("--"))
+
+
+def error_classes() -> list[type[errors.OldumpError]]:
+    """All of the tree but its root."""
+    classes = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, errors.OldumpError)]
+    return [each for each in classes if each is not errors.OldumpError]
+
+
+def signal_codes() -> set[int]:
+    """128 + SIGINT, SIGPIPE, SIGTERM."""
+    return {130, 141, 143}
+
+
+def documented_codes(text: str) -> Counter[int]:
+    """The codes in the headings of operations.md: "### 13*: the database is not reached"."""
+    headings = re.findall(r"(?m)^### ([0-9][0-9, *]*): \S", text)
+    return Counter(int(code) for heading in headings for code in re.findall(r"[0-9]+", heading))
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_is_in_the_help_and_in_the_documents(command: str) -> None:
+    """Whoever adds a command says so in all three places."""
+    assert re.search(rf"(?m)^  {command} ", shown_help())
+    documents = README.read_text(encoding="utf-8") + OPERATIONS.read_text(encoding="utf-8")
+    assert re.search(rf"(oldump |make |`){command}\b", documents)
+
+
+def test_every_option_is_in_its_commands_help() -> None:
+    """With words of its own."""
+    for command, option in options():
+        parameters = [each for each in commands()[command].params if option in each.opts]
+        assert all(getattr(each, "help", None) for each in parameters), (command, option)
+
+
+@pytest.mark.parametrize("option", sorted({option for _, option in options()} - SETTINGS_FREE))
+def test_an_option_is_in_the_documents(option: str) -> None:
+    """README or operations: a help line alone is found by nobody who does not know what to look for."""
+    documents = README.read_text(encoding="utf-8") + OPERATIONS.read_text(encoding="utf-8")
+    assert re.search(rf"{option}\b", documents)
+
+
+def test_the_documents_name_no_option_that_does_not_exist() -> None:
+    """Behind `oldump COMMAND`, what the README and operations tell to type can be typed."""
+    known = set(options()) | {(command, "--help") for command in commands()}
+    for path in (README, OPERATIONS):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            for command, rest in re.findall(r"\boldump ([a-z]+)((?: [^|;&`#]*)?)", line):
+                if command in commands():
+                    told = {(command, option) for option in re.findall(r"(?<!\S)\[?(--[a-z-]+)", rest)}
+                    assert told <= known, line
+
+
+def test_exit_codes_are_unique() -> None:
+    """One kind of failure, one code; none is that of a bug, of a signal or of success."""
+    codes = Counter(each.exit_code for each in error_classes())
+    assert max(codes.values()) == 1
+    assert not set(codes) & ({0, 1, errors.BUG_EXIT_CODE} | signal_codes())
+
+
+@pytest.mark.parametrize("place", ["the help", "docs/operations.md"])
+def test_every_exit_code_is_documented(place: str) -> None:
+    """In the help's last lines, and in operations.md, each under one heading that says what to do."""
+    codes = {0, errors.BUG_EXIT_CODE, *signal_codes(), *(each.exit_code for each in error_classes())}
+    if place == "the help":
+        text = str(cli.app.info.epilog).split("Exit codes:")[1].split("docs/")[0]
+        assert {int(code) for code in re.findall(r"[0-9]+", text)} == codes
+        return
+    assert documented_codes(OPERATIONS.read_text(encoding="utf-8")) == Counter(codes)
+
+
+def test_the_error_tree_is_drawn_as_it_is() -> None:
+    """errors.py opens with its classes and codes: a reader need not look further."""
+    drawn = dict(re.findall(r"([A-Z]\w+) +([0-9]+) ", str(errors.__doc__)))
+    assert drawn == {each.__name__: str(each.exit_code) for each in error_classes()}

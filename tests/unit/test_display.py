@@ -1,0 +1,62 @@
+"""How progress is shown: log lines without a terminal, a live display on one, nothing on standard output."""
+
+import io
+import logging
+import time
+
+import pytest
+from rich.console import Console
+
+from oldump import display
+from oldump.display import LiveProgress, LoggedProgress, progress_shown
+
+
+def test_log_lines_come_every_30_seconds(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Not before, then with rows, rate, share done and time left."""
+    clock = iter([0.0, 0.0, 29.0, 31.0, 32.0, 62.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    with caplog.at_level(logging.INFO, "oldump"), LoggedProgress() as progress:
+        caplog.handler.addFilter(lambda record: record.name == "oldump")
+        logging.getLogger("oldump").addHandler(caplog.handler)
+        progress.begin("dumps", "scatter")
+        progress.update(100, 0.1)
+        progress.update(3_100, 0.25)
+        progress.update(3_200, 0.3)
+        progress.update(6_200, None)
+        progress.end("dumps")
+        logging.getLogger("oldump").removeHandler(caplog.handler)
+    said = list(dict.fromkeys(caplog.messages))
+    assert said == [
+        "dumps: scatter: 3,100 rows, 100 rows/s, 25.0% done, about 1 min 33 s left",
+        "dumps: scatter: 6,200 rows, 100 rows/s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.9, "59 s"), (60, "1 min 00 s"), (3_600, "1 h 00 min"), (90_061, "25 h 01 min")],
+)
+def test_durations_do_not_wrap_after_a_day(seconds: float, text: str) -> None:
+    """As they did in the old tool, which took the seconds field of a timedelta."""
+    assert display._duration(seconds) == text
+
+
+def test_the_live_display_has_a_line_for_each_step() -> None:
+    """With its name, its rows and its rate."""
+    stream = io.StringIO()
+    with LiveProgress(Console(file=stream, force_terminal=True, width=120)) as progress:
+        for step in ("scatter", "gather"):
+            progress.begin("dumps", step)
+            progress.update(1_234, 0.5)
+            progress.update(2_468, None)
+        progress.end("dumps")
+        progress.update(9_999, 1.0)
+    shown = stream.getvalue()
+    assert all(words in shown for words in ("dumps: scatter", "dumps: gather", "2,468 rows", "rows/s", "100 %"))
+    assert "9,999" not in shown
+
+
+def test_without_a_terminal_there_is_no_live_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log file is no place for one."""
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert isinstance(progress_shown(), LoggedProgress)

@@ -1,0 +1,157 @@
+"""Settings: flags before variables before oldump.toml, and every mistake named."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oldump.errors import ConfigurationError
+from oldump.settings import Settings, date_of, size_bytes
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, and no variables of oldump's."""
+    for name in [name for name in os.environ if name.startswith("OLDUMP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_defaults_are_what_the_help_says() -> None:
+    """One worker a core that this process may use, 2 GiB, 1,000 rejects, level 6, here, libpq's own database."""
+    settings = Settings.of()
+    assert (settings.source, settings.out) == ("", Path())
+    assert settings.workers == len(os.sched_getaffinity(0))
+    assert (settings.memory, settings.max_rejects, settings.level) == (2 << 30, 1_000, 6)
+
+
+def test_flags_come_before_variables_before_the_file(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each source yields to the one before it, setting by setting."""
+    (alone / "oldump.toml").write_text('workers = 3\nlevel = 3\nmemory = "300M"\n', encoding="utf-8")
+    monkeypatch.setenv("OLDUMP_WORKERS", "2")
+    monkeypatch.setenv("OLDUMP_LEVEL", "2")
+    settings = Settings.of(workers=1, level=None)
+    assert (settings.workers, settings.level, settings.memory) == (1, 2, 300 << 20)
+
+
+def test_the_file_may_lie_elsewhere(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OLDUMP_TOML says where."""
+    (alone / "other.toml").write_text("level = 9\n", encoding="utf-8")
+    monkeypatch.setenv("OLDUMP_TOML", "other.toml")
+    assert Settings.of().level == 9
+
+
+def test_settings_do_not_change() -> None:
+    """They are handed from stage to stage."""
+    with pytest.raises(ValueError, match="frozen"):
+        Settings.of().level = 1
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("1", 1),
+        ("512M", 512 << 20),
+        ("512MiB", 512 << 20),
+        ("512mb", 512 << 20),
+        (" 2 G ", 2 << 30),
+        ("1.5G", 3 << 29),
+        ("3k", 3072),
+        ("1T", 1 << 40),
+        (7, 7),
+    ],
+)
+def test_sizes_are_in_powers_of_1024(text: object, size: int) -> None:
+    """Whatever the spelling of the unit; a number is bytes."""
+    assert size_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "1P", "-1G", "1,5G", "1G1", "much", "٣G"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    """With an example of what is one."""
+    with pytest.raises(ValueError, match="is not a size: write 512M or 2G"):
+        print(size_bytes(text))  # noqa: T201 - shown if nothing is raised
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"workers": 0}, "workers: Input should be greater than or equal to 1"),
+        ({"workers": 513}, "workers: Input should be less than or equal to 512"),
+        ({"memory": "191M"}, "memory: at least 192M are needed"),
+        ({"memory": "much"}, "memory: 'much' is not a size"),
+        ({"max_rejects": -1}, "max_rejects: Input should be greater than or equal to 0"),
+        ({"level": 0}, "level: Input should be greater than or equal to 1"),
+        ({"level": 10}, "level: Input should be less than or equal to 9"),
+    ],
+)
+def test_a_bad_setting_is_named_with_where_it_may_come_from(flags: dict[str, Any], words: str) -> None:
+    """What, and in which three places to look."""
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.of(**flags)
+    name = next(iter(flags))
+    assert words in str(caught.value)
+    assert f"--{name.replace('_', '-')}, OLDUMP_{name.upper()} or oldump.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["WORKERS", "MEMORY", "LEVEL", "MAX_REJECTS"])
+def test_a_bad_variable_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a bad flag is."""
+    monkeypatch.setenv(f"OLDUMP_{name}", "many")
+    with pytest.raises(ConfigurationError, match=f"OLDUMP_{name}"):
+        Settings.of()
+
+
+@pytest.mark.parametrize(
+    "content", [b"workers = ", b"wrokers = 2", b"memory = 'much'", b"\0", b"\xff", b"workers = [1]"]
+)
+def test_a_bad_file_is_refused(content: bytes, alone: Path) -> None:
+    """Broken or misspelled: a word that means nothing must not be as if it were not there."""
+    (alone / "oldump.toml").write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"oldump\.toml"):
+        Settings.of()
+
+
+@pytest.mark.parametrize("text", ["2022-07-31", "2024-02-29", "0001-01-01", "9999-12-31"])
+def test_a_date_is_read(text: str) -> None:
+    """Every day that exists."""
+    assert date_of(text).isoformat() == text
+
+
+ODD_DIGITS = "".join(chr(0x660 + int(digit)) if digit.isdigit() else digit for digit in "2022-07-31")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2022-02-30",
+        "2022-13-01",
+        "2022-7-31",
+        "31.07.2022",
+        "2022-07",
+        "20220731",
+        "2022-W30-7",
+        "2022-07-31T00:00",
+        "2022-07-31\n",
+        " 2022-07-31",
+        "0000-01-01",
+        ODD_DIGITS,
+        "",
+    ],
+)
+def test_what_is_no_date_is_refused(text: str) -> None:
+    """Only a day that exists, written in full: it goes into file names."""
+    with pytest.raises(ConfigurationError, match="is not a date"):
+        date_of(text)
+
+
+def test_without_a_date_it_is_the_last_day_of_the_month_before() -> None:
+    """In UTC: the day before the first of this month."""
+    before = datetime.now(UTC).date()
+    given = date_of(None)
+    after = datetime.now(UTC).date()
+    assert given in {day.replace(day=1) - timedelta(days=1) for day in (before, after)}
