@@ -15,7 +15,8 @@ from typing import Annotated, BinaryIO, NoReturn, TextIO
 
 import typer
 
-from oldump.errors import BUG_EXIT_CODE, LOG_FORMAT, ConfigurationError, OldumpError, StorageError, storage_errors
+from oldump.errors import BUG_EXIT_CODE, ConfigurationError, OldumpError, StorageError, storage_errors
+from oldump.run.log import LogFormatter
 
 log = logging.getLogger("oldump")
 
@@ -23,7 +24,7 @@ _EXIT_CODES = """
 Exit codes: 0 done · 2 flags, settings, date · 10 source cannot be read · 11 no such file · 12 damaged gzip or
 table · 13 database not reached · 14 no rows · 20 not records · 21 too many rejects · 22 not sorted · 30 storage ·
 31 disk full · 32 another process works on the run · 40 counts contradict each other · 60 a worker died · 70 a bug ·
-130, 143 interrupted · 141 nobody reads the output. docs/operations.md says what to do about each.
+129, 130, 143 interrupted · 141 nobody reads the output. docs/operations.md says what to do about each.
 """
 
 app = typer.Typer(
@@ -50,10 +51,30 @@ Memory = Annotated[
 MaxRejects = Annotated[
     int | None, typer.Option(metavar="N", help="More rejected rows than this fail the command. Default: 1000.")
 ]
-File = Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Plain or gzip; default: standard input.")]
+# readable=False: whether a file can be read is ours to say, with our exit code
+File = Annotated[
+    Path | None, typer.Argument(metavar="[FILE]", readable=False, help="Plain or gzip; default: standard input.")
+]
 Date = Annotated[
     str | None, typer.Argument(metavar="[DATE]", help="YYYY-MM-DD. Default: the last day of the month before, UTC.")
 ]
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        _say(f"oldump {version('oldump')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Makes Open Library's public data dumps: every revision of every document, the latest of each, by type."""
 
 
 @app.command()
@@ -83,12 +104,12 @@ def run(
     day = date_of(date)
     stages = pipeline.selected(only or [], skip or [], settings.source)
     if dry_run:
-        _print_plan(pipeline.planned(settings, day, stages))
+        _print_plan(pipeline.planned(settings, day, stages, overwrite=overwrite))
         return
     with progress_shown() as progress:
         item = pipeline.run(settings, day, stages, progress, overwrite=overwrite)
     if item:
-        print(item)
+        _say(str(item))
 
 
 @app.command()
@@ -108,7 +129,10 @@ def plan(
 @app.command()
 def cdump(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="COPY text of table data, plain or gzip; - for standard input.")
+        Path,
+        typer.Argument(
+            metavar="FILE", readable=False, help="COPY text of table data, plain or gzip; - for standard input."
+        ),
     ],
     date: Annotated[
         str | None, typer.Argument(metavar="[DATE]", help="YYYY-MM-DD: later records are left out. Default: none is.")
@@ -129,6 +153,8 @@ def cdump(
     with _standard_output() as output:
         counts = filters.cdump(_path(file), day, output, rejects, settings)
     log.info("cdump: %s", counts)
+    if counts.rejects:
+        log.warning("cdump: the rejected rows are in %s", rejects)
 
 
 @app.command()
@@ -218,7 +244,7 @@ def demo(
 
     with progress_shown() as progress:
         report = show(rows, out, workers, memory, progress)
-    print(report)
+    _say(report)
 
 
 def _path(file: Path | None) -> Path | None:
@@ -242,8 +268,13 @@ def _standard_output() -> Iterator[BinaryIO]:
 
 def _print_plan(lines: list[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    _say("\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines))
+
+
+def _say(text: str) -> None:
+    """Print on standard output, as data is written there."""
+    with _standard_output() as output:
+        output.write(text.encode() + b"\n")
 
 
 class _StandardError(logging.StreamHandler):  # type: ignore[type-arg] # the stream is a property here
@@ -251,12 +282,20 @@ class _StandardError(logging.StreamHandler):  # type: ignore[type-arg] # the str
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
-        self.setFormatter(logging.Formatter(LOG_FORMAT))
+        self.setFormatter(LogFormatter())
 
     @property
     def stream(self) -> TextIO:
         """Where log lines go."""
         return sys.stderr
+
+
+def _open_what_is_closed() -> None:
+    """Standard output and error may be closed (2>&-): then nobody wants them."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process
 
 
 def _log_to_standard_error() -> None:
@@ -270,10 +309,10 @@ class _NobodyReads(BaseException):
 
 
 class _Stopped(BaseException):
-    """SIGTERM or SIGINT arrived."""
+    """SIGHUP, SIGINT or SIGTERM arrived."""
 
     def __init__(self, number: int) -> None:
-        super().__init__()
+        super().__init__(f"by {signal.Signals(number).name}")
         self.signal = signal.Signals(number)
 
 
@@ -304,8 +343,11 @@ def _exit_codes() -> Iterator[None]:
 def main() -> None:
     """Run the command line."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy is not used for algebra, and workers are forked
+    _open_what_is_closed()
     _log_to_standard_error()
     signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, _stop)
     signal.signal(signal.SIGINT, _stop)  # Python's own KeyboardInterrupt would be typer's to swallow
     with _exit_codes():
         app()

@@ -28,8 +28,6 @@ from pathlib import Path
 from typing import ClassVar
 
 BUG_EXIT_CODE = 70
-LOG_FORMAT = "%(asctime)s [openlibrary.dump] %(levelname)s %(message)s"
-"""Operators grep for what stands in brackets."""
 
 
 class OldumpError(Exception):

@@ -11,18 +11,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from oldump.engine.commit import TEMPORARY_SUFFIX, sync_folder, write_whole
 from oldump.engine.segments import index_path
-from oldump.errors import LOG_FORMAT, ConfigurationError, SourceMissing, StorageError, storage_errors
+from oldump.errors import ConfigurationError, SourceMissing, StorageError, storage_errors
 from oldump.outside import postgres
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
-from oldump.run.journal import Artifact, Committed, Journal, still_has_its_digest
+from oldump.run.journal import Artifact, Committed, Journal, sha256_of, still_has_its_digest
 from oldump.run.lock import locked
+from oldump.run.log import LogFormatter
 from oldump.run.manifest import MANIFEST, SUMS, manifest_of, sums_of
 from oldump.run.progress import Progress
 from oldump.settings import Settings
@@ -121,13 +122,13 @@ def selected(only: list[str], skip: list[str], source: str) -> list[Stage]:
     ]
 
 
-def planned(settings: Settings, day: date, stages: list[Stage]) -> list[tuple[str, ...]]:
+def planned(settings: Settings, day: date, stages: list[Stage], *, overwrite: bool = False) -> list[tuple[str, ...]]:
     """The table of stages, a heading first: name, what it reads and writes, and what would become of it."""
     journal = Journal(RunFolder(settings.out, day).journal)
     lines: list[tuple[str, ...]] = [("stage", "reads", "writes", f"for {day}")]
     for stage in STAGES:
         committed = journal.stages.get(stage.name)
-        if committed:
+        if committed and not overwrite:
             state = f"committed ({committed.seconds:,.0f} s)"
         elif stage in stages:
             state = "to be run"
@@ -149,8 +150,13 @@ def run(
     Raises OldumpError as in errors.py.
     """
     folder = RunFolder(settings.out, day)
+    if overwrite and len(stages) < len(_needed(settings)):
+        raise ConfigurationError("--overwrite begins anew, with all stages: give it without --only and --skip.")
+    if day >= datetime.now(UTC).date():
+        log.warning("%s has not ended yet (UTC): what is written later that day will be missing", day)
     with storage_errors(folder.private):
         folder.private.mkdir(parents=True, exist_ok=True)
+        folder.private.chmod(0o700)  # the whole table is in there
     with locked(folder.lock), _logged(folder.log):
         context = Context(settings, folder, Journal(folder.journal), progress)
         if context.journal.published and not overwrite:
@@ -206,11 +212,20 @@ def _require_intact(context: Context) -> None:
     for artifact in context.journal.artifacts():
         if artifact.item:
             path = context.folder.artifact(artifact.name, artifact.item)
-            if not still_has_its_digest(path, artifact) or not index_path(path).is_file():
-                raise StorageError(
-                    f"{path}: the run is complete, but this file is not as it was committed. Find out what happened to "
-                    "it; --overwrite makes all anew and replaces the items when that is complete."
-                )
+            if not still_has_its_digest(path, artifact):
+                raise _changed(path)
+    for name, sha256 in context.journal.others.items():
+        path = context.folder.out / name
+        with storage_errors(path):
+            if sha256_of(path) != sha256:
+                raise _changed(path)
+
+
+def _changed(path: Path) -> StorageError:
+    return StorageError(
+        f"{path}: the run is complete, but this file is not as it was committed. Find out what happened to it; "
+        "--overwrite makes all anew and replaces the items when that is complete."
+    )
 
 
 def _tidy(folder: RunFolder) -> None:
@@ -233,11 +248,13 @@ def _described(source: str) -> dict[str, Any]:
     try:
         status = Path(source).stat()
     except OSError as error:
+        name = "The source" if "@" in source else source  # a mistyped connection may have a password in it
         raise SourceMissing(
-            f"{source}: cannot be read ({error.strerror}). Give a file, '-' for standard input, or a PostgreSQL "
+            f"{name}: cannot be read ({error.strerror}). Give a file, '-' for standard input, or a PostgreSQL "
             "connection such as postgresql://USER@HOST/DBNAME."
         ) from error
-    return {"kind": "file", "name": Path(source).name, "size_bytes": status.st_size, "modified_ns": status.st_mtime_ns}
+    modified = datetime.fromtimestamp(status.st_mtime_ns / 1e9, UTC).isoformat()
+    return {"kind": "file", "name": Path(source).name, "size_bytes": status.st_size, "modified": modified}
 
 
 def _ensure(stage: Stage, context: Context, *, anew: bool) -> bool:
@@ -286,10 +303,15 @@ def _require_inputs(stage: Stage, context: Context) -> None:
             )
 
 
+def _needed(settings: Settings) -> list[str]:
+    """The stages that a complete run consists of."""
+    return [stage.name for stage in STAGES if is_database(settings.source) or not stage.only_from_database]
+
+
 def _complete(context: Context) -> bool:
     """Write sums and manifest and give the items their final names, if every stage is committed; whether it is."""
     journal, folder = context.journal, context.folder
-    needed = [s.name for s in STAGES if is_database(context.settings.source) or not s.only_from_database]
+    needed = _needed(context.settings)
     missing = [name for name in needed if name not in journal.stages]
     if missing:
         log.info("not complete: %s still to be run", ", ".join(missing))
@@ -297,7 +319,11 @@ def _complete(context: Context) -> bool:
     artifacts = [artifact for name in needed for artifact in journal.stages[name].artifacts]
     _write_sums_and_manifest(context, [artifact for artifact in artifacts if artifact.item])
     _publish(folder)
-    journal.publish()
+    published = [path for item in folder.items for path in folder.published(item).iterdir()]
+    names = {artifact.name for artifact in artifacts}
+    journal.publish(
+        {f"{path.parent.name}/{path.name}": sha256_of(path) for path in published if path.name not in names}
+    )
     log.info("complete: %s", folder.dump_item)
     return True
 
@@ -320,25 +346,32 @@ def _publish(folder: RunFolder) -> None:
     replaced = folder.private / "replaced"
     with storage_errors(folder.out):
         replaced.mkdir(exist_ok=True)
-        for item in folder.items:
-            made, published = folder.made(item), folder.published(item)
-            if not made.exists():
-                continue  # a run that was stopped between the two
-            if published.exists():
+        # The dump's item has the manifest, which says that all is there: it goes first and comes last.
+        waiting = [item for item in folder.items if folder.made(item).exists()]
+        for item in reversed(waiting):
+            if folder.published(item).exists():
                 shutil.rmtree(replaced / item, ignore_errors=True)
-                published.rename(replaced / item)
-            made.rename(published)
+                folder.published(item).rename(replaced / item)
+        for item in waiting:
+            folder.made(item).rename(folder.published(item))
         sync_folder(folder.out)
         shutil.rmtree(replaced)
         shutil.rmtree(folder.making, ignore_errors=True)  # a run that was stopped behind this has none
+
+
+class _LogFile(logging.FileHandler):
+    """A log that is not worth ending a run for: a full disk is noticed elsewhere."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Say nothing."""
 
 
 @contextmanager
 def _logged(path: Path) -> Iterator[None]:
     """Log lines go to the run's log file too."""
     with storage_errors(path):
-        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+        handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(LogFormatter())
     log.addHandler(handler)
     try:
         yield

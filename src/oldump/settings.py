@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags before variables before the file."""
-        toml = TomlConfigSettingsSource(settings_cls, Path(os.environ.get(_TOML_VARIABLE, DEFAULT_TOML)))
+        toml = TomlConfigSettingsSource(settings_cls, Path(_toml()))
         return init_settings, env_settings, toml
 
     @classmethod
@@ -83,12 +83,20 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"]))
+            if first["type"] == "extra_forbidden":
+                raise ConfigurationError(
+                    f"{name}, in {_toml()}, is no setting. There are: {', '.join(sorted(cls.model_fields))}."
+                ) from error
             raise ConfigurationError(
                 f"{name}: {first['msg'].removeprefix('Value error, ')}. It comes from --{name.replace('_', '-')}, "
                 f"OLDUMP_{name.upper()} or {DEFAULT_TOML}."
             ) from error
         except ValueError as error:  # oldump.toml is not TOML
-            raise ConfigurationError(f"{os.environ.get(_TOML_VARIABLE, DEFAULT_TOML)}: {error}.") from error
+            raise ConfigurationError(f"{_toml()}: {error}.") from error
+
+
+def _toml() -> str:
+    return os.environ.get(_TOML_VARIABLE, DEFAULT_TOML)
 
 
 def _refuse_misspelt(names: Iterable[str]) -> None:

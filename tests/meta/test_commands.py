@@ -48,8 +48,8 @@ def error_classes() -> list[type[errors.OldumpError]]:
 
 
 def signal_codes() -> set[int]:
-    """128 + SIGINT, SIGPIPE, SIGTERM."""
-    return {130, 141, 143}
+    """128 + SIGHUP, SIGINT, SIGPIPE, SIGTERM."""
+    return {129, 130, 141, 143}
 
 
 def documented_codes(text: str) -> Counter[int]:

@@ -113,12 +113,14 @@ class Source:
         self.size_bytes: int | None = None
         """Of the file as it lies on the disk; None for standard input."""
         self._entries: list[Entry] | None = None
+        self._status: tuple[int, int] | None = None
         self._is_plain = False
         if path is None:
             return
         with source_errors(path):
             if path.is_fifo() or path.is_char_device():
                 return  # it has no size, and what is read here would be missing later
+            self._status = _status(path)
             with path.open("rb") as stream:
                 magic = stream.read(8)
                 self.size_bytes = os.fstat(stream.fileno()).st_size
@@ -126,6 +128,11 @@ class Source:
         _refuse_other_formats(self.name, magic)
         if not self._is_plain and index_path(path).exists():
             self._entries = read_index(path)
+
+    def require_unchanged(self) -> None:
+        """Raise SourceDamaged if a file was written to while it was read."""
+        if self._path is not None and self._status is not None and self._status != _status(self._path):
+            raise SourceDamaged(f"{self.name}: changed while it was read. Wait until it is whole, and run again.")
 
     @property
     def reads_itself(self) -> bool:
@@ -172,6 +179,13 @@ class Source:
 
             for text in whole_lines(decompressed(chunks(), self.name), self.name):
                 yield Block(self._memory.put(text), position)
+
+
+def _status(path: Path) -> tuple[int, int]:
+    """What changes when a file is written to: size, and time of change."""
+    with source_errors(path):
+        status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 @contextmanager

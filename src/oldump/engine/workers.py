@@ -30,7 +30,7 @@ Perform = Callable[[Any], Task]
 """What a worker does with the description of a task."""
 
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
+_STOPPING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _HELD = {signal.SIGTERM, signal.SIGINT}
 
@@ -196,6 +196,7 @@ def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int
         other.close()  # else a worker would keep its siblings' pipes open, and nobody would notice a death
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the leader, which ends the workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # to the leader too
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
     _keep_freed_memory()

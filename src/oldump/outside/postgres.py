@@ -42,7 +42,14 @@ def looks_like_conninfo(source: str) -> bool:
 
 def shown(conninfo: str) -> dict[str, str]:
     """What may be shown of a connection: no password. Raises ConfigurationError."""
-    return {name: str(value) for name, value in _parameters(conninfo).items() if name in _SHOWN}
+    parameters = {**_defaults(), **_parameters(conninfo)}
+    return {name: str(parameters[name]) for name in _SHOWN if parameters.get(name)}
+
+
+def _defaults() -> dict[str, str]:
+    """What libpq's own variables and files say."""
+    defaults = psycopg.pq.Conninfo.get_defaults()
+    return {each.keyword.decode(): each.val.decode(errors="replace") for each in defaults if each.val}
 
 
 def _parameters(conninfo: str) -> dict[str, str | int | None]:
@@ -63,12 +70,17 @@ def _parameters(conninfo: str) -> dict[str, str | int | None]:
     return parameters
 
 
+def place_of(conninfo: str) -> str:
+    """The database, for a message: no password."""
+    return " ".join(f"{name}={value}" for name, value in shown(conninfo).items()) or "libpq's default database"
+
+
 @contextmanager
 def connected(conninfo: str) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
     """A connection in a read-only transaction on one snapshot. Raises SourceError, ConfigurationError."""
     parameters = _parameters(conninfo)
     options = " ".join(filter(None, (str(parameters.pop("options", "") or ""), _OPTIONS)))
-    place = " ".join(f"{name}={value}" for name, value in shown(conninfo).items()) or "libpq's default database"
+    place = place_of(conninfo)
     try:
         with psycopg.connect(make_conninfo("", **{**_TIMEOUTS, **parameters, "options": options})) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -84,6 +96,8 @@ def connected(conninfo: str) -> Iterator["psycopg.Connection[tuple[object, ...]]
 
 
 def _one_line(error: psycopg.Error) -> str:
+    if error.diag.message_primary:
+        return error.diag.message_primary
     return "; ".join(line.strip() for line in str(error).splitlines() if line.strip()).rstrip(".")
 
 

@@ -105,6 +105,8 @@ class Batch:
         """Whether anything stands behind the end-of-data marker."""
         self.ended = False
         """Whether the end-of-data marker was met."""
+        self.cut_short = False
+        """Whether the block ends in the middle of a line: without a newline, and the line is rejected."""
         self._cutoff = cutoff
         self._ranks: list[Ranks] = []
         self._part_numbers: list[PartNumbers] = []
@@ -117,6 +119,8 @@ class Batch:
                 self.ended = True
             else:
                 self._add([self._of_line(lines, self.rows)], 1)
+        if not block.endswith(b"\n") and self.rejects and not self.ended:
+            self.cut_short = self.rejects[-1].row == self.rows - 1
 
     @property
     def ranks(self) -> Ranks:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from oldump.errors import storage_errors
+from oldump.errors import StorageError, storage_errors
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,23 @@ class Journal:
         self._path = path
         self.begun: dict[str, Any] | None = None
         self.published = False
+        self.others: dict[str, str] = {}
+        """SHA-256 of the published files that are no artifacts, by item/name."""
         self.stages: dict[str, Committed] = {}
-        for line in path.read_bytes().splitlines() if path.exists() else []:
+        with storage_errors(path):
+            lines = path.read_bytes().split(b"\n") if path.exists() else []
+        for number, line in enumerate(lines, start=1):
             try:
-                self._take(json.loads(line))
+                entry = json.loads(line)
             except ValueError:
                 continue
+            try:
+                self._take(entry)
+            except (AttributeError, KeyError, TypeError) as error:
+                raise StorageError(
+                    f"{path}: line {number} is none that this version of oldump writes. Find out who wrote it; "
+                    "without the file, --overwrite begins the run anew."
+                ) from error
 
     def begin(self, source: dict[str, Any]) -> None:
         """Forget what was, and note what the run is made from."""
@@ -76,9 +87,9 @@ class Journal:
         """Note that a stage is done, durably."""
         self._note({"event": "committed", **asdict(committed)})
 
-    def publish(self) -> None:
-        """Note that the items have their final names."""
-        self._note({"event": "published"})
+    def publish(self, others: dict[str, str]) -> None:
+        """Note that the items have their final names. others: SHA-256 of indexes, sums and manifest, by item/name."""
+        self._note({"event": "published", "others": others})
 
     def artifacts(self) -> list[Artifact]:
         """All artifacts, in the order of their stages."""
@@ -104,6 +115,7 @@ class Journal:
                 self.stages[entry["stage"]] = Committed(entry["stage"], artifacts, entry["counts"], entry["seconds"])
             case "published":
                 self.published = True
+                self.others = entry["others"]
 
     def _forget_from(self, stage: str) -> None:
         """A stage that is done again makes worthless what was made from its artifacts, and what was published."""
@@ -119,8 +131,12 @@ def _ends_with_newline(stream: BinaryIO) -> bool:
 
 
 def still_has_its_digest(path: Path, artifact: Artifact) -> bool:
-    """Whether the file is there, as it was committed."""
-    if not path.is_file() or path.stat().st_size != artifact.size_bytes:
-        return False
+    """Whether the file is there, as it was committed. Raises StorageError if it cannot be read."""
+    with storage_errors(path):
+        return path.is_file() and path.stat().st_size == artifact.size_bytes and sha256_of(path) == artifact.sha256
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() == artifact.sha256
+        return hashlib.file_digest(stream, "sha256").hexdigest()

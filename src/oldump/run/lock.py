@@ -19,19 +19,20 @@ from oldump.errors import RunBusy, storage_errors
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock. Raises RunBusy, naming the holder, and StorageError."""
     with storage_errors(path):
-        stream = path.open("a+")
-    with stream:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            stream.seek(0)
+            holder = path.read_text(errors="replace").strip() or "it does not say who"
             raise RunBusy(
-                f"{path.parent}: another process works on this run ({stream.read().strip() or 'it does not say who'}). "
+                f"{path.parent}: another process works on this run ({holder}). "
                 "Wait for it, or end it and give the command again."
             ) from error
         with storage_errors(path):
-            stream.truncate(0)
+            os.ftruncate(descriptor, 0)
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            stream.write(f"pid {os.getpid()} on {socket.gethostname()} since {now}\n")
-            stream.flush()
+            os.write(descriptor, f"pid {os.getpid()} on {socket.gethostname()} since {now}\n".encode())
         yield
+    finally:
+        os.close(descriptor)

@@ -53,7 +53,7 @@ def extract(conninfo: str, folder: RunFolder, workers: int, progress: Progress) 
                 progress.update(writer.records, min(text_bytes / (estimate * 2 + 1), 0.99))
         compressing.finish()
         if not writer.records:
-            raise SourceEmpty("Table data holds no rows. Is it the right database? Nothing was made.")
+            raise SourceEmpty(f"Table data of {postgres.place_of(conninfo)} holds no rows. Is it the right database?")
         if writer.records != table.rows_sent:
             raise VerificationError(
                 f"Table data: the server sent {table.rows_sent:,} rows, {writer.records:,} arrived. Run again."

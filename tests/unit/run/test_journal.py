@@ -21,7 +21,7 @@ def path(tmp_path: Path) -> Path:
     journal.begin({"kind": "file"})
     journal.commit(DUMPS)
     journal.commit(SPLICE)
-    journal.publish()
+    journal.publish({})
     return tmp_path / "journal.jsonl"
 
 
@@ -75,7 +75,7 @@ def test_a_stage_done_again_forgets_what_was_made_from_it(path: Path) -> None:
     for each in (journal, Journal(path)):
         assert (list(each.stages), each.stages["dumps"].seconds, each.published) == (["dumps"], 9.0, False)
     journal.commit(SPLICE)
-    journal.publish()
+    journal.publish({})
     journal.commit(SPLICE)
     assert (list(Journal(path).stages), Journal(path).published) == (["dumps", "splice"], False)
 

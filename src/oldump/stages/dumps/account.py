@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oldump.engine.segments import SegmentWriter, index_path, segment_of
+from oldump.engine.segments import SegmentWriter, segment_of
 from oldump.errors import SourceDamaged, TooManyRejects
 from oldump.records.document import Reject
 from oldump.records.privacy import Drop
@@ -27,6 +27,11 @@ class Counts:
     """The latest last_modified among the records."""
     same_revision: int = 0
     """Records beside another one of the same key and revision."""
+
+    @property
+    def doubt(self) -> str:
+        """What to ask oneself if there are no records."""
+        return "Is the date right?" if self.drops else "Is it COPY text of table data?"
 
     def __str__(self) -> str:
         """For people: what was read, kept, dropped and rejected."""
@@ -55,13 +60,21 @@ class Summary(NamedTuple):
     rejects: list[Rejection]
     ended: bool
     text_after_end: bool
+    cut_short: bool
     newest: str
 
     @classmethod
     def of(cls, batch: Batch) -> "Summary":
         """The summary of what a block's rows became."""
         return cls(
-            batch.rows, len(batch.records), batch.drops, batch.rejects, batch.ended, batch.text_after_end, batch.newest
+            batch.rows,
+            len(batch.records),
+            batch.drops,
+            batch.rejects,
+            batch.ended,
+            batch.text_after_end,
+            batch.cut_short,
+            batch.newest,
         )
 
 
@@ -86,14 +99,13 @@ class Rejects:
                 reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.counts.most_common())
                 raise TooManyRejects(
                     f"{self._source_name}: more than {self._most:,} rows cannot become records ({reasons}). "
-                    f"They are in {self._path}, with line number and reason. Mend the source, or raise --max-rejects."
+                    f"They are in {self._path}, with line number and reason. Is it COPY text of table data, and if it "
+                    "is gzip, does gzip -t pass? Mend the source, or raise --max-rejects."
                 )
 
     def write(self) -> None:
         """Write the file, if there are rejects."""
         if not self._lines:
-            self._path.unlink(missing_ok=True)
-            index_path(self._path).unlink(missing_ok=True)
             return
         with SegmentWriter(self._path) as writer:
             writer.append(segment_of(b"\n".join(self._lines) + b"\n", first_key_at=0))
@@ -123,7 +135,12 @@ class Account:
         if summary.text_after_end or (self._ended and summary.rows):
             raise SourceDamaged(
                 rf"{self._source_name}: there are rows after the end-of-data marker (\.), behind row "
-                f"{self.counts.rows:,}. Is it one table's COPY text? Cut the file there, or make it again."
+                f"{self.counts.rows + summary.rows:,}. Is it one table's COPY text? An SQL dump must be loaded first."
+            )
+        if summary.cut_short:
+            raise SourceDamaged(
+                f"{self._source_name}: the text ends in the middle of row {self.counts.rows + summary.rows:,}. "
+                "The export was cut off: make it again."
             )
         self._ended |= summary.ended
         self.rejects.add(summary.rejects, self.counts.rows)

@@ -35,7 +35,7 @@ from oldump.engine.shuffle import (
     workers_within,
 )
 from oldump.engine.workers import Crew, Perform, Task
-from oldump.errors import ConfigurationError, NotSorted, RecordError, SourceEmpty, storage_errors
+from oldump.errors import ConfigurationError, NotSorted, RecordError, SourceDamaged, SourceEmpty, storage_errors
 from oldump.records import rows
 from oldump.records.keys import REVISION_BITS
 from oldump.records.privacy import first_text_after
@@ -85,9 +85,10 @@ def cdump(path: Path | None, day: date | None, output: BinaryIO, rejects_path: P
             shared.free(contents.pop(number))
             account.hear(number, summary)
             ordered.put(number, text)
+    source.require_unchanged()
     account.rejects.write()
     if not account.counts.records:
-        raise SourceEmpty(f"{source.name}: no row became a record ({account.counts}). Is the date right?")
+        raise SourceEmpty(f"{source.name}: no row became a record ({account.counts}). {account.counts.doubt}")
     return account.counts
 
 
@@ -174,7 +175,7 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
 
 
 def _read_records(source: Source, content: Content) -> tuple[_Lines, list[bytes], Ranks, Tags]:
-    lines = source.text(content).removesuffix(b"\n").split(b"\n")
+    lines = _lines(source.text(content), source.name)
     ranks: list[int] = []
     for line in lines:
         try:
@@ -260,9 +261,19 @@ def _blocks_of_lines(path: Path | None) -> Iterator[list[bytes]]:
     shared = SharedMemory(4)
     source = Source(path, shared)
     for block in source.blocks():
-        lines = source.text(block.content).removesuffix(b"\n").split(b"\n")
+        lines = _lines(source.text(block.content), source.name)
         shared.free(block.content)
         yield lines
+    source.require_unchanged()
+
+
+def _lines(text: bytes, source_name: str) -> list[bytes]:
+    """The lines of a block, without newlines. Raises SourceDamaged if the last one is cut off."""
+    if not text.endswith(b"\n"):
+        raise SourceDamaged(
+            f"{source_name}: ends in the middle of a record. The step before was cut off: run it again."
+        )
+    return text[:-1].split(b"\n")
 
 
 # ------------------------------------------------------------------------------------------------------------ split

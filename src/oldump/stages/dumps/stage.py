@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
-from oldump.engine.segments import Segment, SegmentWriter, segment_of
+from oldump.engine.segments import Segment, SegmentWriter, index_path, segment_of
 from oldump.engine.shuffle import (
     FLUSH,
     Budget,
@@ -84,9 +84,12 @@ def make_dumps(
         shutil.rmtree(job.spill, ignore_errors=True)
         job.spill.mkdir(parents=True)
     try:
+        for path in (folder.rejects, index_path(folder.rejects)):
+            path.unlink(missing_ok=True)  # an earlier try's
         rejects = Rejects(folder.rejects, source.name, job.max_rejects)
         progress.begin("dumps", "scatter")
         counts, buckets = scatter(source, shared, job, rejects, progress)
+        source.require_unchanged()
         rejects.write()
         _require_records(counts, source, folder)
         progress.begin("dumps", "gather")
@@ -147,7 +150,7 @@ def _require_records(counts: Counts, source: Source, folder: RunFolder) -> None:
         raise SourceEmpty(f"{source.name}: holds no rows. Did the export fail? Nothing was made.")
     if not counts.records:
         raise SourceEmpty(
-            f"{source.name}: no row became a record ({counts}). Is the date right? Rejects are in {folder.rejects}."
+            f"{source.name}: no row became a record ({counts}). {counts.doubt} Rejects are in {folder.rejects}."
         )
     if counts.rows != counts.records + counts.drops.total() + counts.rejects.total():
         raise VerificationError(f"{counts.rows:,} rows do not add up: {counts}. This is a bug; please report it.")
