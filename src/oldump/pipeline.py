@@ -217,7 +217,7 @@ def _require_intact(context: Context) -> None:
     for name, sha256 in context.journal.others.items():
         path = context.folder.out / name
         with storage_errors(path):
-            if sha256_of(path) != sha256:
+            if not path.is_file() or sha256_of(path) != sha256:
                 raise _changed(path)
 
 
