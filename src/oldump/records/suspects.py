@@ -46,14 +46,14 @@ class Suspects:
 
 
 def _legacy(characters: Bytes, slashes: Places) -> Places:
-    """Of the slashes behind a quote, those that start /a/, /b/, /l/ or /u…/ with four letters."""
+    """Of the slashes behind a quote, those that start /a/, /b/, /l/ or /us…/ with four letters."""
     first, second = (
         characters.take(slashes + 1, mode="clip"),
         characters.take(slashes + 2, mode="clip"),
     )
     fifth = characters.take(slashes + 5, mode="clip")
     short = (second == ord("/")) & ((first == ord("a")) | (first == ord("b")) | (first == ord("l")))
-    legacy: Places = slashes[short | ((first == ord("u")) & (fifth == ord("/")))]
+    legacy: Places = slashes[short | ((first == ord("u")) & (second == ord("s")) & (fifth == ord("/")))]
     return legacy
 
 
@@ -100,12 +100,12 @@ def _datetimes(stored: bytes, slashes: Places) -> tuple[Places, Places]:
     separator = words(stored, values + 10) & np.uint64(0xFF)
     spaced = sure & plain_day & (separator == ord(" "))
     time = [words(stored, values + at) for at in (11, 16, 18)]
-    no_space = ~(has(time[0], " ") | has(time[1] & np.uint64(0xFFFFFF), " "))
-    # A quote behind a backslash ends no value, and one before its time ends it elsewhere.
-    no_space &= ~(has(time[0], '"') | has(time[2], "\\")) & (separator != ord('"'))
-    short = no_space & (time[1] >> np.uint64(24) & np.uint64(0xFF) == ord('"'))
-    long = no_space & ~(has(time[1], " ") | has(time[2], " ") | has(time[1], '"') | has(time[2], '"'))
-    long &= words(stored, values + 26) & np.uint64(0xFF) == ord('"')
+    # Nothing behind the closing quote may count: it can be the next line's.
+    begins = ~(has(time[0], " ") | has(time[0], '"') | has(time[0], "\\")) & (separator != ord('"'))
+    short = begins & (time[1] >> np.uint64(24) & np.uint64(0xFF) == ord('"'))
+    ends = ~(has(time[1], " ") | has(time[1], '"') | has(time[1], "\\"))
+    ends &= ~(has(time[2], " ") | has(time[2], '"') | has(time[2], "\\"))
+    long = begins & ends & (words(stored, values + 26) & np.uint64(0xFF) == ord('"'))
     plain = sure & plain_day & (separator != ord(" ")) & (short | long)
     return values[spaced] + 10, slashes[~(spaced | plain)]
 

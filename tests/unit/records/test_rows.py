@@ -471,3 +471,14 @@ def test_rows_after_the_cutoff_are_dropped(last_modified: str, drops: dict[Drop,
         made = batch(copy_row(1, 1, "{" + CORE.replace("2010-01-01T00:00:00", last_modified) + more))
         assert made.drops == drops
         assert len(made.records) == 1 - len(drops)
+
+
+@pytest.mark.parametrize("neighbour", [rb"\N", rb"a\b", b"1", b'"', b"/"])
+def test_a_line_does_not_depend_on_the_next_one(neighbour: bytes) -> None:
+    """A short value at a line's end is not judged by what stands behind it, so its spelling stays as stored."""
+    line = rb'1	1	{"t": "caf\\u00E9", "key": "/works/OL5W", "revision": 1, "type": {"key": "/type/work"}, '
+    line += b'"last_modified": {"type": "/type/datetime", "value": "2010-01-01T00:00:00"}}'
+    alone = Batch(line + b"\n", CUTOFF).records
+    following = neighbour + line[1:].replace(rb"\\u00E9", b"e")
+    assert Batch(line + b"\n" + following + b"\n", CUTOFF).records[:1] == alone
+    assert b"u00E9" in alone[0]
