@@ -104,7 +104,7 @@ def test_the_order_of_the_rows_does_not_matter(usual: Made, table: bytes, tmp_pa
 @given(tables(), st.sampled_from((1, 2, 3)), st.sampled_from((AMPLE, TINY)), st.sampled_from((plain, many_members)))
 @settings(deadline=None, max_examples=15)
 def test_any_table(text: bytes, workers: int, budget: Budget, form: Form) -> None:
-    """Whatever the contract speaks of, in any mixture; a cut-off end, and a table of nothing to publish, are refused."""
+    """Whatever the contract speaks of, in any mixture; a cut-off end and a table of nothing to publish are refused."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         form(folder / "data", text)
