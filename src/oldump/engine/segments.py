@@ -13,6 +13,7 @@ Does not: know what a record is; a line's first key is whatever the writer says 
 """
 
 import hashlib
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -147,8 +148,7 @@ class SegmentWriter:
 
     def commit(self) -> Written:
         """Finish the file and its index and give both their names: the index first, so that no file lacks one."""
-        self._put(_FINAL_BLOCK)
-        self._put(self._crc32.to_bytes(4, "little") + (self._text_bytes & 0xFFFFFFFF).to_bytes(4, "little"))
+        self._put(_end_of(self._crc32, self._text_bytes))
         self._file.secure()  # so that on a full disk there is no index without its file
         write_whole(index_path(self._file.path), _index_text(self._entries))
         self._file.commit()
@@ -183,6 +183,11 @@ class SegmentWriter:
         self._file.__exit__(kind, error, traceback)
 
 
+def _end_of(crc32: int, text_bytes: int) -> bytes:
+    """What stands behind the last segment: the final block and the trailer."""
+    return _FINAL_BLOCK + crc32.to_bytes(4, "little") + (text_bytes & 0xFFFFFFFF).to_bytes(4, "little")
+
+
 def index_path(path: Path) -> Path:
     """Where the index of a seekable file lies."""
     return path.with_name(path.name + INDEX_SUFFIX)
@@ -201,20 +206,37 @@ def read_index(path: Path) -> list[Entry]:
     try:
         header, *lines = place.read_bytes().removesuffix(b"\n").split(b"\n")
         entries = [_entry(line) for line in lines]
-        size_bytes = path.stat().st_size
+        with path.open("rb") as stream:
+            size_bytes = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size_bytes - len(_FINAL_BLOCK) - _TRAILER_BYTES))
+            end = stream.read()
     except OSError as error:
         raise SourceMissing(f"{error.filename}: cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise SourceDamaged(f"{place}: not an index ({error}). Delete it to read {path.name} without.") from error
-    end = entries[-1].offset + entries[-1].size_bytes if entries else len(_HEADER)
-    if header != INDEX_COLUMNS.encode() or end + len(_FINAL_BLOCK) + _TRAILER_BYTES != size_bytes:
+    if header != INDEX_COLUMNS.encode() or not _fits(entries, size_bytes, end):
         raise SourceDamaged(f"{place}: does not fit {path.name}. Delete it to read the file without.")
     return entries
 
 
+def _fits(entries: list[Entry], size_bytes: int, end: bytes) -> bool:
+    """Whether the segments lie one behind the other, from header to end, and make the text that the trailer names."""
+    offset, text_bytes, crc32 = len(_HEADER), 0, 0
+    for entry in entries:
+        if entry.offset != offset:
+            return False
+        offset += entry.size_bytes
+        text_bytes += entry.text_bytes
+        crc32 = zlib_ng.crc32_combine(crc32, entry.crc32, entry.text_bytes)
+    return offset + len(end) == size_bytes and end == _end_of(crc32, text_bytes)
+
+
 def _entry(line: bytes) -> Entry:
     first_key, records, offset, size_bytes, text_bytes, crc32 = line.rsplit(b"\t", 5)
-    return Entry(first_key, int(records), int(offset), int(size_bytes), int(text_bytes), int(crc32, 16))
+    entry = Entry(first_key, int(records), int(offset), int(size_bytes), int(text_bytes), int(crc32, 16))
+    if min(entry[1:]) < 0 or len(crc32) != 8:
+        raise ValueError(f"a line has a number that cannot be: {line.decode(errors='replace')}")
+    return entry
 
 
 def read_segment(path: Path, entry: Entry) -> bytes:

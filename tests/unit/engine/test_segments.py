@@ -339,9 +339,50 @@ def test_the_index_of_another_file_of_the_same_size_is_found(whole: Path, tmp_pa
     write(other, TEXTS[::-1])
     assert other.stat().st_size == whole.stat().st_size
     index_path(other).replace(index_path(whole))
-    for entry in read_index(whole):
-        with pytest.raises(SourceDamaged, match=whole.name):
-            read_segment(whole, entry)
+    with pytest.raises(SourceDamaged, match=r"a\.txt\.gz\.index: does not fit"):
+        read_index(whole)
+
+
+def _without(lines: list[bytes], at: int) -> list[bytes]:
+    return lines[:at] + lines[at + 1 :]
+
+
+def _doubled(lines: list[bytes], at: int) -> list[bytes]:
+    return lines[: at + 1] + lines[at:]
+
+
+def _swapped(lines: list[bytes], at: int) -> list[bytes]:
+    return lines[:at] + lines[at : at + 2][::-1] + lines[at + 2 :]
+
+
+def _joined(lines: list[bytes], at: int) -> list[bytes]:
+    """Two lines as one, so that the segments still lie one behind the other."""
+    first, second = (line.split(b"\t") for line in lines[at : at + 2])
+    sums = [b"%d" % (int(first[place]) + int(second[place])) for place in (3, 4)]
+    return [*lines[:at], b"\t".join([*first[:3], *sums, first[5]]), *lines[at + 2 :]]
+
+
+def _wrong_number(lines: list[bytes], at: int) -> list[bytes]:
+    *columns, crc32 = lines[at].split(b"\t")
+    return [*lines[:at], b"\t".join([*columns, crc32[:-1] + (b"1" if crc32[-1:] == b"0" else b"0")]), *lines[at + 1 :]]
+
+
+def _negative(lines: list[bytes], at: int) -> list[bytes]:
+    columns = lines[at].split(b"\t")
+    return [*lines[:at], b"\t".join([*columns[:4], b"-1", columns[5]]), *lines[at + 1 :]]
+
+
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("harm", [_without, _doubled, _swapped, _joined, _wrong_number, _negative])
+def test_an_index_that_leaves_out_or_repeats_text_is_refused(
+    whole: Path, harm: Callable[[list[bytes], int], list[bytes]], at: int
+) -> None:
+    """No row is lost or read twice because a line of the index went astray: it is held against the file's trailer."""
+    lines = index_path(whole).read_bytes().splitlines()
+    assert len(lines) == 4
+    index_path(whole).write_bytes(b"\n".join(harm(lines, at)) + b"\n")
+    with pytest.raises(SourceDamaged, match=r"a\.txt\.gz\.index: .* Delete it"):
+        read_index(whole)
 
 
 def _wrong_crc(entry: Entry) -> Entry:
