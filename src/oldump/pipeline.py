@@ -77,7 +77,9 @@ def _dumps(context: Context) -> Outcome:
         log.warning(
             "dumps: %d workers instead of %d: more do not fit into the memory", job.workers, context.settings.workers
         )
-    counts, artifacts = dumps.make_dumps(data, context.folder, job, context.progress)
+    extracted = context.journal.stages.get("extract")
+    rows_expected = extracted.counts["rows"] if extracted else None
+    counts, artifacts = dumps.make_dumps(data, context.folder, job, context.progress, rows_expected)
     log.info("dumps: %s", counts)
     if counts.rejects:
         log.warning("dumps: the rejected rows are in %s", context.folder.rejects)
@@ -176,22 +178,37 @@ def run(
 
 def _begin(context: Context, *, overwrite: bool) -> None:
     """Take up the run where it stopped, or begin it anew."""
-    journal = context.journal
-    if journal.begun is None or overwrite or not journal.stages:
-        published = [item for item in context.folder.items if context.folder.published(item).exists()]
-        if published and journal.begun is None and not overwrite:
-            raise ConfigurationError(
-                f"{context.folder.out}: {', '.join(published)} is already there, without a journal of this run. "
-                "Move it away, or give --overwrite to replace it once the new one is complete."
-            )
-        journal.begin(_beginning(context.settings))
+    journal, folder = context.journal, context.folder
+    if overwrite or not (journal.stages or journal.overwrite):
+        _require_no_item_of_others(context, overwrite=overwrite)
+        journal.begin(_beginning(context.settings), overwrite=overwrite)
+        with storage_errors(folder.private):
+            sync_folder(folder.private)
+            sync_folder(folder.out)
     else:
         _require_same_beginning(context)
+        _require_no_item_of_others(context, overwrite=journal.overwrite)
     if not journal.stages:  # whatever a run made that was stopped, here or in its first stage, is worthless
-        with storage_errors(context.folder.making):
-            shutil.rmtree(context.folder.making, ignore_errors=True)
-            for item in context.folder.items:
-                context.folder.made(item).mkdir(parents=True)
+        with storage_errors(folder.making):
+            shutil.rmtree(folder.making, ignore_errors=True)
+            for item in folder.items:
+                folder.made(item).mkdir(parents=True)
+
+
+def _require_no_item_of_others(context: Context, *, overwrite: bool) -> None:
+    """Refuse to replace a published item that this run did not publish, unless it was told to."""
+    folder = context.folder
+    # A run that was killed while it published has renamed an item: then there is none in the making any more.
+    others = [
+        item
+        for item in folder.items
+        if folder.published(item).exists() and (folder.made(item).exists() or not context.journal.stages)
+    ]
+    if others and not overwrite:
+        raise ConfigurationError(
+            f"{folder.out}: {', '.join(others)} is already there, and this run did not make it. "
+            "Move it away, or give --overwrite to replace it once the new one is complete."
+        )
 
 
 def _require_same_beginning(context: Context) -> None:

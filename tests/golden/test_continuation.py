@@ -230,13 +230,47 @@ def test_overwrite_killed_at_once_still_replaces(small: Path, complete: Path, tm
     other.write_bytes(b"".join(copy_blocks(400, seed=3)))
     run(other, tmp_path / "fresh", cwd=tmp_path)
     before = identities(complete)
-    shutil.copy(private_of(tmp_path / "fresh") / "journal.jsonl", private_of(complete))
-    write_journal(complete, journal_lines(complete)[:1])
-    broken = oldump("run", DATE, "--source", other, "--out", "out", "--only", "splice", cwd=tmp_path)
+    begun = json.loads(journal_lines(tmp_path / "fresh")[0])
+    write_journal(complete, [*journal_lines(complete), json.dumps({**begun, "overwrite": True}).encode() + b"\n"])
+    broken = oldump("run", DATE, "--source", other, "--out", complete, "--only", "splice", cwd=tmp_path)
     failed(broken, 2, "dumps")
     assert identities(complete) == before
-    run(other, "out", cwd=tmp_path)
+    run(other, complete, cwd=tmp_path)
     assert published(complete) == published(tmp_path / "fresh")
+
+
+def test_a_failed_overwrite_is_not_taken_up_from_another_source(small: Path, complete: Path, tmp_path: Path) -> None:
+    """What was allowed for one source is not for the next one: the good dump stays where it is."""
+    before = identities(complete)
+    broken, other = tmp_path / "broken.txt", tmp_path / "other.txt"
+    broken.write_bytes(b"no row\n" * 20)
+    other.write_bytes(b"".join(copy_blocks(400, seed=3)))
+    failed(oldump("run", DATE, "--source", broken, "--out", complete, "--overwrite", cwd=tmp_path), 14)
+    failed(oldump("run", DATE, "--source", other, "--out", complete, cwd=tmp_path), 2, "broken.txt", "--overwrite")
+    assert identities(complete) == before
+
+
+def test_a_failed_first_try_gives_no_leave_to_replace(small: Path, complete: Path, tmp_path: Path) -> None:
+    """An item that another run made stays, however often a run without --overwrite is given."""
+    before = identities(complete)
+    shutil.rmtree(private_of(complete))
+    broken = tmp_path / "broken.txt"
+    broken.write_bytes(b"no row\n" * 20)
+    for _ in range(2):
+        failed(oldump("run", DATE, "--source", broken, "--out", complete, cwd=tmp_path), 2, "--overwrite")
+        failed(oldump("run", DATE, "--source", small, "--out", complete, cwd=tmp_path), 2, "--overwrite")
+    assert identities(complete) == before
+
+
+def test_an_item_that_appears_meanwhile_is_not_replaced(small: Path, complete: Path, tmp_path: Path) -> None:
+    """A run that has committed stages finds an item under the name of its own: it is another's."""
+    out = tmp_path / "other"
+    run(small, out, "--only", "dumps", cwd=tmp_path)
+    shutil.copytree(item_of(complete), item_of(out))
+    failed(oldump("run", DATE, "--source", small, "--out", out, cwd=tmp_path), 2, item_of(out).name, "--overwrite")
+    shutil.rmtree(item_of(out))
+    run(small, out, cwd=tmp_path)
+    assert published(out) == published(complete)
 
 
 def test_stages_can_be_run_one_by_one(small: Path, tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 An artifact counts only if the journal has its digest and the file still has it. Inputs of a stage come from here,
 never from looking which files there are.
 
-Each line is a JSON object with a member `event`: `begun` (what the run is made from), `committed` (a stage with its
-artifacts and counts), `published` (the items have their final names). A line that a crash cut short is as if it were
-not there.
+Each line is a JSON object with a member `event`: `begun` (what the run is made from; all before it is history),
+`committed` (a stage with its artifacts and counts), `published` (the items have their final names). A line that a crash
+cut short is as if it were not there.
 """
 
 import hashlib
@@ -58,6 +58,8 @@ class Journal:
         """Read the journal, if there is one."""
         self._path = path
         self.begun: dict[str, Any] | None = None
+        self.overwrite = False
+        """Whether the run may replace published items."""
         self.published = False
         self.others: dict[str, str] = {}
         """SHA-256 of the published files that are no artifacts, by item/name."""
@@ -77,11 +79,9 @@ class Journal:
                     "without the file, --overwrite begins the run anew."
                 ) from error
 
-    def begin(self, source: dict[str, Any]) -> None:
-        """Forget what was, and note what the run is made from."""
-        self.begun, self.published, self.stages = None, False, {}
-        self._path.unlink(missing_ok=True)
-        self._note({"event": "begun", "source": source})
+    def begin(self, source: dict[str, Any], *, overwrite: bool) -> None:
+        """Note what the run is made from, and whether it may replace an earlier one: whose lines stay, and are over."""
+        self._note({"event": "begun", "source": source, "overwrite": overwrite})
 
     def commit(self, committed: Committed) -> None:
         """Note that a stage is done, durably."""
@@ -108,7 +108,8 @@ class Journal:
     def _take(self, entry: dict[str, Any]) -> None:
         match entry.pop("event"):
             case "begun":
-                self.begun = entry["source"]
+                self.begun, self.overwrite = entry["source"], entry["overwrite"]
+                self.stages, self.published, self.others = {}, False, {}
             case "committed":
                 self._forget_from(entry["stage"])
                 artifacts = [Artifact(**artifact) for artifact in entry["artifacts"]]

@@ -18,7 +18,7 @@ SPLICE = Committed("splice", [replace(ARTIFACT, name="b.txt.gz")], {}, 0.5)
 def path(tmp_path: Path) -> Path:
     """Where a complete journal lies."""
     journal = Journal(tmp_path / "journal.jsonl")
-    journal.begin({"kind": "file"})
+    journal.begin({"kind": "file"}, overwrite=False)
     journal.commit(DUMPS)
     journal.commit(SPLICE)
     journal.publish({})
@@ -60,12 +60,15 @@ def test_noise_between_lines_is_passed_over(path: Path) -> None:
     assert Journal(path).published
 
 
-def test_beginning_anew_forgets_all(path: Path) -> None:
-    """In memory and on disk."""
+def test_beginning_anew_makes_all_before_it_history(path: Path) -> None:
+    """In memory and on disk, where the lines stay."""
+    lines = path.read_bytes()
     journal = Journal(path)
-    journal.begin({"kind": "other"})
+    journal.begin({"kind": "other"}, overwrite=True)
     for each in (journal, Journal(path)):
-        assert (each.begun, each.stages, each.published) == ({"kind": "other"}, {}, False)
+        assert (each.begun, each.overwrite, each.stages) == ({"kind": "other"}, True, {})
+        assert (each.published, each.others) == (False, {})
+    assert path.read_bytes().startswith(lines)
 
 
 def test_a_stage_done_again_forgets_what_was_made_from_it(path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from oldump.engine.segments import read_index
 from oldump.engine.shuffle import Budget
-from oldump.errors import SourceDamaged, SourceEmpty, SourceMissing, TooManyRejects
+from oldump.errors import SourceDamaged, SourceEmpty, SourceMissing, TooManyRejects, VerificationError
 from oldump.records.record import PARTS
 from oldump.run.progress import Silence
 from oldump.stages.dumps.latest import CDUMP
@@ -253,6 +253,16 @@ def test_no_rows_at_all(tmp_path: Path, text: bytes, form: Form) -> None:
     with pytest.raises(SourceEmpty, match="data: holds no rows"):
         made(tmp_path / "data", tmp_path)
     assert left(tmp_path) == set()
+
+
+def test_fewer_rows_than_were_extracted(tmp_path: Path) -> None:
+    """A data file that lost rows behind the extraction is not made into dumps, even if all that is left is whole."""
+    plain(tmp_path / "data", b"".join(copy_blocks(300, seed=1)))
+    folder = folder_in(tmp_path)
+    with pytest.raises(VerificationError, match=r"301 rows were extracted, 300 are in the file"):
+        make_dumps(tmp_path / "data", folder, job(folder), Silence(), rows_expected=301)
+    assert left(tmp_path) == set()
+    assert make_dumps(tmp_path / "data", folder, job(folder), Silence(), rows_expected=300)[0].rows == 300
 
 
 def test_only_dropped_rows(tmp_path: Path) -> None:

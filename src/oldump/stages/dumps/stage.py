@@ -75,9 +75,12 @@ class Job:
 
 
 def make_dumps(
-    source_path: Path | None, folder: RunFolder, job: Job, progress: Progress
+    source_path: Path | None, folder: RunFolder, job: Job, progress: Progress, rows_expected: int | None = None
 ) -> tuple[Counts, list[Artifact]]:
-    """Make cdump and parts from the rows of a source. Raises OldumpError as in errors.py."""
+    """Make cdump and parts from the rows of a source, of which it is known perhaps how many there are.
+
+    Raises OldumpError as in errors.py.
+    """
     shared = SharedMemory(job.workers + 4)
     source = Source(source_path, shared)
     with storage_errors(job.spill):
@@ -91,6 +94,11 @@ def make_dumps(
         counts, buckets = scatter(source, shared, job, rejects, progress)
         source.require_unchanged()
         rejects.write()
+        if rows_expected not in {None, counts.rows}:
+            raise VerificationError(
+                f"{source.name}: {rows_expected:,} rows were extracted, {counts.rows:,} are in the file. It was "
+                "changed since: remove it and run again."
+            )
         _require_records(counts, source, folder)
         progress.begin("dumps", "gather")
         return counts, _gather(buckets, counts, folder, job, progress)
