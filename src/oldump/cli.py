@@ -22,9 +22,10 @@ log = logging.getLogger("oldump")
 
 _EXIT_CODES = """
 Exit codes: 0 done · 2 flags, settings, date · 10 source cannot be read · 11 no such file · 12 damaged gzip or
-table · 13 database not reached · 14 no rows · 20 not records · 21 too many rejects · 22 not sorted · 30 storage ·
-31 disk full · 32 another process works on the run · 40 counts contradict each other · 60 a worker died · 70 a bug ·
-129, 130, 143 interrupted · 141 nobody reads the output. docs/operations.md says what to do about each.
+table · 13 database not reached · 14 no rows · 15 snapshot lost · 20 not records · 21 too many rejects ·
+22 not sorted · 30 storage · 31 disk full · 32 another process works on the run · 40 counts contradict each other ·
+60 a worker died · 70 a bug · 129, 130, 143 interrupted · 141 nobody reads the output. docs/operations.md says what
+to do about each.
 """
 
 app = typer.Typer(
@@ -48,6 +49,14 @@ Workers = Annotated[int | None, typer.Option(metavar="N", help="Worker processes
 Memory = Annotated[
     str | None, typer.Option(metavar="SIZE", help="What all processes together may use, such as 512M. Default: 2G.")
 ]
+Coverstore = Annotated[
+    str | None, typer.Option(metavar="DSN", help="PostgreSQL connection to coverstore, for covers_metadata.")
+]
+ArchiveDatabase = Annotated[
+    str | None,
+    typer.Option(metavar="DSN", help="PostgreSQL connection to the archive's table metadata, for ia-metadata."),
+]
+Jobs = Annotated[int | None, typer.Option(metavar="N", help="Connections that copy table data. Default: 2.")]
 MaxRejects = Annotated[
     int | None, typer.Option(metavar="N", help="More rejected rows than this fail the command. Default: 1000.")
 ]
@@ -81,7 +90,10 @@ def options(
 def run(
     date: Date = None,
     source: Source = None,
+    coverstore: Coverstore = None,
+    archive_database: ArchiveDatabase = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where items and runs lie. Default: here.")] = None,
+    jobs: Jobs = None,
     workers: Workers = None,
     memory: Memory = None,
     max_rejects: MaxRejects = None,
@@ -100,14 +112,24 @@ def run(
     from oldump.display import progress_shown
     from oldump.settings import Settings, date_of
 
-    settings = Settings.of(source=source, out=out, workers=workers, memory=memory, max_rejects=max_rejects, level=level)
+    settings = Settings.of(
+        source=source,
+        coverstore=coverstore,
+        archive_database=archive_database,
+        out=out,
+        jobs=jobs,
+        workers=workers,
+        memory=memory,
+        max_rejects=max_rejects,
+        level=level,
+    )
     day = date_of(date)
-    stages = pipeline.selected(only or [], skip or [], settings.source)
+    choice = pipeline.selected(only or [], skip or [], settings)
     if dry_run:
-        _print_plan(pipeline.planned(settings, day, stages, overwrite=overwrite))
+        _print_plan(pipeline.planned(settings, day, choice, overwrite=overwrite))
         return
     with progress_shown() as progress:
-        item = pipeline.run(settings, day, stages, progress, overwrite=overwrite)
+        item = pipeline.run(settings, day, choice, progress, overwrite=overwrite)
     if item:
         _say(str(item))
 
@@ -116,14 +138,16 @@ def run(
 def plan(
     date: Date = None,
     source: Source = None,
+    coverstore: Coverstore = None,
+    archive_database: ArchiveDatabase = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where items and runs lie. Default: here.")] = None,
 ) -> None:
     """Print the table of stages: what each reads and writes, and whether it is committed for the date."""
     from oldump import pipeline
     from oldump.settings import Settings, date_of
 
-    settings = Settings.of(source=source, out=out)
-    _print_plan(pipeline.planned(settings, date_of(date), pipeline.selected([], [], settings.source)))
+    settings = Settings.of(source=source, coverstore=coverstore, archive_database=archive_database, out=out)
+    _print_plan(pipeline.planned(settings, date_of(date), pipeline.selected([], [], settings)))
 
 
 @app.command()

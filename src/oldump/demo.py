@@ -13,8 +13,11 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from oldump import pipeline
 from oldump.errors import ConfigurationError, storage_errors
@@ -72,6 +75,35 @@ INSERT INTO wikidata SELECT 'Q' || id, json_build_object('id', 'Q' || id, 'label
     last_modified FROM thing WHERE key LIKE '/authors/OL%A' AND id % 10 = 0;
 """
 
+_COVERSTORE = """
+CREATE TABLE cover (id integer PRIMARY KEY, olid text, author text, ip inet, source_url text, width integer,
+    height integer, archived boolean, deleted boolean DEFAULT false, created timestamp, last_modified timestamp);
+INSERT INTO cover SELECT id, 'OL' || id || 'M', '/people/reader' || id % 997, '192.0.2.1', 'https://example.org/' || id,
+    CASE WHEN id % 50 > 0 THEN 120 + id * 7 % 400 END, CASE WHEN id % 50 > 0 THEN 180 + id * 11 % 600 END,
+    id % 3 = 0, id % 40 = 0, timestamp '2008-04-01' + id * interval '7 hours', timestamp '2022-08-01'
+    FROM generate_series(1, 20000) AS id;
+"""
+_ARCHIVE = "CREATE TABLE metadata (identifier text, mediatype text, curatestate text, boxid text, collection text)"
+# Nine of ten items that editions name are there, a few of those dark; and some that no edition names.
+_ITEMS = """
+SELECT ocaid, 'texts', CASE WHEN number % 30 = 0 THEN 'dark' WHEN number % 7 = 0 THEN 'approved' END,
+    CASE WHEN number % 3 = 0 THEN 'IA' || 100000 + number % 5000 END,
+    CASE WHEN number % 4 > 0 THEN 'inlibrary;printdisabled' WHEN number % 5 > 0 THEN 'americana' END
+FROM (SELECT row_number() OVER (ORDER BY ocaid) AS number, ocaid
+    FROM (SELECT DISTINCT data::json->>'ocaid' AS ocaid FROM data WHERE data LIKE '%"ocaid"%') AS named) AS numbered
+WHERE number % 10 > 0
+UNION ALL SELECT 'item' || number, CASE WHEN number % 2 = 0 THEN 'texts' ELSE 'audio' END, NULL, NULL, 'opensource'
+FROM generate_series(1, 1000) AS number
+"""
+
+
+class Databases(NamedTuple):
+    """The connections of the databases that a run reads."""
+
+    openlibrary: str
+    coverstore: str
+    archive: str
+
 
 @contextmanager
 def embedded_database(folder: Path) -> Iterator[str]:
@@ -90,8 +122,8 @@ def embedded_database(folder: Path) -> Iterator[str]:
         yield server.get_uri()
 
 
-def fill(uri: str, blocks: Iterable[bytes]) -> None:
-    """Create Open Library's tables and fill them: `data` with this COPY text, the others from it."""
+def fill(uri: str, blocks: Iterable[bytes]) -> Databases:
+    """Fill Open Library's tables, `data` with this COPY text and the others from it; and make what stands beside."""
     with psycopg.connect(uri) as connection:
         connection.execute(TABLES)
         with connection.cursor().copy("COPY data FROM STDIN") as copy:
@@ -100,6 +132,19 @@ def fill(uri: str, blocks: Iterable[bytes]) -> None:
         connection.execute(_FOLLOWING)
     with psycopg.connect(uri, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
+        dbname = connection.info.dbname
+        for name in ("coverstore", "archive"):
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(f"{dbname}_{name}")))
+        items = connection.execute(_ITEMS).fetchall()
+    databases = Databases(uri, *(make_conninfo(uri, dbname=f"{dbname}_{name}") for name in ("coverstore", "archive")))
+    with psycopg.connect(databases.coverstore) as connection:
+        connection.execute(_COVERSTORE)
+    with psycopg.connect(databases.archive) as connection:
+        connection.execute(_ARCHIVE)
+        with connection.cursor().copy("COPY metadata FROM STDIN") as copy:
+            for item in items:
+                copy.write_row(item)
+    return databases
 
 
 def show(rows: int, out: Path | None, workers: int | None, memory: str | None, progress: Progress) -> str:
@@ -107,10 +152,17 @@ def show(rows: int, out: Path | None, workers: int | None, memory: str | None, p
     out = out or Path(f"demo-{datetime.now(UTC):%Y-%m-%d-%H%M%S}")
     with tempfile.TemporaryDirectory(prefix="oldump-demo-") as folder, embedded_database(Path(folder)) as uri:
         log.info("demo: PostgreSQL runs in %s", folder)
-        fill(uri, copy_blocks(rows))
+        databases = fill(uri, copy_blocks(rows))
         log.info("demo: Open Library's tables are filled, %s rows in data", f"{rows:,}")
-        settings = Settings.of(source=uri, out=out, workers=workers, memory=memory)
-        pipeline.run(settings, DAY, pipeline.selected([], [], uri), progress)
+        settings = Settings.of(
+            source=databases.openlibrary,
+            coverstore=databases.coverstore,
+            archive_database=databases.archive,
+            out=out,
+            workers=workers,
+            memory=memory,
+        )
+        pipeline.run(settings, DAY, pipeline.selected([], [], settings), progress)
     return _report(RunFolder(out, DAY))
 
 

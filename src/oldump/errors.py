@@ -6,6 +6,7 @@
     │   ├── SourceMissing   11   no such file, or no right to read it
     │   ├── SourceDamaged   12   truncated or corrupted gzip, an index that does not fit, data after the end
     │   ├── SourceUnreachable 13 no connection to the database, or the database broke it off
+    │   │   └── SnapshotLost 15  the connection that held the snapshot broke, and broke again at every new beginning
     │   └── SourceEmpty     14   no rows at all, or none that became a record
     ├── RecordError         20   the rows were read, but records cannot be made of them
     │   ├── TooManyRejects  21   more rejects than --max-rejects
@@ -67,6 +68,12 @@ class SourceUnreachable(SourceError):
 
     exit_code = 13
     retryable = True
+
+
+class SnapshotLost(SourceUnreachable):
+    """The connection that held the snapshot is lost, and with it what was copied in it."""
+
+    exit_code = 15
 
 
 class SourceEmpty(SourceError):

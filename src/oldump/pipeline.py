@@ -10,14 +10,27 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import tenacity
+
 from oldump.engine.commit import TEMPORARY_SUFFIX, sync_folder, write_whole
 from oldump.engine.segments import index_path
-from oldump.errors import ConfigurationError, SourceMissing, StorageError, storage_errors
+from oldump.engine.shuffle import workers_within
+from oldump.errors import (
+    ConfigurationError,
+    SnapshotLost,
+    SourceMissing,
+    SourceUnreachable,
+    StorageError,
+    storage_errors,
+)
 from oldump.outside import postgres
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
@@ -27,7 +40,7 @@ from oldump.run.log import LogFormatter
 from oldump.run.manifest import MANIFEST, SUMS, manifest_of, sums_of
 from oldump.run.progress import Progress
 from oldump.settings import Settings
-from oldump.stages import extract, splice
+from oldump.stages import extract, splice, tables
 from oldump.stages.dumps import stage as dumps
 
 log = logging.getLogger("oldump")
@@ -48,6 +61,15 @@ class Context:
     folder: RunFolder
     journal: Journal
     progress: Progress
+    leading: postgres.Leading | None = None
+    """The connection that holds the snapshot of the stage's database."""
+
+    @property
+    def snapshot(self) -> postgres.Leading:
+        """The same, for a stage that has a database."""
+        if self.leading is None:
+            raise AssertionError("a stage that reads no database asks for a snapshot")
+        return self.leading
 
     def made_by(self, stage: str) -> list[Artifact]:
         """The artifacts of an earlier stage."""
@@ -61,13 +83,37 @@ class Stage(NamedTuple):
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     run: Callable[[Context], Outcome]
-    only_from_database: bool = False
+    database: str | None = None
+    """The setting that says which database it reads. The stages of a database stand together and share a snapshot."""
+    is_optional: bool = False
+    """Whether a run is complete without it, if it is skipped by name."""
 
 
 def _extract(context: Context) -> Outcome:
     settings = context.settings
-    counts, artifact = extract.extract(settings.source, context.folder, settings.workers, context.progress)
-    return Outcome([artifact], counts)
+    jobs = workers_within(settings.memory, settings.jobs)
+    if jobs < settings.jobs:
+        log.warning("extract: %d jobs instead of %d: more do not fit into the memory", jobs, settings.jobs)
+    rows, artifact = extract.extract(
+        context.snapshot, context.folder, jobs, context.progress, partial(log.warning, "extract: %s")
+    )
+    return Outcome([artifact], {**asdict(context.snapshot.snapshot), "rows": rows})
+
+
+def _table_stage(table: tables.Table) -> Stage:
+    """The stage that makes a table dump."""
+
+    def run(context: Context) -> Outcome:
+        artifact, failures = tables.make_table(
+            table, context.snapshot, context.folder, context.settings, context.progress
+        )
+        for failure in failures:
+            log.warning("%s: a connection failed and was replaced: %s", table.name, failure)
+        if not artifact.records:
+            log.warning("%s: no rows. Is it the right database?", table.name)
+        return Outcome([artifact], {**asdict(context.snapshot.snapshot), "rows": artifact.records})
+
+    return Stage(table.name, (DATABASES[table.database],), (table.name,), run, table.database, is_optional=True)
 
 
 def _dumps(context: Context) -> Outcome:
@@ -91,11 +137,24 @@ def _splice(context: Context) -> Outcome:
     return Outcome([splice.splice(parts, context.folder, context.progress)], {})
 
 
+DATABASES = {"source": "database", "coverstore": "coverstore", "archive_database": "archive database"}
+"""What the settings that name databases are called in the table."""
+
 STAGES = (
-    Stage("extract", ("database",), ("data",), _extract, only_from_database=True),
+    # What is quickly copied comes first, so that what is wrong with it is known before the long work.
+    *(_table_stage(table) for table in tables.TABLES if table.database == "source"),
+    Stage("extract", (DATABASES["source"],), ("data",), _extract, "source"),
+    *(_table_stage(table) for table in tables.TABLES if table.database != "source"),
     Stage("dumps", ("data",), ("cdump", *PARTS), _dumps),
     Stage("splice", PARTS, ("dump",), _splice),
 )
+
+
+class Choice(NamedTuple):
+    """Which stages a run is to run, and which it is to consist of when it is complete."""
+
+    stages: list[Stage]
+    needed: list[str]
 
 
 def is_database(source: str) -> bool:
@@ -109,22 +168,35 @@ def file_of(source: str) -> Path | None:
     return None if source == "-" else Path(source)
 
 
-def selected(only: list[str], skip: list[str], source: str) -> list[Stage]:
+def connection_of(database: str, settings: Settings) -> str | None:
+    """The connection that a setting gives; None if it gives none. An empty source is libpq's default database."""
+    given = str(getattr(settings, database))
+    if database == "source":
+        return given if is_database(given) else None
+    return given or None
+
+
+def selected(only: list[str], skip: list[str], settings: Settings) -> Choice:
     """The stages to run. Raises ConfigurationError on a name that is no stage."""
     names = [stage.name for stage in STAGES]
     for name in (*only, *skip):
         if name not in names:
             raise ConfigurationError(f"{name!r} is not a stage. There are: {', '.join(names)}.")
-    return [
-        stage
-        for stage in STAGES
-        if (not only or stage.name in only)
-        and stage.name not in skip
-        and (is_database(source) or not stage.only_from_database)
-    ]
+    applicable = [stage for stage in STAGES if _applies(stage, settings)]
+    return Choice(
+        [stage for stage in applicable if (not only or stage.name in only) and stage.name not in skip],
+        [stage.name for stage in applicable if not (stage.is_optional and stage.name in skip)],
+    )
 
 
-def planned(settings: Settings, day: date, stages: list[Stage], *, overwrite: bool = False) -> list[tuple[str, ...]]:
+def _applies(stage: Stage, settings: Settings) -> bool:
+    """Whether a run consists of the stage: one from a file needs no database, one from the database all of them."""
+    if stage.database is None or is_database(settings.source):
+        return True
+    return connection_of(stage.database, settings) is not None
+
+
+def planned(settings: Settings, day: date, choice: Choice, *, overwrite: bool = False) -> list[tuple[str, ...]]:
     """The table of stages, a heading first: name, what it reads and writes, and what would become of it."""
     journal = Journal(RunFolder(settings.out, day).journal)
     lines: list[tuple[str, ...]] = [("stage", "reads", "writes", f"for {day}")]
@@ -132,19 +204,24 @@ def planned(settings: Settings, day: date, stages: list[Stage], *, overwrite: bo
         committed = journal.stages.get(stage.name)
         if committed and not overwrite:
             state = f"committed ({committed.seconds:,.0f} s)"
-        elif stage in stages:
-            state = "to be run"
+        elif not _applies(stage, settings):
+            state = "not needed: from a file"
+        elif stage not in choice.stages:
+            state = "not run" if stage.name in choice.needed else "skipped"
+        elif stage.database and connection_of(stage.database, settings) is None:
+            state = f"lacks {flag_of(stage.database)}"
         else:
-            state = (
-                "not run" if is_database(settings.source) or not stage.only_from_database else "not needed: from a file"
-            )
+            state = "to be run"
         lines.append((stage.name, ", ".join(stage.reads), ", ".join(stage.writes), state))
     return lines
 
 
-def run(
-    settings: Settings, day: date, stages: list[Stage], progress: Progress, *, overwrite: bool = False
-) -> Path | None:
+def flag_of(setting: str) -> str:
+    """The flag that gives a setting."""
+    return f"--{setting.replace('_', '-')}"
+
+
+def run(settings: Settings, day: date, choice: Choice, progress: Progress, *, overwrite: bool = False) -> Path | None:
     """Run the stages that are not committed yet, and complete the run if then all are.
 
     The folder of the dump, None if the run is not complete.
@@ -152,8 +229,10 @@ def run(
     Raises OldumpError as in errors.py.
     """
     folder = RunFolder(settings.out, day)
-    if overwrite and len(stages) < len(_needed(settings)):
-        raise ConfigurationError("--overwrite begins anew, with all stages: give it without --only and --skip.")
+    if overwrite and [stage.name for stage in choice.stages] != choice.needed:
+        raise ConfigurationError(
+            "--overwrite begins anew, with all stages: give it without --only, and --skip only what a run may lack."
+        )
     if day >= datetime.now(UTC).date():
         log.warning("%s has not ended yet (UTC): what is written later that day will be missing", day)
     with storage_errors(folder.private):
@@ -163,17 +242,17 @@ def run(
         context = Context(settings, folder, Journal(folder.journal), progress)
         if context.journal.published and not overwrite:
             _require_same_beginning(context)
+            _require_as_chosen(choice, context)
             _require_intact(context)
             log.info("complete before, nothing to do: %s", folder.dump_item)
             return folder.dump_item
         _begin(context, overwrite=overwrite)
-        anew = False
         try:
-            for stage in stages:
-                anew = _ensure(stage, context, anew=anew)
+            for database, stages in groupby(choice.stages, attrgetter("database")):
+                _ensure(database, list(stages), choice, context)
         finally:
             _tidy(folder)
-        return folder.dump_item if _complete(context) else None
+        return folder.dump_item if _complete(choice, context) else None
 
 
 def _begin(context: Context, *, overwrite: bool) -> None:
@@ -224,6 +303,16 @@ def _require_same_beginning(context: Context) -> None:
         )
 
 
+def _require_as_chosen(choice: Choice, context: Context) -> None:
+    """Refuse to call a run complete that lacks what is asked for now; what is published is not added to."""
+    lacking = [name for name in choice.needed if name not in context.journal.stages]
+    if lacking:
+        raise ConfigurationError(
+            f"{context.folder.private}: this run was completed without {', '.join(lacking)}. "
+            f"Give {' '.join(f'--skip {name}' for name in lacking)}, or --overwrite to make all anew."
+        )
+
+
 def _require_intact(context: Context) -> None:
     """Refuse to call a run complete whose published files are not as they were committed; never mend them in place."""
     for artifact in context.journal.artifacts():
@@ -254,7 +343,12 @@ def _tidy(folder: RunFolder) -> None:
 
 def _beginning(settings: Settings) -> dict[str, Any]:
     """What the journal says a run is made from: enough to notice that it is something else; no password."""
-    return {**_described(settings.source), "level": settings.level}
+    others = {
+        database: " ".join(f"{name}={value}" for name, value in postgres.shown(connection).items())
+        for database in DATABASES
+        if database != "source" and (connection := connection_of(database, settings))
+    }
+    return {**_described(settings.source), **others, "level": settings.level}
 
 
 def _described(source: str) -> dict[str, Any]:
@@ -274,18 +368,91 @@ def _described(source: str) -> dict[str, Any]:
     return {"kind": "file", "name": Path(source).name, "size_bytes": status.st_size, "modified": modified}
 
 
-def _ensure(stage: Stage, context: Context, *, anew: bool) -> bool:
-    """Run the stage unless it is committed; whether it was run, so that those behind it must be."""
-    committed = context.journal.stages.get(stage.name)
-    if committed and not anew and _stands(committed, context.folder):
-        log.info("%s: committed before, nothing to do", stage.name)
-        return False
+def _ensure(database: str | None, stages: list[Stage], choice: Choice, context: Context) -> None:
+    """Run the stages, which share a database or have none, unless they are committed."""
+    done = [stage for stage in stages if _is_done(stage, context)]
+    if database is None or len(done) == len(stages):
+        for stage in stages:
+            if stage in done and stage.name in context.journal.stages:
+                log.info("%s: committed before, nothing to do", stage.name)
+            else:
+                _perform(stage, context)
+    else:
+        _require_together(database, stages, choice, context)
+        _perform_in_one_snapshot(database, stages, context)
+
+
+def _require_together(database: str, stages: list[Stage], choice: Choice, context: Context) -> None:
+    """Refuse to copy one table in another snapshot than its neighbours are from."""
+    apart = [
+        stage.name
+        for stage in STAGES
+        if stage.database == database
+        and stage not in stages
+        and stage.name in choice.needed
+        and stage.name in context.journal.stages
+    ]
+    if apart:
+        raise ConfigurationError(
+            f"{', '.join(stage.name for stage in stages)} must be read in the same snapshot as {', '.join(apart)}, "
+            "which is committed. Leave --only away, and all of them are copied anew."
+        )
+
+
+def _perform_in_one_snapshot(database: str, stages: list[Stage], context: Context) -> None:
+    """Run the stages of a database in one snapshot; all of them again in another one if that is lost."""
+    conninfo = connection_of(database, context.settings)
+    if conninfo is None:
+        names = ", ".join(stage.name for stage in stages)
+        raise ConfigurationError(
+            f"{names} needs a connection to the {DATABASES[database]}: give {flag_of(database)}, or leave it out with "
+            f"{' '.join(f'--skip {stage.name}' for stage in stages)}."
+        )
+    read = [name for stage in stages for name in tables_of(stage)]
+    for attempt in tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(SnapshotLost),
+        stop=tenacity.stop_after_attempt(5),
+        wait=tenacity.wait_exponential(multiplier=5, max=60),
+        before_sleep=_tell_of_lost_snapshot,
+        reraise=True,
+    ):
+        with attempt, _led(conninfo, read, again=attempt.retry_state.attempt_number > 1) as leading:
+            for stage in stages:
+                _perform(stage, replace(context, leading=leading))
+
+
+def tables_of(stage: Stage) -> tuple[str, ...]:
+    """The tables of its database that a stage reads."""
+    return (extract.TABLE,) if stage.name == "extract" else tables.TABLE_OF[stage.name].tables
+
+
+def _led(conninfo: str, read: list[str], *, again: bool) -> postgres.Leading:
+    """A new snapshot. Raises SourceError; SnapshotLost if there was one before: the server may be on its way back."""
+    try:
+        return postgres.Leading(conninfo, read)
+    except SourceUnreachable as error:
+        if again:
+            raise SnapshotLost(str(error)) from error
+        raise
+
+
+def _tell_of_lost_snapshot(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    seconds = state.next_action.sleep if state.next_action else 0
+    log.warning("the snapshot is lost; all of this database is copied anew in %.0f s: %s", seconds, error)
+
+
+def _perform(stage: Stage, context: Context) -> None:
+    """Run the stage and commit it; what was made of its earlier artifacts, or in another snapshot, is worthless."""
     _require_inputs(stage, context)
     log.info("%s: begins", stage.name)
     began = time.monotonic()
     artifacts, counts = stage.run(context)
     seconds = time.monotonic() - began
-    context.journal.commit(Committed(stage.name, artifacts, counts, round(seconds, 3)))
+    context.journal.commit(
+        Committed(stage.name, artifacts, counts, round(seconds, 3)),
+        _made_from(stage) | _of_other_snapshots(stage, counts, context.journal),
+    )
     context.progress.end(stage.name)
     for artifact in artifacts:
         log.info(
@@ -293,11 +460,34 @@ def _ensure(stage: Stage, context: Context, *, anew: bool) -> bool:
             stage.name,
             artifact.name,
             f"{artifact.records:,}",
-            "records" if artifact.item else "rows",
+            "records" if artifact.item and not artifact.columns else "rows",
             f"{artifact.size_bytes:,}",
         )
     log.info("%s: committed after %.1f seconds", stage.name, seconds)
-    return True
+
+
+def _made_from(stage: Stage) -> set[str]:
+    """The stages that read, directly or not, what the stage writes."""
+    readers = {other.name for other in STAGES if set(other.reads) & set(stage.writes)}
+    return readers.union(*(_made_from(other) for other in STAGES if other.name in readers))
+
+
+def _of_other_snapshots(stage: Stage, counts: dict[str, Any], journal: Journal) -> set[str]:
+    """The committed stages that read the stage's database at another moment, and what was made of them."""
+    others = [
+        other
+        for other in STAGES
+        if stage.database
+        and other.database == stage.database
+        and other.name in journal.stages
+        and any(journal.stages[other.name].counts[name] != counts[name] for name in ("snapshot", "started"))
+    ]
+    return {name for other in others for name in (other.name, *_made_from(other))}
+
+
+def _is_done(stage: Stage, context: Context) -> bool:
+    committed = context.journal.stages.get(stage.name)
+    return committed is not None and _stands(committed, context.folder)
 
 
 def _stands(committed: Committed, folder: RunFolder) -> bool:
@@ -311,7 +501,7 @@ def _stands(committed: Committed, folder: RunFolder) -> bool:
 
 def _require_inputs(stage: Stage, context: Context) -> None:
     for other in STAGES[: STAGES.index(stage)]:
-        if other.only_from_database and not is_database(context.settings.source):
+        if not _applies(other, context.settings):
             continue
         if set(other.writes) & set(stage.reads) and other.name not in context.journal.stages:
             raise ConfigurationError(
@@ -320,29 +510,35 @@ def _require_inputs(stage: Stage, context: Context) -> None:
             )
 
 
-def _needed(settings: Settings) -> list[str]:
-    """The stages that a complete run consists of."""
-    return [stage.name for stage in STAGES if is_database(settings.source) or not stage.only_from_database]
-
-
-def _complete(context: Context) -> bool:
+def _complete(choice: Choice, context: Context) -> bool:
     """Write sums and manifest and give the items their final names, if every stage is committed; whether it is."""
     journal, folder = context.journal, context.folder
-    needed = _needed(context.settings)
-    missing = [name for name in needed if name not in journal.stages]
+    missing = [name for name in choice.needed if name not in journal.stages]
     if missing:
         log.info("not complete: %s still to be run", ", ".join(missing))
         return False
-    artifacts = [artifact for name in needed for artifact in journal.stages[name].artifacts]
-    _write_sums_and_manifest(context, [artifact for artifact in artifacts if artifact.item])
+    artifacts = [
+        artifact for stage in STAGES if stage.name in journal.stages for artifact in context.made_by(stage.name)
+    ]
+    published = [artifact for artifact in artifacts if artifact.item]
+    _remove_strangers(folder, published)
+    _write_sums_and_manifest(context, published)
     _publish(folder)
-    published = [path for item in folder.items for path in folder.published(item).iterdir()]
     names = {artifact.name for artifact in artifacts}
-    journal.publish(
-        {f"{path.parent.name}/{path.name}": sha256_of(path) for path in published if path.name not in names}
-    )
+    others = [path for item in folder.items for path in folder.published(item).iterdir() if path.name not in names]
+    journal.publish({f"{path.parent.name}/{path.name}": sha256_of(path) for path in others})
     log.info("complete: %s", folder.dump_item)
     return True
+
+
+def _remove_strangers(folder: RunFolder, artifacts: list[Artifact]) -> None:
+    """Remove what lies among the items and is none of the artifacts: a table that is skipped now, say."""
+    ours = [folder.artifact(artifact.name, artifact.item) for artifact in artifacts]
+    known = {*ours, *map(index_path, ours)}
+    with storage_errors(folder.making):
+        for path in folder.making.glob("*/*"):
+            if path not in known:
+                path.unlink()
 
 
 def _write_sums_and_manifest(context: Context, artifacts: list[Artifact]) -> None:
@@ -350,12 +546,22 @@ def _write_sums_and_manifest(context: Context, artifacts: list[Artifact]) -> Non
     indexes = [index_path(folder.artifact(artifact.name, artifact.item)) for artifact in artifacts]
     for algorithm, name in SUMS.items():
         write_whole(folder.dump_item / name, sums_of(algorithm, artifacts, folder.dump_item, indexes))
-    begun, extracted = journal.begun or {}, journal.stages.get("extract")
-    # What is published names neither hosts and roles nor the moment a file was written.
-    source: dict[str, Any] = {name: begun[name] for name in ("kind", "name", "size_bytes") if name in begun}
-    source |= extracted.counts if extracted else {}
-    manifest = manifest_of(folder.date, source, journal.stages["dumps"].counts, artifacts)
+    skipped = [stage.name for stage in STAGES if stage.is_optional and stage.name not in journal.stages]
+    manifest = manifest_of(folder.date, _sources(journal), journal.stages["dumps"].counts, artifacts, skipped)
     write_whole(folder.dump_item / MANIFEST, manifest)
+
+
+def _sources(journal: Journal) -> dict[str, Any]:
+    """What the manifest says of sources: neither hosts and roles nor the moment a file was written."""
+    begun = journal.begun or {}
+    sources: dict[str, Any] = {name: begun[name] for name in ("kind", "name", "size_bytes") if name in begun}
+    for stage in STAGES:
+        committed = journal.stages.get(stage.name)
+        if committed and stage.name == "extract":
+            sources |= committed.counts
+        elif committed and stage.database not in {None, "source"}:
+            sources[str(stage.database)] = committed.counts
+    return sources
 
 
 def _publish(folder: RunFolder) -> None:

@@ -50,6 +50,12 @@ class Settings(BaseSettings):
     source: str = ""
     """A COPY-text file, '-' for standard input, or a PostgreSQL connection (URI or key=value words); empty: libpq's
     own variables and files say which database."""
+    coverstore: str = ""
+    """A PostgreSQL connection to coverstore; empty: there is none."""
+    archive_database: str = ""
+    """A PostgreSQL connection to the Internet Archive's table `metadata`; empty: there is none."""
+    jobs: int = Field(2, ge=1, le=64)
+    """Connections that copy table `data` at a time."""
     out: Path = Path()
     """The folder that holds items and runs."""
     workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=512)

@@ -297,7 +297,7 @@ def test_no_password_is_told(kind: str, tmp_path: Path) -> None:
     source, code = SECRET_SOURCES[kind]
     settings = Settings.of(source=source, out=tmp_path / "out")
     with pytest.raises(OldumpError) as caught:
-        pipeline.run(settings, date_of(DATE), pipeline.selected([], [], source), Silence())
+        pipeline.run(settings, date_of(DATE), pipeline.selected([], [], settings), Silence())
     assert caught.value.exit_code == code
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(SECRET.encode() in each for each in (str(caught.value).encode(), *written))

@@ -10,9 +10,13 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from golden.command import Ran, run
 from oldump.demo import embedded_database
+from oldump.stages.tables import TABLES
 
 Database = Callable[[], str]
+DATA_ALONE = tuple(word for table in TABLES for word in ("--skip", table.name))
+"""What a run is told whose database has table data and no other."""
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +48,11 @@ def filled(conninfo: str, blocks: Iterable[bytes]) -> str:
             for block in blocks:
                 copy.write(block)
     return conninfo
+
+
+def run_data(source: object, out: object, *more: object, cwd: Path) -> Ran:
+    """`oldump run` for DATE over table data alone, which must succeed."""
+    return run(source, out, *DATA_ALONE, *more, cwd=cwd)
 
 
 def copied(conninfo: str) -> bytes:

@@ -11,6 +11,7 @@ import pytest
 
 from golden.command import oldump
 from oldump.demo import DAY
+from oldump.stages.tables import TABLES
 from reference import PARTS, dumps_of
 
 pytestmark = pytest.mark.postgres
@@ -32,7 +33,8 @@ def test_the_demo_shows_what_it_made_and_cleans_up(tmp_path: Path) -> None:
     item = tmp_path / "shown" / f"ol_dump_{DAY}"
     names = [f"ol_dump_{DAY}.txt.gz", *(f"ol_dump_{part}_{DAY}.txt.gz" for part in PARTS)]
     assert all(name in report for name in (f"ol_cdump_{DAY}.txt.gz", *names, "zcat", "sha256sum -c"))
-    assert {path.name for path in item.iterdir() if path.name.endswith(".gz")} == set(names)
+    tables = {f"ol_dump_{table.name}_{DAY}.txt.gz" for table in TABLES if table.is_published}
+    assert {path.name for path in item.iterdir() if path.name.endswith(".gz")} == {*names, *tables}
     manifest = json.loads((item / "manifest.json").read_bytes())
     assert manifest["source"]["rows"] == 5_000
     data = gzip_text(tmp_path / "shown" / f"run-{DAY}" / "data.txt.gz")

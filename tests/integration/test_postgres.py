@@ -21,10 +21,9 @@ from golden.command import (
     oldump,
     private_of,
     published,
-    run,
     texts,
 )
-from integration.conftest import Database, copied, filled
+from integration.conftest import DATA_ALONE, Database, copied, filled, run_data
 from oldump.synth.table import copy_blocks
 from reference import PARTS, Reference, dumps_of
 
@@ -45,7 +44,7 @@ def synth(database: Database) -> str:
 def made(synth: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a complete run over it. Only look at it."""
     out = tmp_path_factory.mktemp("made")
-    run(synth, out, cwd=out)
+    run_data(synth, out, cwd=out)
     return out
 
 
@@ -68,9 +67,9 @@ def test_a_file_of_the_table_gives_the_same_dumps(synth: str, made: Path, tmp_pa
     with (tmp_path / "data.txt").open("wb") as stream:
         line = [str(PSQL), synth, "--no-psqlrc", "--quiet", "-c", "copy data to stdout"]
         subprocess.run(line, stdout=stream, check=True, env=environment())
-    run("data.txt", "of-file", cwd=tmp_path)
+    run_data("data.txt", "of-file", cwd=tmp_path)
     assert texts(tmp_path / "of-file") == texts(made)
-    run(private_of(made) / "data.txt.gz", "of-extract", cwd=tmp_path)
+    run_data(private_of(made) / "data.txt.gz", "of-extract", cwd=tmp_path)
     assert texts(tmp_path / "of-extract") == texts(made)
 
 
@@ -88,7 +87,7 @@ def test_the_manifest_tells_the_snapshot(synth: str, made: Path) -> None:
         row = connection.execute("SELECT count(*), current_setting('server_version') FROM data").fetchone()
     assert row is not None
     assert (source["rows"], source["server_version"]) == row
-    assert sorted(source) == ["kind", "rows", "server_version", "snapshot", "started"]
+    assert sorted(source) == ["kind", "lsn", "rows", "server_version", "snapshot", "started"]
 
 
 def test_the_server_may_be_named_by_its_own_variables(synth: str, made: Path, tmp_path: Path) -> None:
@@ -96,7 +95,7 @@ def test_the_server_may_be_named_by_its_own_variables(synth: str, made: Path, tm
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
     parameters = conninfo_to_dict(synth)
     variables = {variable: str(parameters[name]) for name, variable in names.items() if parameters.get(name)}
-    ran = oldump("run", DATE, "--out", "out", cwd=tmp_path, env=variables)
+    ran = oldump("run", DATE, *DATA_ALONE, "--out", "out", cwd=tmp_path, env=variables)
     assert ran.code == 0, ran.err
     assert texts(tmp_path / "out") == texts(made)
 
@@ -104,34 +103,34 @@ def test_the_server_may_be_named_by_its_own_variables(synth: str, made: Path, tm
 def test_what_happens_during_a_run_is_not_in_it(database: Database, tmp_path: Path) -> None:
     """A run copies once: rows that come later change neither it nor the run that is given again."""
     source = filled(database(), copy_blocks(500))
-    run(source, "out", "--only", "extract", cwd=tmp_path)
+    run_data(source, "out", "--only", "extract", cwd=tmp_path)
     judged = dumps_of(copied(source), DATE)
     with psycopg.connect(source) as connection:
         connection.execute("DELETE FROM data")
-    run(source, "out", cwd=tmp_path)
+    run_data(source, "out", cwd=tmp_path)
     assert_are_the_judges(tmp_path / "out", judged)
 
 
 def test_a_complete_run_does_without_its_data(database: Database, tmp_path: Path) -> None:
     """Who deletes data.txt.gz to make room and runs again changes nothing, whatever the table holds by then."""
     source = filled(database(), copy_blocks(500))
-    run(source, "out", cwd=tmp_path)
+    run_data(source, "out", cwd=tmp_path)
     before = published(tmp_path / "out")
     with psycopg.connect(source) as connection:
         connection.execute("DELETE FROM data")
     (private_of(tmp_path / "out") / "data.txt.gz").unlink()
-    run(source, "out", cwd=tmp_path)
+    run_data(source, "out", cwd=tmp_path)
     assert published(tmp_path / "out") == before
 
 
 def test_data_that_is_extracted_anew_replaces_all_that_was_made_of_it(database: Database, tmp_path: Path) -> None:
     """Before the run is complete: dumps, sums and manifest are those of the rows that were copied last."""
     source = filled(database(), copy_blocks(500))
-    run(source, "out", "--skip", "splice", cwd=tmp_path)
+    run_data(source, "out", "--skip", "splice", cwd=tmp_path)
     with psycopg.connect(source) as connection:
         connection.execute("DELETE FROM data WHERE thing_id % 2 = 0")
     (private_of(tmp_path / "out") / "data.txt.gz").unlink()
-    run(source, "out", cwd=tmp_path)
+    run_data(source, "out", cwd=tmp_path)
     assert_are_the_judges(tmp_path / "out", dumps_of(copied(source), DATE))
     checked = subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=item_of(tmp_path / "out"), check=False)
     assert checked.returncode == 0
@@ -148,16 +147,18 @@ def test_real_data_gives_what_the_judge_says(database: Database, tmp_path: Path)
     text = copied(source)
     judged = dumps_of(text, DATE)
     assert judged.rows == 690
-    run(source, "of-database", cwd=tmp_path)
+    run_data(source, "of-database", cwd=tmp_path)
     assert_are_the_judges(tmp_path / "of-database", judged)
     (tmp_path / "data.txt").write_bytes(text)
-    run("data.txt", "of-file", cwd=tmp_path)
+    run_data("data.txt", "of-file", cwd=tmp_path)
     assert texts(tmp_path / "of-file") == texts(tmp_path / "of-database")
 
 
 def test_a_table_without_rows_fails_the_run(database: Database, tmp_path: Path) -> None:
     """A wrong database, perhaps: nothing is made of nothing."""
-    failed(oldump("run", DATE, "--source", filled(database(), []), "--out", ".", cwd=tmp_path), 14, "no rows")
+    failed(
+        oldump("run", DATE, *DATA_ALONE, "--source", filled(database(), []), "--out", ".", cwd=tmp_path), 14, "no rows"
+    )
     assert final_names(tmp_path) == []
     assert not (private_of(tmp_path) / "data.txt.gz").exists()
 
@@ -165,13 +166,19 @@ def test_a_table_without_rows_fails_the_run(database: Database, tmp_path: Path) 
 def test_a_database_that_does_not_exist_is_named(server: str, tmp_path: Path) -> None:
     """With the server's own words."""
     source = make_conninfo(server, dbname="no_such")
-    failed(oldump("run", DATE, "--source", source, "--out", ".", cwd=tmp_path), 13, '"no_such" does not exist')
+    failed(
+        oldump("run", DATE, *DATA_ALONE, "--source", source, "--out", ".", cwd=tmp_path), 13, '"no_such" does not exist'
+    )
     assert final_names(tmp_path) == []
 
 
 def test_a_table_that_does_not_exist_is_named(database: Database, tmp_path: Path) -> None:
     """On one line, though the server uses several."""
-    failed(oldump("run", DATE, "--source", database(), "--out", ".", cwd=tmp_path), 10, '"data" does not exist')
+    failed(
+        oldump("run", DATE, *DATA_ALONE, "--source", database(), "--out", ".", cwd=tmp_path),
+        10,
+        '"data" does not exist',
+    )
     assert final_names(tmp_path) == []
 
 
@@ -180,7 +187,12 @@ def test_a_table_of_another_shape_is_named(database: Database, tmp_path: Path) -
     source = database()
     with psycopg.connect(source) as connection:
         connection.execute("CREATE TABLE data (id integer, text text)")
-    failed(oldump("run", DATE, "--source", source, "--out", ".", cwd=tmp_path), 10, '"thing_id"', "does not exist")
+    failed(
+        oldump("run", DATE, *DATA_ALONE, "--source", source, "--out", ".", cwd=tmp_path),
+        10,
+        '"thing_id"',
+        "does not exist",
+    )
 
 
 def test_the_role_must_be_allowed_to_read(database: Database, tmp_path: Path) -> None:
@@ -190,25 +202,29 @@ def test_the_role_must_be_allowed_to_read(database: Database, tmp_path: Path) ->
     with psycopg.connect(source) as connection:
         connection.execute(f"CREATE ROLE reader_{name} LOGIN PASSWORD 's3cr3t'")
     reader = make_conninfo(source, user=f"reader_{name}", password="s3cr3t")  # noqa: S106 - to be found nowhere
-    failed(oldump("run", DATE, "--source", reader, "--out", ".", cwd=tmp_path), 10, "permission denied for table data")
+    failed(
+        oldump("run", DATE, *DATA_ALONE, "--source", reader, "--out", ".", cwd=tmp_path),
+        10,
+        "permission denied for table data",
+    )
     with psycopg.connect(source) as connection:
         connection.execute(f"GRANT SELECT ON data TO reader_{name}")
-    ran = run(reader, ".", cwd=tmp_path)
+    ran = run_data(reader, ".", cwd=tmp_path)
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(b"s3cr3t" in each for each in (ran.err.encode(), ran.out, *written))
 
 
 def test_another_server_for_the_same_run_is_refused(synth: str, database: Database, tmp_path: Path) -> None:
     """The journal knows which database a run was begun from."""
-    run(synth, ".", "--only", "extract", cwd=tmp_path)
+    run_data(synth, ".", "--only", "extract", cwd=tmp_path)
     other = filled(database(), copy_blocks(10))
-    failed(oldump("run", DATE, "--source", other, "--out", ".", cwd=tmp_path), 2, "--overwrite")
+    failed(oldump("run", DATE, *DATA_ALONE, "--source", other, "--out", ".", cwd=tmp_path), 2, "--overwrite")
 
 
 def test_the_run_leaves_no_session_behind(synth: str, tmp_path: Path) -> None:
     """Neither after success nor after a failure of its own."""
     (tmp_path / "out").mkdir()
-    run(synth, "out", "--only", "extract", cwd=tmp_path)
+    run_data(synth, "out", "--only", "extract", cwd=tmp_path)
     with psycopg.connect(synth) as connection:
         query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         assert connection.execute(query).fetchone() == (0,)

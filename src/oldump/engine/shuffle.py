@@ -284,7 +284,7 @@ def gatherer(
             for batch, last in _slices(frames, exact, runs, budget):
                 streams = arranging(batch, last=last)
                 del batch
-                yield from _conversation(streams, compress, last=last)
+                yield from conversation(streams, compress, last=last)
             return arranging.tally()
 
         return perform
@@ -292,10 +292,10 @@ def gatherer(
     return begin
 
 
-def _conversation(
+def conversation(
     streams: dict[str, list[bytes]], compress: Callable[[bytes], Segment], *, last: bool
 ) -> Generator[Any, Any, None]:
-    """The conversation about one slice."""
+    """The conversation about one slice: its lines are cut as the leader says, compressed and sent."""
     streams = {name: lines for name, lines in streams.items() if lines}
     borders = yield Arranged({name: line_lengths(lines) for name, lines in streams.items()}, last)
     tails = {name: _text(lines[borders[name][-1] if borders[name] else 0 :]) for name, lines in streams.items()}
@@ -483,8 +483,10 @@ class Gathering:
         self._compressed: dict[int, list[Compressed]] = defaultdict(list)
         self._tallies: dict[int, object] = {}
 
-    def run(self, buckets: Iterable[tuple[str, list[Frame]]]) -> Iterator[object]:
+    def run(self, buckets: Iterable[tuple[str, object]]) -> Iterator[object]:
         """Gather the buckets, in order; the tally of each when its segments are written.
+
+        buckets: (description for errors, what the crew performs).
 
         Raises StorageError, StorageFull, WorkerError, and what sinks and tasks raise.
         """

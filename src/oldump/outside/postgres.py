@@ -1,37 +1,71 @@
-"""PostgreSQL, through psycopg: connections, and tables as COPY text.
+"""PostgreSQL, through psycopg: snapshots, and the results of queries as COPY text.
 
-Library errors become SourceUnreachable (a retry may help) or SourceError here. A password never leaves this module.
+One connection *leads*: it takes the snapshot, holds it, and keeps the tables from being altered. Others *read* in that
+snapshot. A dead server is noticed within a minute, wherever it dies: libpq's own timeouts find a host that is gone, a
+deadline one that does not answer, and a reader that hears nothing asks the server whether it is still at work.
+
+Library errors become SourceUnreachable (a retry may help), SnapshotLost or SourceError here. A password never leaves
+this module.
 
 Does not: know what is in a table, or what becomes of the text.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import select
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any, Self
 
 import psycopg
+import tenacity
+from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from zlib_ng import zlib_ng
 
-from oldump.errors import ConfigurationError, SourceError, SourceUnreachable
+from oldump.errors import ConfigurationError, SnapshotLost, SourceError, SourceUnreachable, VerificationError
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+OLDEST_VERSION = 100_000
+"""The oldest server that psycopg speaks with: PostgreSQL 10."""
 
 _SHOWN = ("service", "host", "port", "dbname", "user")
-# A dead server is noticed within a minute; a table that is being altered is not waited for in vain.
-_TIMEOUTS = {
+_PARAMETERS = {
     "connect_timeout": "15",
     "keepalives_idle": "15",
     "keepalives_interval": "5",
     "keepalives_count": "5",
     "tcp_user_timeout": "45000",
+    "application_name": "oldump",
 }
-_OPTIONS = "-c client_encoding=UTF8 -c lock_timeout=60s -c statement_timeout=0 -c default_transaction_read_only=on"
+_DEADLINE_SECONDS = 50.0
+"""For an answer to a short query; the server itself gives up a little earlier."""
+_SILENCE_SECONDS = 30.0
+"""So long a copy may say nothing before the server is asked whether it is still at work."""
+_PIECE_BYTES = 1 << 18
+_OPTIONS = {
+    "client_encoding": "UTF8",
+    "datestyle": "ISO",
+    "timezone": "UTC",
+    "default_transaction_read_only": "on",
+    "statement_timeout": "45s",
+    "lock_timeout": "40s",
+    "idle_in_transaction_session_timeout": "0",  # the leading connection is idle while others read
+    "synchronize_seqscans": "off",  # else a scan may begin in the midst of the table, where another one is
+    "row_security": "off",  # an error, rather than rows that are silently left out
+}
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The moment that a table was copied at, as the manifest names it."""
+    """The moment that tables are read at, as the manifest names it."""
 
     server_version: str
     snapshot: str
+    lsn: str | None
+    """How far the write-ahead log had got; None where the role may not ask."""
     started: str
 
 
@@ -48,7 +82,7 @@ def shown(conninfo: str) -> dict[str, str]:
 
 def _defaults() -> dict[str, str]:
     """What libpq's own variables and files say."""
-    defaults = psycopg.pq.Conninfo.get_defaults()
+    defaults = pq.Conninfo.get_defaults()
     return {each.keyword.decode(): each.val.decode(errors="replace") for each in defaults if each.val}
 
 
@@ -76,15 +110,10 @@ def place_of(conninfo: str) -> str:
 
 
 @contextmanager
-def connected(conninfo: str) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
-    """A connection in a read-only transaction on one snapshot. Raises SourceError, ConfigurationError."""
-    parameters = _parameters(conninfo)
-    options = " ".join(filter(None, (str(parameters.pop("options", "") or ""), _OPTIONS)))
-    place = place_of(conninfo)
+def _errors(place: str) -> Iterator[None]:
+    """Translate what psycopg raises. Raises SourceUnreachable, SourceError."""
     try:
-        with psycopg.connect(make_conninfo("", **{**_TIMEOUTS, **parameters, "options": options})) as connection:
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            yield connection
+        yield
     except psycopg.OperationalError as error:
         raise SourceUnreachable(
             f"{place}: {_one_line(error)}. Check host, port, role and password file, and that the server is up."
@@ -101,33 +130,269 @@ def _one_line(error: psycopg.Error) -> str:
     return "; ".join(line.strip() for line in str(error).splitlines() if line.strip()).rstrip(".")
 
 
-def snapshot_of(connection: "psycopg.Connection[tuple[object, ...]]") -> Snapshot:
-    """The transaction's snapshot, which all its copies share."""
-    query = "SELECT current_setting('server_version'), txid_current_snapshot()::text, to_json(now())#>>'{}'"
-    version, snapshot, started = connection.execute(query).fetchone() or ("", "", "")
-    return Snapshot(str(version), str(snapshot), str(started))
+def connected(conninfo: str) -> Connection:
+    """A connection whose transactions are read-only, each on one snapshot. Raises SourceError, ConfigurationError."""
+    parameters = _parameters(conninfo)
+    options = " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items())
+    options = " ".join(filter(None, (str(parameters.pop("options", "") or ""), options)))
+    place = place_of(conninfo)
+    with _errors(place):
+        connection = psycopg.connect(make_conninfo("", **{**_PARAMETERS, **parameters, "options": options}))
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    version = connection.info.server_version
+    if version < OLDEST_VERSION:
+        connection.close()
+        raise SourceError(
+            f"{place}: the server is too old, {connection.info.parameter_status('server_version')}. "
+            "oldump reads PostgreSQL 10 and later."
+        )
+    return connection
 
 
-def estimated_bytes(connection: "psycopg.Connection[tuple[object, ...]]", table: str) -> int:
-    """The size of a table with its oversized fields. Fields are compressed there: its text is larger."""
-    row = connection.execute("SELECT pg_table_size(%s::regclass)", (table,)).fetchone()
-    return int(str(row[0])) if row else 0
+@contextmanager
+def _deadline(connection: Connection, seconds: float = _DEADLINE_SECONDS) -> Iterator[None]:
+    """Cut the connection if what is done meanwhile takes longer: libpq itself would wait for ever."""
+    timer = threading.Timer(seconds, _cut, [connection.fileno()])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
-class TableCopy:
-    """The rows of a table as COPY text, to be read once."""
+def _cut(descriptor: int) -> None:
+    with suppress(OSError), socket.socket(fileno=descriptor) as stream:
+        try:
+            stream.shutdown(socket.SHUT_RDWR)
+        finally:
+            stream.detach()  # it is libpq's to close
 
-    def __init__(self, connection: "psycopg.Connection[tuple[object, ...]]", query: str) -> None:
-        """Take a query for COPY: 'data (thing_id, revision, data)' or '(SELECT …)'."""
-        self._connection = connection
+
+class Leading:
+    """The connection that takes a snapshot and holds it for others, for `with`."""
+
+    def __init__(self, conninfo: str, tables: Iterable[str] = ()) -> None:
+        """Connect, keep the tables from being altered, and take the snapshot. Raises SourceError."""
+        self.conninfo = conninfo
+        self.place = place_of(conninfo)
+        self._connection = connected(conninfo)
+        self.server_version = self._connection.info.server_version
+        """As a number, 140005 for 14.5."""
+        try:
+            for table in tables:  # before the snapshot: what it sees stays as it is
+                self._execute(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
+            query = (
+                "SELECT current_setting('server_version'), txid_current_snapshot()::text, to_json(now())#>>'{}', "
+                "pg_export_snapshot(), pg_is_in_recovery()"
+            )
+            version, snapshot, started, self.exported, self.in_recovery = self.fetch(query)[0]
+            self.snapshot = Snapshot(version, snapshot, self._lsn(), started)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _lsn(self) -> str | None:
+        asked = "pg_last_wal_replay_lsn" if self.in_recovery else "pg_current_wal_lsn"
+        allowed = self.fetch("SELECT has_function_privilege(%s, 'execute')", f"{asked}()")[0][0]
+        return self.fetch(f"SELECT {asked}()::text")[0][0] if allowed else None
+
+    def fetch(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """The rows of a short query. Raises SourceUnreachable, SourceError."""
+        return self._execute(query, *parameters).fetchall()
+
+    def _execute(self, query: str, *parameters: object) -> psycopg.Cursor[tuple[Any, ...]]:
+        with _errors(self.place), _deadline(self._connection):
+            return self._connection.execute(query.encode(), parameters or None)
+
+    def require_alive(self) -> None:
+        """Ask for an answer. Raises SnapshotLost if none comes: with this connection goes the snapshot."""
+        try:
+            self.fetch("SELECT 1")
+        except SourceError as error:
+            raise SnapshotLost(f"{error} The connection that held the snapshot is lost.") from error
+
+    def reader(self, silence_seconds: float = _SILENCE_SECONDS) -> "Reader":
+        """A connection that reads in this snapshot; it is made when it is needed."""
+        return Reader(self.conninfo, self.exported, silence_seconds)
+
+    def __enter__(self) -> Self:
+        """Nothing to prepare: it is connected."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let the snapshot go."""
+        self._connection.close()
+
+
+class Reader:
+    """A connection that reads in a snapshot that another one holds, made anew when it fails."""
+
+    def __init__(self, conninfo: str, exported: str, silence_seconds: float = _SILENCE_SECONDS) -> None:
+        """Take where to connect, and the name of the snapshot."""
+        self.place = place_of(conninfo)
+        self._conninfo = conninfo
+        self._exported = exported
+        self._silence_seconds = silence_seconds
+        self._connection: Connection | None = None
+
+    def copy(self, query: str) -> Iterator[bytes]:
+        """The result of a query as COPY text, in pieces of whole rows.
+
+        query: what COPY takes, such as '(SELECT …)'. Raises SourceUnreachable, SnapshotLost, SourceError,
+        VerificationError if the server says that it sent another number of rows.
+        """
+        connection = self._ready()
+        try:
+            with _errors(self.place):
+                yield from self._copied(connection, f"COPY {query} TO STDOUT")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _ready(self) -> Connection:
+        if self._connection is None:
+            connection = connected(self._conninfo)
+            try:
+                with _errors(self.place), _deadline(connection):
+                    connection.execute(f"SET TRANSACTION SNAPSHOT '{self._exported}'".encode())
+                    connection.execute("SET statement_timeout = 0")
+            except SourceError as error:
+                connection.close()
+                if isinstance(error.__cause__, psycopg.errors.UndefinedObject | psycopg.errors.InvalidParameterValue):
+                    raise SnapshotLost(f"{error} The connection that held the snapshot is lost.") from error
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _copied(self, connection: Connection, statement: str) -> Iterator[bytes]:
+        protocol = connection.pgconn
+        protocol.send_query(statement.encode())
+        begun = self._result(connection)
+        if begun.status != pq.ExecStatus.COPY_OUT:
+            raise psycopg.errors.error_from_result(begun)
+        rows: list[bytes] = []
+        count = held_bytes = 0
+        while (received := protocol.get_copy_data(1))[0] >= 0:
+            if not received[0]:
+                self._wait(connection)
+                continue
+            rows.append(bytes(received[1]))
+            held_bytes += received[0]
+            if held_bytes >= _PIECE_BYTES:
+                yield b"".join(rows)
+                count += len(rows)
+                rows, held_bytes = [], 0
+        yield b"".join(rows)
+        count += len(rows)
+        ended = self._result(connection)
+        if ended.status != pq.ExecStatus.COMMAND_OK:
+            raise psycopg.errors.error_from_result(ended)
+        if count != ended.command_tuples:
+            raise VerificationError(
+                f"{self.place}: the server sent {ended.command_tuples:,} rows, {count:,} arrived. Run again."
+            )
+        while protocol.is_busy() or protocol.get_result():  # till it is ready for the next statement
+            self._wait(connection)
+
+    def _result(self, connection: Connection) -> pq.abc.PGresult:
+        protocol = connection.pgconn
+        while protocol.is_busy():
+            self._wait(connection)
+        result = protocol.get_result()
+        if result is None:
+            raise psycopg.OperationalError("the server ended the conversation")
+        return result
+
+    def _wait(self, connection: Connection) -> None:
+        """Till the server says something. Raises OperationalError if it is dead, or deaf."""
+        protocol = connection.pgconn
+        poll = select.poll()
+        poll.register(protocol.socket, select.POLLIN)
+        protocol.flush()
+        while not poll.poll(self._silence_seconds * 1000):
+            if not self._at_work(connection.info.backend_pid):
+                raise psycopg.OperationalError(f"the connection has been silent for {self._silence_seconds:.0f} s")
+        protocol.consume_input()
+
+    def _at_work(self, backend: int) -> bool:
+        """Whether the server says, on another connection, that it works on our statement and does not wait for us."""
+        query = (
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE pid = %s AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'"
+        )
+        with connected(self._conninfo) as other, _deadline(other):
+            row = other.execute(query.encode(), [backend]).fetchone()
+        return row is not None and row[0] == 1
+
+
+_patiently = tenacity.Retrying(
+    retry=tenacity.retry_if_exception(lambda e: isinstance(e, SourceUnreachable) and not isinstance(e, SnapshotLost)),
+    stop=tenacity.stop_after_attempt(6),
+    wait=tenacity.wait_exponential_jitter(initial=1, max=20),
+    reraise=True,
+)
+
+
+class Copying:
+    """The result of a query as COPY text, whatever happens to the connection as long as the snapshot lives.
+
+    The same query in the same snapshot gives the same text if its order is fixed; so when a connection fails, the
+    query is given again and what was passed on already is skipped, and held against the sum of it.
+    """
+
+    def __init__(self, reader: Reader, query: str) -> None:
+        """Take who reads, and what COPY takes."""
+        self._reader = reader
         self._query = query
-        self.rows_sent: int | None = None
-        """What the server says it sent; None before the end."""
+        self._pieces: Iterator[bytes] | None = None
+        self._passed_bytes = self._passed_crc32 = 0
+        self.failures: list[str] = []
+        """What was said of the connections that failed."""
 
-    def __iter__(self) -> Iterator[bytes]:
-        """The text in pieces of whole rows."""
-        with self._connection.cursor() as cursor:
-            with cursor.copy(f"COPY {self._query} TO STDOUT".encode()) as copy:
-                for row in copy:
-                    yield bytes(row)
-            self.rows_sent = cursor.rowcount
+    def take(self, least_bytes: int) -> bytes:
+        """The next rows, at least so many bytes of them unless the result ends; b"" behind its end.
+
+        Raises SourceUnreachable if every new connection fails too; SnapshotLost, SourceError, VerificationError.
+        """
+        text: bytes = _patiently(self._take, least_bytes)
+        self._passed_bytes += len(text)
+        self._passed_crc32 = zlib_ng.crc32(text, self._passed_crc32)
+        return text
+
+    def _take(self, least_bytes: int) -> bytes:
+        if self._pieces is None:
+            self._pieces = self._from_where_it_stopped()
+        held: list[bytes] = []
+        held_bytes = 0
+        try:
+            while held_bytes < least_bytes and (piece := next(self._pieces, None)) is not None:
+                held.append(piece)
+                held_bytes += len(piece)
+        except SourceUnreachable as error:
+            self._pieces = None
+            self.failures.append(str(error))
+            raise
+        return b"".join(held)
+
+    def _from_where_it_stopped(self) -> Iterator[bytes]:
+        lacking, crc32 = self._passed_bytes, 0
+        for piece in self._reader.copy(self._query):
+            skipped = piece[:lacking]
+            lacking -= len(skipped)
+            crc32 = zlib_ng.crc32(skipped, crc32)
+            if not lacking and len(skipped) < len(piece):
+                if crc32 != self._passed_crc32:
+                    break
+                yield piece[len(skipped) :]
+        if lacking or crc32 != self._passed_crc32:
+            raise VerificationError(
+                f"{self._reader.place}: the same query gave another text the second time. Run again; if it happens "
+                "again, the table is changed by something that no snapshot keeps out."
+            )

@@ -51,6 +51,11 @@ class RunFolder:
         return self.private / "data.txt.gz"
 
     @property
+    def ia_metadata(self) -> Path:
+        """The archive's items, as they were extracted."""
+        return self.private / f"ia_metadata_dump_{self.date}.txt.gz"
+
+    @property
     def spill(self) -> Path:
         """Intermediate files; worthless after their stage."""
         return self.private / "spill"

@@ -11,6 +11,7 @@ cut short is as if it were not there.
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +40,10 @@ class Artifact:
     digest: str | None = None
     """Order-independent digest of the records: see oldump.records.tally."""
     by_type: dict[str, int] = field(default_factory=dict)
+    columns: list[str] = field(default_factory=list)
+    """The names of a table dump's columns; empty for records."""
+    null: str | None = None
+    """How a table dump writes NULL."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +88,9 @@ class Journal:
         """Note what the run is made from, and whether it may replace an earlier one: whose lines stay, and are over."""
         self._note({"event": "begun", "source": source, "overwrite": overwrite})
 
-    def commit(self, committed: Committed) -> None:
-        """Note that a stage is done, durably."""
-        self._note({"event": "committed", **asdict(committed)})
+    def commit(self, committed: Committed, worthless: Collection[str] = ()) -> None:
+        """Note that a stage is done, durably; and which stages' artifacts are worthless now, being made from others."""
+        self._note({"event": "committed", **asdict(committed), "worthless": sorted(worthless)})
 
     def publish(self, others: dict[str, str]) -> None:
         """Note that the items have their final names. others: SHA-256 of indexes, sums and manifest, by item/name."""
@@ -111,19 +116,14 @@ class Journal:
                 self.begun, self.overwrite = entry["source"], entry["overwrite"]
                 self.stages, self.published, self.others = {}, False, {}
             case "committed":
-                self._forget_from(entry["stage"])
+                for name in (entry["stage"], *entry["worthless"]):
+                    self.stages.pop(name, None)
+                self.published = False
                 artifacts = [Artifact(**artifact) for artifact in entry["artifacts"]]
                 self.stages[entry["stage"]] = Committed(entry["stage"], artifacts, entry["counts"], entry["seconds"])
             case "published":
                 self.published = True
                 self.others = entry["others"]
-
-    def _forget_from(self, stage: str) -> None:
-        """A stage that is done again makes worthless what was made from its artifacts, and what was published."""
-        names = list(self.stages)
-        for name in names[names.index(stage) :] if stage in names else []:
-            del self.stages[name]
-        self.published = False
 
 
 def _ends_with_newline(stream: BinaryIO) -> bool:

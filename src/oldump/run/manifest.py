@@ -20,8 +20,10 @@ SUMS = {"sha256": "SHA256SUMS", "md5": "MD5SUMS"}
 MANIFEST = "manifest.json"
 
 
-def manifest_of(day: date, source: dict[str, Any], rows: dict[str, Any], artifacts: Iterable[Artifact]) -> bytes:
-    """The text of manifest.json."""
+def manifest_of(
+    day: date, source: dict[str, Any], rows: dict[str, Any], artifacts: Iterable[Artifact], skipped: list[str]
+) -> bytes:
+    """The text of manifest.json. skipped: the table dumps that the run does without."""
     manifest = {
         "format": FORMAT_VERSION,
         "date": day.isoformat(),
@@ -29,6 +31,7 @@ def manifest_of(day: date, source: dict[str, Any], rows: dict[str, Any], artifac
         "tool": {"name": "oldump", "version": version("oldump")},
         "source": source,
         "rows": rows,
+        "skipped": skipped,
         "artifacts": {
             artifact.name: {name: value for name, value in asdict(artifact).items() if name != "name"}
             for artifact in artifacts

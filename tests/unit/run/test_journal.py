@@ -72,9 +72,9 @@ def test_beginning_anew_makes_all_before_it_history(path: Path) -> None:
 
 
 def test_a_stage_done_again_forgets_what_was_made_from_it(path: Path) -> None:
-    """The stages behind it, and that all was published; not the stages before it."""
+    """The stages that are named, and that all was published; not the others."""
     journal = Journal(path)
-    journal.commit(replace(DUMPS, seconds=9.0))
+    journal.commit(replace(DUMPS, seconds=9.0), {"splice"})
     for each in (journal, Journal(path)):
         assert (list(each.stages), each.stages["dumps"].seconds, each.published) == (["dumps"], 9.0, False)
     journal.commit(SPLICE)

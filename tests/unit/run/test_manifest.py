@@ -16,21 +16,24 @@ DATA = replace(DUMP, name="data.txt.gz", item=None)
 
 def test_the_manifest_leaves_out_what_is_private() -> None:
     """Only what lies in an item, each under its name."""
-    manifest = json.loads(manifest_of(date(2022, 7, 31), {"kind": "file"}, {"rows": 2}, [DATA, CDUMP, DUMP]))
+    manifest = json.loads(
+        manifest_of(date(2022, 7, 31), {"kind": "file"}, {"rows": 2}, [DATA, CDUMP, DUMP], ["ratings"])
+    )
     assert list(manifest["artifacts"]) == ["c.txt.gz", "d.txt.gz"]
     assert manifest["artifacts"]["d.txt.gz"]["by_type"] == {"/type/work": 2}
+    assert manifest["skipped"] == ["ratings"]
     assert "name" not in manifest["artifacts"]["d.txt.gz"]
 
 
 def test_the_manifest_is_utf_8_whatever_the_source_is_called() -> None:
     """A name that is not UTF-8 has its odd bytes as JSON escapes."""
-    manifest = manifest_of(date(2022, 7, 31), {"name": "caf\udce9 東京"}, {}, [])
+    manifest = manifest_of(date(2022, 7, 31), {"name": "caf\udce9 東京"}, {}, [], [])
     assert json.loads(manifest.decode("utf-8"))["source"]["name"] == "caf\udce9 東京"
 
 
 def test_the_manifest_does_not_depend_on_the_clock() -> None:
     """The same rows give the same bytes."""
-    first, second = (manifest_of(date(2022, 7, 31), {}, {}, [DUMP]) for _ in range(2))
+    first, second = (manifest_of(date(2022, 7, 31), {}, {}, [DUMP], []) for _ in range(2))
     assert first == second
 
 

@@ -1,0 +1,171 @@
+r"""Table dumps: reading log, ratings, covers, Wikidata entities; and the archive's items.
+
+Reads:      the databases
+Writes:     reading-log, ratings, wikidata, covers_metadata, ia-metadata: COPY text in seekable gzip, sorted
+Promises:   one snapshot a database; the cutoff; days, never moments; no user's name; every line has the table's shape
+Memory:     some segments
+On failure: nothing under the final name; run again and it copies anew, under a new snapshot
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from functools import partial
+from typing import NamedTuple
+
+from oldump.engine.segments import Compressing, SegmentWriter, segment_of, segment_texts
+from oldump.errors import VerificationError
+from oldump.outside.postgres import Copying, Leading
+from oldump.records.copytext import NULL, unescaped
+from oldump.run.folder import RunFolder
+from oldump.run.journal import Artifact
+from oldump.run.progress import Progress
+from oldump.settings import Settings
+
+_TAKEN_BYTES = 4 << 20
+_DAY = rb"\d{4}-\d\d-\d\d"
+_WORK, _EDITION = rb"/works/OL-?\d+W", rb"/books/OL-?\d+M"
+_NULL = rb"\\N"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table dump."""
+
+    name: str
+    """Of the stage and the artifact."""
+    database: str
+    """The setting that says where it is."""
+    tables: tuple[str, ...]
+    """What the query reads."""
+    columns: tuple[str, ...]
+    query: str
+    """SQL with its order fixed to the last column; :end stands for the first moment behind the cutoff."""
+    line: "re.Pattern[bytes]"
+    """What a line looks like: two tables that are taken for each other are found out."""
+    raw_last: bool = False
+    """Whether the last column is JSON, which is written as it is instead of as COPY text."""
+    is_published: bool = True
+
+    def statement(self, day: date) -> str:
+        """What COPY takes."""
+        end = f"timestamp '{day + timedelta(days=1)}'"
+        return f"({self.query.replace(':end', end)})"
+
+
+class Copied(NamedTuple):
+    """A table dump that is made."""
+
+    artifact: Artifact
+    failures: list[str]
+    """What was said of the connections that failed and were replaced."""
+
+
+TABLES = (
+    Table(
+        name="reading-log",
+        database="source",
+        tables=("bookshelves_books", "bookshelves"),
+        columns=("work_key", "edition_key", "shelf", "date"),
+        query="""
+            SELECT '/works/OL' || work_id || 'W', '/books/OL' || edition_id || 'M', shelf.name, reading.created::date
+            FROM bookshelves_books AS reading JOIN bookshelves AS shelf ON shelf.id = reading.bookshelf_id
+            WHERE reading.created < :end
+            ORDER BY work_id, edition_id, shelf.name COLLATE "C", reading.created::date""",
+        line=re.compile(rb"%b\t(?:%b|%b)\t[^\t\n]+\t%b" % (_WORK, _EDITION, _NULL, _DAY)),
+    ),
+    Table(
+        name="ratings",
+        database="source",
+        tables=("ratings",),
+        columns=("work_key", "edition_key", "rating", "date"),
+        query="""
+            SELECT '/works/OL' || work_id || 'W', '/books/OL' || edition_id || 'M', rating, created::date
+            FROM ratings
+            WHERE created < :end
+            ORDER BY work_id, edition_id, rating, created::date""",
+        line=re.compile(rb"%b\t(?:%b|%b)\t(?:\d+|%b)\t%b" % (_WORK, _EDITION, _NULL, _NULL, _DAY)),
+    ),
+    Table(
+        name="wikidata",
+        database="source",
+        tables=("wikidata",),
+        columns=("id", "updated", "json"),
+        # Between the tokens of JSON there may be newlines and tabs; within its strings they are escaped.
+        query=r"""
+            SELECT id, updated::date, translate(data::text, E'\n\r\t', '   ')
+            FROM wikidata
+            WHERE updated < :end
+            ORDER BY id COLLATE "C" """,
+        line=re.compile(rb"[^\t\n]+\t%b\t(?:[\[{].*|%b)" % (_DAY, _NULL)),
+        raw_last=True,
+    ),
+    Table(
+        name="covers_metadata",
+        database="coverstore",
+        tables=("cover",),
+        columns=("id", "width", "height", "date"),
+        query="SELECT id, width, height, created::date FROM cover WHERE created < :end ORDER BY id",
+        line=re.compile(rb"\d+\t(?:\d+|%b)\t(?:\d+|%b)\t%b" % (_NULL, _NULL, _DAY)),
+    ),
+    Table(
+        name="ia-metadata",
+        database="archive_database",
+        tables=("metadata",),
+        columns=("identifier", "boxid", "collection"),
+        query="""
+            SELECT identifier, coalesce(boxid, ''), coalesce(collection, '')
+            FROM metadata
+            WHERE mediatype = 'texts' AND curatestate IS DISTINCT FROM 'dark'
+            ORDER BY identifier COLLATE "C", boxid, collection""",
+        line=re.compile(rb"[^\t\n]+\t[^\t\n]*\t[^\t\n]*"),
+        is_published=False,
+    ),
+)
+TABLE_OF = {table.name: table for table in TABLES}
+
+
+def make_table(table: Table, leading: Leading, folder: RunFolder, settings: Settings, progress: Progress) -> Copied:
+    """Make a table dump. Raises SourceError, SnapshotLost, VerificationError, StorageError."""
+    progress.begin(table.name, "copy")
+    path = folder.part(table.name) if table.is_published else folder.ia_metadata
+    compress = partial(segment_of, first_key_at=0, level=settings.level)
+    last_line = b""
+    copying = Copying(leading.reader(), table.statement(folder.date))
+    with SegmentWriter(path) as writer, Compressing(settings.workers, compress) as compressing:
+        for text in segment_texts(texts(table, copying)):
+            compressing.add(text, writer)
+            last_line = text[text.rfind(b"\n", 0, -1) + 1 :]
+            progress.update(writer.records, None)
+        compressing.finish()
+        leading.require_alive()
+        artifact = Artifact(
+            **asdict(writer.commit()),
+            item=folder.items[1] if table.is_published else None,
+            last_key=last_line.split(b"\t")[0].decode() if last_line else None,
+            columns=list(table.columns),
+            null=NULL.decode(),
+        )
+    return Copied(artifact, copying.failures)
+
+
+def texts(table: Table, copying: Copying) -> Iterator[bytes]:
+    """The table's lines in pieces, each line as it is published. Raises SourceError, VerificationError."""
+    for text in iter(partial(copying.take, _TAKEN_BYTES), b""):
+        lines = text.split(b"\n")[:-1]
+        if table.raw_last:
+            lines = [_with_raw_last(line) for line in lines]
+        for line in lines:
+            if not table.line.fullmatch(line):
+                raise VerificationError(
+                    f"{table.name}: the database gave a line of another shape than {', '.join(table.columns)}: "
+                    f"{line[:100]!r}. Is it the right database, and table {table.tables[0]} what it is named?"
+                )
+        yield b"".join(line + b"\n" for line in lines)
+
+
+def _with_raw_last(line: bytes) -> bytes:
+    """The line with its last column as it is, rather than as COPY text; NULL stays as it is written."""
+    start, tab, last = line.rpartition(b"\t")
+    return start + tab + (last if last == NULL else unescaped(last))
