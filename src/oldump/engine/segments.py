@@ -20,9 +20,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from isal import isal_zlib
 from zlib_ng import zlib_ng
 
 from oldump.engine.commit import CommittedFile, write_whole
@@ -32,12 +33,15 @@ SEGMENT_BYTES = 1 << 20
 """The most text in a segment, unless one line alone is longer."""
 
 DEFAULT_LEVEL = 6
+QUICK = 0
+"""Instead of a level, for what only we read: igzip, twice as fast as zlib-ng's level 1, and a fifth smaller."""
 INDEX_SUFFIX = ".index"
 INDEX_COLUMNS = "first_key\trecords\toffset\tsize_bytes\ttext_bytes\tcrc32"
 
 _HEADER = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
 _FINAL_BLOCK = b"\x03\x00"
 _RAW_DEFLATE = -15
+_QUICK_LEVEL = 1
 _TRAILER_BYTES = 8
 
 
@@ -77,8 +81,12 @@ class Written:
 
 
 def compressed(text: bytes, *, first_key: bytes, records: int, level: int = DEFAULT_LEVEL) -> Segment:
-    """The text as a segment."""
-    deflate = zlib_ng.compressobj(level, zlib_ng.DEFLATED, _RAW_DEFLATE, 9)
+    """The text as a segment. level: gzip's, 1 to 9, or QUICK."""
+    deflate: Any
+    if level == QUICK:
+        deflate = isal_zlib.compressobj(_QUICK_LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE)
+    else:
+        deflate = zlib_ng.compressobj(level, zlib_ng.DEFLATED, _RAW_DEFLATE, 9)
     data = deflate.compress(text) + deflate.flush(zlib_ng.Z_FULL_FLUSH)
     return Segment(first_key, records, len(text), zlib_ng.crc32(text), data)
 

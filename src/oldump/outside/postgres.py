@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any, Self
 
 import psycopg
@@ -102,6 +103,11 @@ def _parameters(conninfo: str) -> dict[str, str | int | None]:
             "put it in a password file."
         )
     return parameters
+
+
+def midnight_after(day: date) -> str:
+    """In SQL, the first moment behind the day."""
+    return f"timestamp '{'infinity' if day == date.max else day + timedelta(days=1)}'"
 
 
 def place_of(conninfo: str) -> str:

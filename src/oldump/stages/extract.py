@@ -14,7 +14,7 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
-from oldump.engine.segments import Segment, SegmentWriter, segment_of
+from oldump.engine.segments import QUICK, Segment, SegmentWriter, segment_of
 from oldump.engine.shuffle import Gathering, conversation
 from oldump.engine.workers import Crew, Perform, Task
 from oldump.errors import SourceEmpty
@@ -23,8 +23,6 @@ from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
 from oldump.run.progress import Progress
 
-LEVEL = 1
-"""The file is private and read once or twice: speed before size."""
 TABLE = "data"
 
 _THING_ID_COLUMN = 0
@@ -54,7 +52,7 @@ def extract(
     Raises SourceUnreachable, SnapshotLost, SourceEmpty, VerificationError, StorageError, WorkerError.
     """
     progress.begin("extract", "copy")
-    compress = partial(segment_of, first_key_at=_THING_ID_COLUMN, level=LEVEL)
+    compress = partial(segment_of, first_key_at=_THING_ID_COLUMN, level=QUICK)
     ranges = list(_ranges(leading))
     rows, asked = 0, time.monotonic()
     with SegmentWriter(folder.data) as writer, Crew(jobs, _copier(leading.reader, compress)) as crew:

@@ -10,13 +10,13 @@ On failure: nothing under the final name; run again and it copies anew, under a 
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from oldump.engine.segments import Compressing, SegmentWriter, segment_of, segment_texts
-from oldump.errors import VerificationError
-from oldump.outside.postgres import Copying, Leading
+from oldump.errors import SourceEmpty, VerificationError
+from oldump.outside.postgres import Copying, Leading, midnight_after
 from oldump.records.copytext import NULL, unescaped
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
@@ -50,8 +50,7 @@ class Table:
 
     def statement(self, day: date) -> str:
         """What COPY takes."""
-        end = f"timestamp '{day + timedelta(days=1)}'"
-        return f"({self.query.replace(':end', end)})"
+        return f"({self.query.replace(':end', midnight_after(day))})"
 
 
 class Copied(NamedTuple):
@@ -148,6 +147,17 @@ def make_table(table: Table, leading: Leading, folder: RunFolder, settings: Sett
             null=NULL.decode(),
         )
     return Copied(artifact, copying.failures)
+
+
+def write_table(table: Table, leading: Leading, day: date, output: BinaryIO) -> int:
+    """Write the table's lines; how many. Raises SourceError, SnapshotLost, SourceEmpty, VerificationError."""
+    rows = 0
+    for text in texts(table, Copying(leading.reader(), table.statement(day))):
+        output.write(text)
+        rows += text.count(b"\n")
+    if not rows:
+        raise SourceEmpty(f"{table.name}: {leading.place} gave no rows. Is it the right database?")
+    return rows
 
 
 def texts(table: Table, copying: Copying) -> Iterator[bytes]:

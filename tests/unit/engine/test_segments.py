@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from oldump.engine.commit import TEMPORARY_SUFFIX
 from oldump.engine.segments import (
     INDEX_COLUMNS,
+    QUICK,
     SEGMENT_BYTES,
     Entry,
     Segment,
@@ -54,7 +55,7 @@ def path(tmp_path: Path) -> Path:
 # Any reader
 
 
-@pytest.mark.parametrize("level", [1, 5, 6, 9])
+@pytest.mark.parametrize("level", [QUICK, 1, 5, 6, 9])
 @pytest.mark.parametrize("texts", [[], TEXTS[:1], TEXTS], ids=["empty", "one segment", "three segments"])
 def test_any_gzip_reader_reads_it(path: Path, texts: list[bytes], level: int) -> None:
     """gzip(1) finds no fault in the file; it and Python's gzip read the whole text, also when it is empty."""

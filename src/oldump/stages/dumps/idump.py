@@ -1,0 +1,50 @@
+"""Incremental dump: the records of the revisions that were created on one day.
+
+The day is that of the transaction, in UTC; records stand in the order of their transactions, as changes are replayed.
+
+Memory:     some blocks
+"""
+
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from oldump.engine.blocks import BLOCK_BYTES
+from oldump.errors import SourceEmpty
+from oldump.outside.postgres import Copying, Leading, midnight_after
+from oldump.records import rows
+from oldump.records.privacy import first_text_after
+from oldump.run.progress import Progress
+from oldump.stages.dumps.account import Account, Counts, Rejects, Summary
+
+TABLES = ("transaction", "version", "data")
+
+
+def idump(leading: Leading, day: date, output: BinaryIO, rejects: Path, max_rejects: int, progress: Progress) -> Counts:
+    """Write the records of a day. Raises SourceError, TooManyRejects, VerificationError."""
+    name = f"the revisions of {day}"
+    account = Account(name, Rejects(rejects, name, max_rejects))
+    copying = Copying(leading.reader(), _query(day))
+    progress.begin("idump", "copy")
+    for number, text in enumerate(iter(partial(copying.take, BLOCK_BYTES), b"")):
+        batch = rows.Batch(text, first_text_after(None))
+        account.hear(number, Summary.of(batch))
+        output.writelines(record + b"\n" for record in batch.records)
+        progress.update(account.counts.rows, None)
+    account.rejects.write()
+    if not account.counts.records:
+        raise SourceEmpty(f"{leading.place}: {name} gave no record ({account.counts}). Is it the right day?")
+    return account.counts
+
+
+def _query(day: date) -> str:
+    """What COPY takes: rows as in table data."""
+    return f"""(
+        SELECT data.thing_id, data.revision, data.data
+        FROM transaction
+        JOIN version ON version.transaction_id = transaction.id
+        JOIN data ON data.thing_id = version.thing_id AND data.revision = version.revision
+        WHERE transaction.created >= timestamp '{day}' AND transaction.created < {midnight_after(day)}
+        ORDER BY transaction.created, transaction.id, version.id
+    )"""  # noqa: S608 - no word is a user's
