@@ -232,7 +232,7 @@ class Leading:
 
 
 class Reader:
-    """A connection that reads in a snapshot that another one holds, made anew when it fails."""
+    """A connection that reads in a snapshot that another one holds, made anew when it fails; for `with`."""
 
     def __init__(self, conninfo: str, exported: str, silence_seconds: float = _SILENCE_SECONDS) -> None:
         """Take where to connect, and the name of the snapshot."""
@@ -261,6 +261,14 @@ class Reader:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def __enter__(self) -> Self:
+        """Nothing to prepare: it connects when it is asked for something."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the connection."""
+        self.close()
 
     def _ready(self) -> Connection:
         if self._connection is None:

@@ -131,8 +131,12 @@ def make_table(table: Table, leading: Leading, folder: RunFolder, settings: Sett
     path = folder.part(table.name) if table.is_published else folder.ia_metadata
     compress = partial(segment_of, first_key_at=0, level=settings.level)
     last_line = b""
-    copying = Copying(leading.reader(), table.statement(folder.date))
-    with SegmentWriter(path) as writer, Compressing(settings.workers, compress) as compressing:
+    with (
+        leading.reader() as reader,
+        SegmentWriter(path) as writer,
+        Compressing(settings.workers, compress) as compressing,
+    ):
+        copying = Copying(reader, table.statement(folder.date))
         for text in segment_texts(texts(table, copying)):
             compressing.add(text, writer)
             last_line = text[text.rfind(b"\n", 0, -1) + 1 :]
@@ -152,9 +156,10 @@ def make_table(table: Table, leading: Leading, folder: RunFolder, settings: Sett
 def write_table(table: Table, leading: Leading, day: date, output: BinaryIO) -> int:
     """Write the table's lines; how many. Raises SourceError, SnapshotLost, SourceEmpty, VerificationError."""
     rows = 0
-    for text in texts(table, Copying(leading.reader(), table.statement(day))):
-        output.write(text)
-        rows += text.count(b"\n")
+    with leading.reader() as reader:
+        for text in texts(table, Copying(reader, table.statement(day))):
+            output.write(text)
+            rows += text.count(b"\n")
     if not rows:
         raise SourceEmpty(f"{table.name}: {leading.place} gave no rows. Is it the right database?")
     return rows

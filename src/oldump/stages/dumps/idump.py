@@ -25,13 +25,14 @@ def idump(leading: Leading, day: date, output: BinaryIO, rejects: Path, max_reje
     """Write the records of a day. Raises SourceError, TooManyRejects, VerificationError."""
     name = f"the revisions of {day}"
     account = Account(name, Rejects(rejects, name, max_rejects))
-    copying = Copying(leading.reader(), _query(day))
     progress.begin("idump", "copy")
-    for number, text in enumerate(iter(partial(copying.take, BLOCK_BYTES), b"")):
-        batch = rows.Batch(text, first_text_after(None))
-        account.hear(number, Summary.of(batch))
-        output.writelines(record + b"\n" for record in batch.records)
-        progress.update(account.counts.rows, None)
+    with leading.reader() as reader:
+        copying = Copying(reader, _query(day))
+        for number, text in enumerate(iter(partial(copying.take, BLOCK_BYTES), b"")):
+            batch = rows.Batch(text, first_text_after(None))
+            account.hear(number, Summary.of(batch))
+            output.writelines(record + b"\n" for record in batch.records)
+            progress.update(account.counts.rows, None)
     account.rejects.write()
     if not account.counts.records:
         raise SourceEmpty(f"{leading.place}: {name} gave no record ({account.counts}). Is it the right day?")
