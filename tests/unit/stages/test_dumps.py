@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from oldump.engine.blocks import BLOCK_BYTES
 from oldump.engine.segments import read_index
 from oldump.engine.shuffle import Budget
 from oldump.errors import SourceDamaged, SourceEmpty, SourceMissing, TooManyRejects, VerificationError
@@ -280,11 +281,12 @@ def test_only_dropped_rows(tmp_path: Path) -> None:
         row() + MARKER + row("/works/OL2W"),
         row() + MARKER + b"\n",
         row() + MARKER + MARKER,
+        row(title="x" * (BLOCK_BYTES - len(row(title="")))) + MARKER + MARKER,
         row() + MARKER + b"no row",
         row() * 4000 + MARKER + row() * 20_000,
         MARKER + row(),
     ],
-    ids=["row", "empty line", "marker", "no newline", "many blocks", "at the start"],
+    ids=["row", "empty line", "marker", "marker in the next block", "no newline", "many blocks", "at the start"],
 )
 @pytest.mark.parametrize("form", [plain, one_member])
 def test_text_after_the_end_of_data(tmp_path: Path, text: bytes, form: Form) -> None:

@@ -132,19 +132,26 @@ class Account:
             self._next += 1
 
     def _count(self, summary: Summary) -> None:
-        if summary.text_after_end or (self._ended and summary.rows):
-            raise SourceDamaged(
-                rf"{self._source_name}: there are rows after the end-of-data marker (\.), behind row "
-                f"{self.counts.rows + summary.rows:,}. Is it one table's COPY text? An SQL dump must be loaded first."
-            )
+        """Count a block. What comes first in the table counts first, so that it is the same wherever blocks end."""
+        if self._ended and (summary.rows or summary.ended):
+            raise self._text_after_end()
+        rejects = summary.rejects[:-1] if summary.cut_short else summary.rejects  # a row that is cut off is no reject
+        self.rejects.add(rejects, self.counts.rows)
+        self.counts.rows += summary.rows
+        if summary.text_after_end:
+            raise self._text_after_end()
         if summary.cut_short:
             raise SourceDamaged(
-                f"{self._source_name}: the text ends in the middle of row {self.counts.rows + summary.rows:,}. "
+                f"{self._source_name}: the text ends in the middle of row {self.counts.rows:,}. "
                 "The export was cut off: make it again."
             )
         self._ended |= summary.ended
-        self.rejects.add(summary.rejects, self.counts.rows)
-        self.counts.rows += summary.rows
         self.counts.records += summary.records
         self.counts.drops.update(summary.drops)
         self.counts.newest = max(self.counts.newest, summary.newest)
+
+    def _text_after_end(self) -> SourceDamaged:
+        return SourceDamaged(
+            rf"{self._source_name}: there are rows after the end-of-data marker (\.), behind row "
+            f"{self.counts.rows:,}. Is it one table's COPY text? An SQL dump must be loaded first."
+        )
