@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from oldump.errors import OldumpError
+from oldump.engine.segments import SEGMENT_BYTES, read_index, read_segment
+from oldump.errors import OldumpError, TooManyRejects
+from oldump.records.document import Reject
 from oldump.records.privacy import first_text_after
-from oldump.records.rows import Batch
+from oldump.records.rows import Batch, Rejection
 from oldump.stages.dumps.account import Account, Rejects, Summary
 from tables import copy_row
 
@@ -35,10 +37,12 @@ def told(path: Path, blocks: Sequence[bytes], most: int) -> str:
     """What is said of the blocks, which are heard of in some order: the error, or the counts."""
     numbered = list(enumerate(blocks))
     random.Random(7).shuffle(numbered)
-    account = Account("data", Rejects(path, "data", most))
     try:
-        for number, block in numbered:
-            account.hear(number, Summary.of(Batch(block, first_text_after(None))))
+        with Rejects(path, "data", most) as rejects:
+            account = Account("data", rejects)
+            for number, block in numbered:
+                account.hear(number, Summary.of(Batch(block, first_text_after(None))))
+            rejects.commit()
     except OldumpError as error:
         return f"{type(error).__name__}: {error}"
     return str(account.counts)
@@ -62,3 +66,64 @@ def test_it_is_the_same_wherever_blocks_end(tmp_path: Path, lines: list[bytes], 
     """What comes first in the table is what is said, with the number of rows before it."""
     (said,) = {told(tmp_path / "rejects", blocks, most=1) for blocks in partitions(lines)}
     assert re.match(expected, said), said
+
+
+# Rejects
+
+
+ROWS = 3_000
+"""Of 1 KB each: three segments of rejects."""
+
+
+def rejections(rows: int, start: int = 0) -> list[Rejection]:
+    """A block in which every row is a reject, with what is left of it behind a start."""
+    return [Rejection(row - start, Reject.NOT_AN_OBJECT, b"%04d" % row * 256) for row in range(start, rows)]
+
+
+def files(folder: Path) -> set[str]:
+    """All that lies there."""
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("block_rows", [1, 7, ROWS])
+def test_rejects_are_written_as_they_come(tmp_path: Path, block_rows: int) -> None:
+    """No more than a segment of them is held; where segments end depends on the rejects alone."""
+    path = tmp_path / "rejects.txt.gz"
+    with Rejects(path, "data", ROWS) as rejects:
+        for start in range(0, ROWS, block_rows):
+            rejects.add(rejections(min(start + block_rows, ROWS), start), start)
+        assert files(tmp_path) == {"rejects.txt.gz.part"}
+        rejects.commit()
+    assert files(tmp_path) == {"rejects.txt.gz", "rejects.txt.gz.index"}
+    entries = read_index(path)
+    assert [entry.first_key for entry in entries] == [b"1", b"1002", b"2002"]
+    assert all(entry.text_bytes <= SEGMENT_BYTES for entry in entries)
+    lines = b"".join(read_segment(path, entry) for entry in entries).splitlines()
+    assert lines == [b"%d\tnot_a_json_object\t%s" % (row + 1, b"%04d" % row * 256) for row in range(ROWS)]
+
+
+def test_no_rejects_no_file(tmp_path: Path) -> None:
+    """Nobody needs to look into an empty one."""
+    with Rejects(tmp_path / "rejects.txt.gz", "data", 0) as rejects:
+        rejects.add([], 0)
+        rejects.commit()
+    assert files(tmp_path) == set()
+
+
+def test_too_many_rejects_are_kept_up_to_the_one_too_many(tmp_path: Path) -> None:
+    """All segments of them: they are what the operator needs now."""
+    path = tmp_path / "rejects.txt.gz"
+    with Rejects(path, "data", 2_000) as rejects:
+        rejects.add(rejections(1_500), 0)
+        with pytest.raises(TooManyRejects, match="more than 2,000 rows"):
+            rejects.add(rejections(ROWS, 1_500), 1_500)
+    assert files(tmp_path) == {"rejects.txt.gz", "rejects.txt.gz.index"}
+    assert sum(entry.records for entry in read_index(path)) == 2_001
+
+
+def test_rejects_of_what_was_broken_off_are_removed(tmp_path: Path) -> None:
+    """No half file stays, under its name or another."""
+    with Rejects(tmp_path / "rejects.txt.gz", "data", ROWS) as rejects:
+        rejects.add(rejections(ROWS), 0)
+        assert files(tmp_path) == {"rejects.txt.gz.part"}
+    assert files(tmp_path) == set()

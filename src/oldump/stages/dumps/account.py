@@ -4,11 +4,13 @@ Does not: keep records; what becomes of them is the caller's.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
-from oldump.engine.segments import SegmentWriter, segment_of
+from oldump.engine.segments import Packer, SegmentWriter, segment_of
 from oldump.errors import SourceDamaged, TooManyRejects
 from oldump.records.document import Reject
 from oldump.records.privacy import Drop
@@ -79,37 +81,62 @@ class Summary(NamedTuple):
 
 
 class Rejects:
-    """Writes rejects.txt.gz, with the line numbers of the rows, and stops when there are too many."""
+    """Writes rejects.txt.gz, with the line numbers of the rows, and stops when there are too many; for `with`.
+
+    Segments are written as they fill up. Without rejects there is no file, and without commit none with this name.
+    """
 
     def __init__(self, path: Path, source_name: str, most: int) -> None:
         """Take where to write and how many are too many."""
         self._path = path
         self._source_name = source_name
         self._most = most
-        self._lines: list[bytes] = []
+        self._packer = Packer()
+        self._writer: SegmentWriter | None = None
         self.counts: Counter[Reject] = Counter()
 
     def add(self, rejects: list[Rejection], rows_before: int) -> None:
-        """Note a block's rejects. Raises TooManyRejects, after writing what there is."""
-        for row, reason, line in rejects:
-            self.counts[reason] += 1
-            self._lines.append(b"\t".join((str(rows_before + row + 1).encode(), reason.encode(), line)))
-            if self.counts.total() > self._most:
-                self.write()
-                reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.counts.most_common())
-                raise TooManyRejects(
-                    f"{self._source_name}: more than {self._most:,} rows cannot become records ({reasons}). "
-                    f"They are in {self._path}, with line number and reason. Is it COPY text of table data, and if it "
-                    "is gzip, does gzip -t pass? Mend the source, or raise --max-rejects."
-                )
+        """Note a block's rejects. Raises TooManyRejects, after committing what there is; StorageError, StorageFull."""
+        allowed = self._most - self.counts.total()
+        noted = rejects[: allowed + 1]
+        self.counts.update(reason for _, reason, _ in noted)
+        self._write(self._packer.add([_reject_line(each, rows_before) for each in noted]))
+        if len(noted) > allowed:
+            self.commit()
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.counts.most_common())
+            raise TooManyRejects(
+                f"{self._source_name}: more than {self._most:,} rows cannot become records ({reasons}). "
+                f"They are in {self._path}, with line number and reason. Is it COPY text of table data, and if it "
+                "is gzip, does gzip -t pass? Mend the source, or raise --max-rejects."
+            )
 
-    def write(self) -> None:
-        """Write the file, if there are rejects."""
-        if not self._lines:
-            return
-        with SegmentWriter(self._path) as writer:
-            writer.append(segment_of(b"\n".join(self._lines) + b"\n", first_key_at=0))
-            writer.commit()
+    def commit(self) -> None:
+        """Finish the file and give it its name, if there are rejects. Raises StorageError, StorageFull."""
+        self._write(self._packer.rest())
+        if self._writer is not None:
+            self._writer.commit()
+
+    def _write(self, texts: Iterator[bytes]) -> None:
+        for text in texts:
+            if self._writer is None:
+                self._writer = SegmentWriter(self._path)
+            self._writer.append(segment_of(text, first_key_at=0))
+
+    def __enter__(self) -> Self:
+        """Nothing to prepare: the file is opened when there is something to write."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Remove what was not committed."""
+        if self._writer is not None:
+            self._writer.__exit__(kind, error, traceback)
+
+
+def _reject_line(rejection: Rejection, rows_before: int) -> bytes:
+    row, reason, line = rejection
+    return b"\t".join((str(rows_before + row + 1).encode(), reason.encode(), line)) + b"\n"
 
 
 class Account:

@@ -77,16 +77,17 @@ def cdump(path: Path | None, day: date | None, output: BinaryIO, rejects_path: P
 
         return perform
 
-    account = Account(source.name, Rejects(rejects_path, source.name, settings.max_rejects))
     ordered = _Ordered(output)
     contents: dict[int, Content] = {}
-    with Crew(workers, begin) as crew:
-        for number, (summary, text), _ in crew.run(_tasks(source, contents)):
-            shared.free(contents.pop(number))
-            account.hear(number, summary)
-            ordered.put(number, text)
-    source.require_unchanged()
-    account.rejects.write()
+    with Rejects(rejects_path, source.name, settings.max_rejects) as rejects:
+        account = Account(source.name, rejects)
+        with Crew(workers, begin) as crew:
+            for number, (summary, text), _ in crew.run(_tasks(source, contents)):
+                shared.free(contents.pop(number))
+                account.hear(number, summary)
+                ordered.put(number, text)
+        source.require_unchanged()
+        rejects.commit()
     if not account.counts.records:
         raise SourceEmpty(f"{source.name}: no row became a record ({account.counts}). {account.counts.doubt}")
     return account.counts

@@ -89,11 +89,11 @@ def make_dumps(
     try:
         for path in (folder.rejects, index_path(folder.rejects)):
             path.unlink(missing_ok=True)  # an earlier try's
-        rejects = Rejects(folder.rejects, source.name, job.max_rejects)
         progress.begin("dumps", "scatter")
-        counts, buckets = scatter(source, shared, job, rejects, progress)
-        source.require_unchanged()
-        rejects.write()
+        with Rejects(folder.rejects, source.name, job.max_rejects) as rejects:
+            counts, buckets = scatter(source, shared, job, rejects, progress)
+            source.require_unchanged()
+            rejects.commit()
         if rows_expected not in {None, counts.rows}:
             raise VerificationError(
                 f"{source.name}: {rows_expected:,} rows were extracted, {counts.rows:,} are in the file. It was "
