@@ -298,19 +298,20 @@ def conversation(
     """The conversation about one slice: its lines are cut as the leader says, compressed and sent."""
     streams = {name: lines for name, lines in streams.items() if lines}
     borders = yield Arranged({name: line_lengths(lines) for name, lines in streams.items()}, last)
-    tails = {name: _text(lines[borders[name][-1] if borders[name] else 0 :]) for name, lines in streams.items()}
+    tails = {name: text_of(lines[borders[name][-1] if borders[name] else 0 :]) for name, lines in streams.items()}
     heads = yield Tails(tails)
     segments: dict[str, list[Segment]] = {}
     for name, lines in streams.items():
         starts = [0, *borders[name]]
-        texts = [_text(lines[start:end]) for start, end in zip(starts, borders[name], strict=False)]
+        texts = [text_of(lines[start:end]) for start, end in zip(starts, borders[name], strict=False)]
         if texts:
             texts[0] = heads[name] + texts[0]
         segments[name] = [compress(text) for text in texts if text]
     yield Compressed(segments)
 
 
-def _text(lines: list[bytes]) -> bytes:
+def text_of(lines: list[bytes]) -> bytes:
+    """The lines as one text, each with its newline."""
     return b"\n".join(lines) + b"\n" if lines else b""
 
 

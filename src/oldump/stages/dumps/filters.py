@@ -32,6 +32,7 @@ from oldump.engine.shuffle import (
     budget_within,
     gatherer,
     scatterer,
+    text_of,
     workers_within,
 )
 from oldump.engine.workers import Crew, Perform, Task
@@ -73,7 +74,7 @@ def cdump(path: Path | None, day: date | None, output: BinaryIO, rejects_path: P
         def perform(content: Content) -> Task:
             yield from ()  # a task without conversation
             batch = rows.Batch(source.text(content), cutoff)
-            return Summary.of(batch), _text(batch.records)
+            return Summary.of(batch), text_of(batch.records)
 
         return perform
 
@@ -97,10 +98,6 @@ def _tasks(source: Source, contents: dict[int, Content]) -> Iterator[tuple[str, 
     for number, block in enumerate(source.blocks()):
         contents[number] = block.content
         yield f"{source.name}, up to byte {block.position_bytes:,}", block.content
-
-
-def _text(lines: list[bytes]) -> bytes:
-    return b"\n".join(lines) + b"\n" if lines else b""
 
 
 # ------------------------------------------------------------------------------------------------------------- sort
@@ -210,8 +207,8 @@ class _LineCount:
 def dump(path: Path | None, output: BinaryIO) -> int:
     """Write the latest record of each key, from records in order; how many. Raises NotSorted, RecordError."""
     latest = _LatestOfSorted(path)
-    output.writelines(_text(latest.add(lines)) for lines in _blocks_of_lines(path))
-    output.write(_text(latest.rest()))
+    output.writelines(text_of(latest.add(lines)) for lines in _blocks_of_lines(path))
+    output.write(text_of(latest.rest()))
     return latest.records
 
 
