@@ -17,6 +17,7 @@ import typer
 
 from oldump.errors import BUG_EXIT_CODE, ConfigurationError, OldumpError, StorageError, storage_errors
 from oldump.run.log import LogFormatter
+from oldump.run.progress import Progress
 
 log = logging.getLogger("oldump")
 
@@ -173,8 +174,9 @@ def cdump(
 
     settings = Settings.of(workers=workers, memory=memory, max_rejects=max_rejects)
     day = None if date is None else date_of(date)
-    with _standard_output() as output:
-        counts = filters.cdump(_path(file), day, output, rejects, settings)
+    path = _path(file)
+    with _standard_output() as output, _progress_of_filter(path) as progress:
+        counts = filters.cdump(path, day, output, rejects, settings, progress)
     log.info("cdump: %s", counts)
     if counts.rejects:
         log.warning("cdump: the rejected rows are in %s", rejects)
@@ -194,8 +196,9 @@ def sort(
     from oldump.stages.dumps import filters
 
     settings = Settings.of(workers=workers, memory=memory)
-    with _standard_output() as output:
-        records = filters.sort(_path(file), output, tmpdir, settings)
+    path = _path(file)
+    with _standard_output() as output, _progress_of_filter(path) as progress:
+        records = filters.sort(path, output, tmpdir, settings, progress)
     log.info("sort: %s records", f"{records:,}")
 
 
@@ -204,8 +207,9 @@ def dump(file: File = None) -> None:
     """Write the latest record of each key to standard output, from records in order."""
     from oldump.stages.dumps import filters
 
-    with _standard_output() as output:
-        records = filters.dump(_path(file), output)
+    path = _path(file)
+    with _standard_output() as output, _progress_of_filter(path) as progress:
+        records = filters.dump(path, output, progress)
     log.info("dump: %s records", f"{records:,}")
 
 
@@ -222,7 +226,11 @@ def split(
     from oldump.settings import Settings
     from oldump.stages.dumps import filters
 
-    for part, records in filters.split(_path(file), name_format, Settings.of(workers=workers)).items():
+    settings = Settings.of(workers=workers)
+    path = _path(file)
+    with _progress_of_filter(path, writes_data=False) as progress:
+        counts = filters.split(path, name_format, settings, progress)
+    for part, records in counts.items():
         log.info("split: %s, %s records", part, f"{records:,}")
 
 
@@ -318,6 +326,21 @@ def demo(
 
 def _path(file: Path | None) -> Path | None:
     return None if file is None or str(file) == "-" else file
+
+
+@contextmanager
+def _progress_of_filter(path: Path | None, *, writes_data: bool = True) -> Iterator[Progress]:
+    """How a command shows that it goes on that may stand in a pipe, or write data to the terminal.
+
+    A live display must have the terminal to itself: where data goes there too, or where the command reads from a pipe,
+    in which another one of ours may stand with its own, there are log lines.
+    """
+    from oldump.display import progress_shown
+
+    data_goes_there = writes_data and sys.stdout.isatty()
+    reads_pipe = path is None and Path("/dev/stdin").is_fifo()
+    with progress_shown(alone=not data_goes_there and not reads_pipe) as progress:
+        yield progress
 
 
 @contextmanager

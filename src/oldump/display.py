@@ -70,6 +70,7 @@ class LiveProgress:
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=console,
             auto_refresh=False,  # it would need a thread, and workers are forked while the display is on
+            redirect_stdout=False,  # that is data's
         )
         self._refreshed = 0.0
         self._task: TaskID | None = None
@@ -120,9 +121,9 @@ class LiveProgress:
         self._progress.stop()
 
 
-def progress_shown() -> LiveProgress | LoggedProgress:
-    """The display that suits standard error."""
-    return LiveProgress(Console(stderr=True)) if sys.stderr.isatty() else LoggedProgress()
+def progress_shown(*, alone: bool = True) -> LiveProgress | LoggedProgress:
+    """The display that suits standard error. alone: whether nothing else is expected to write to its terminal."""
+    return LiveProgress(Console(stderr=True)) if alone and sys.stderr.isatty() else LoggedProgress()
 
 
 def _duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import sys
 import time
 
 import pytest
@@ -56,7 +57,27 @@ def test_the_live_display_has_a_line_for_each_step() -> None:
     assert "9,999" not in shown
 
 
+class Terminal(io.StringIO):
+    """What is written to a terminal."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
 def test_without_a_terminal_there_is_no_live_display(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log file is no place for one."""
+    """A log file is no place for one; nor is a terminal that something else writes to."""
     monkeypatch.setattr("sys.stderr", io.StringIO())
     assert isinstance(progress_shown(), LoggedProgress)
+    monkeypatch.setattr("sys.stderr", Terminal())
+    assert isinstance(progress_shown(), LiveProgress)
+    assert isinstance(progress_shown(alone=False), LoggedProgress)
+
+
+def test_the_live_display_leaves_standard_output_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data may go there meanwhile, and must be flushed there."""
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    with LiveProgress(Console(file=Terminal(), force_terminal=True)) as progress:
+        progress.begin("sort", "scatter")
+        assert sys.stdout is out

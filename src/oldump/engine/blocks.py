@@ -139,6 +139,10 @@ class Source:
         """Whether workers read the blocks, rather than a thread ahead of them."""
         return self._is_plain or self._entries is not None
 
+    def share_read(self, block: Block) -> float | None:
+        """How much of the file has been read when this block has been, 0 to 1; None if its size is not known."""
+        return block.position_bytes / self.size_bytes if self.size_bytes else None
+
     def blocks(self) -> Iterator[Block]:
         """The blocks, in order. Raises SourceError."""
         if self._path is not None and self._entries is not None:

@@ -52,6 +52,28 @@ class Made:
         return {path.name: path.read_bytes() for folder in folders for path in folder.iterdir()}
 
 
+class Watching(Silence):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.steps: list[str] = []
+        self.updates: list[tuple[int, float | None]] = []
+        self.ended: list[str] = []
+
+    def begin(self, stage: str, step: str) -> None:
+        """Note the step."""
+        self.steps.append(f"{stage} {step}")
+
+    def update(self, rows: int, done: float | None) -> None:
+        """Note rows and share."""
+        self.updates.append((rows, done))
+
+    def end(self, stage: str) -> None:
+        """Note the stage."""
+        self.ended.append(stage)
+
+
 def job(folder: RunFolder, workers: int = 2, budget: Budget = AMPLE, max_rejects: int = 1000) -> Job:
     """A quick job: level 1, since what is tried is not how small the files are."""
     return Job(folder.date, workers, budget, level=1, max_rejects=max_rejects, spill=folder.spill)

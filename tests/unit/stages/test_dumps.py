@@ -29,6 +29,7 @@ from unit.stages.making import (
     NAMES,
     OVERFULL,
     Form,
+    Watching,
     folder_in,
     job,
     made,
@@ -338,18 +339,6 @@ def test_a_run_without_a_cutoff(tmp_path: Path) -> None:
 
 def test_progress_is_honest(tmp_path: Path) -> None:
     """Both steps are announced; shares grow from above 0 to 1, rows to all."""
-
-    class Watching(Silence):
-        def __init__(self) -> None:
-            self.steps: list[str] = []
-            self.updates: list[tuple[int, float | None]] = []
-
-        def begin(self, stage: str, step: str) -> None:
-            self.steps.append(f"{stage} {step}")
-
-        def update(self, rows: int, done: float | None) -> None:
-            self.updates.append((rows, done))
-
     plain(tmp_path / "data", b"".join(copy_blocks(5000)))
     folder, watching = folder_in(tmp_path), Watching()
     make_dumps(tmp_path / "data", folder, job(folder, workers=1), watching)

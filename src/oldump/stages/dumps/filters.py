@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from oldump.engine.blocks import Content, SharedMemory, Source
+from oldump.engine.blocks import Block, Content, SharedMemory, Source
 from oldump.engine.commit import CommittedFile
 from oldump.engine.segments import Compressing, Packer, Segment, SegmentWriter, segment_of
 from oldump.engine.shuffle import (
@@ -41,6 +41,7 @@ from oldump.records import rows
 from oldump.records.keys import REVISION_BITS
 from oldump.records.privacy import first_text_after
 from oldump.records.record import PARTS, RecordOrder, part_number, record_order, record_rank
+from oldump.run.progress import Progress
 from oldump.settings import Settings
 from oldump.stages.dumps.account import Account, Counts, Rejects, Summary
 from oldump.stages.dumps.stage import KEY_COLUMN, TEXT_PER_KEY
@@ -63,7 +64,9 @@ class _Ordered:
             self._next += 1
 
 
-def cdump(path: Path | None, day: date | None, output: BinaryIO, rejects_path: Path, settings: Settings) -> Counts:
+def cdump(
+    path: Path | None, day: date | None, output: BinaryIO, rejects_path: Path, settings: Settings, progress: Progress
+) -> Counts:
     """Write the records of the rows, in the rows' order. Raises SourceError, TooManyRejects, WorkerError."""
     workers = workers_within(settings.memory, settings.workers)
     shared = SharedMemory(workers + 4)
@@ -79,24 +82,29 @@ def cdump(path: Path | None, day: date | None, output: BinaryIO, rejects_path: P
         return perform
 
     ordered = _Ordered(output)
-    contents: dict[int, Content] = {}
+    blocks: dict[int, Block] = {}
+    progress.begin("cdump", "read")
     with Rejects(rejects_path, source.name, settings.max_rejects) as rejects:
         account = Account(source.name, rejects)
         with Crew(workers, begin) as crew:
-            for number, (summary, text), _ in crew.run(_tasks(source, contents)):
-                shared.free(contents.pop(number))
+            for number, (summary, text), _ in crew.run(_tasks(source, blocks)):
+                block = blocks.pop(number)
+                shared.free(block.content)
                 account.hear(number, summary)
                 ordered.put(number, text)
+                progress.update(account.counts.rows, source.share_read(block))
         source.require_unchanged()
         rejects.commit()
     if not account.counts.records:
         raise SourceEmpty(f"{source.name}: no row became a record ({account.counts}). {account.counts.doubt}")
+    progress.end("cdump")
     return account.counts
 
 
-def _tasks(source: Source, contents: dict[int, Content]) -> Iterator[tuple[str, Content]]:
+def _tasks(source: Source, blocks: dict[int, Block]) -> Iterator[tuple[str, Content]]:
+    """A task for each block of the source; blocks keeps the blocks themselves, by the tasks' numbers."""
     for number, block in enumerate(source.blocks()):
-        contents[number] = block.content
+        blocks[number] = block
         yield f"{source.name}, up to byte {block.position_bytes:,}", block.content
 
 
@@ -112,13 +120,17 @@ class _Lines(NamedTuple):
 
 
 class _AsTheyAre:
-    """Arranges nothing: the sorted lines are the one stream."""
+    """Arranges nothing: the sorted lines are the one stream. It tells how many there were."""
+
+    def __init__(self) -> None:
+        self._lines = 0
 
     def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:  # noqa: ARG002 - the protocol's
+        self._lines += len(batch.lines)
         return {"records": batch.lines}
 
-    def tally(self) -> object:
-        return None
+    def tally(self) -> int:
+        return self._lines
 
 
 class _Writes:
@@ -136,7 +148,7 @@ def _plain(text: bytes) -> Segment:
     return Segment(b"", 0, len(text), 0, text)
 
 
-def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, settings: Settings) -> int:
+def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, settings: Settings, progress: Progress) -> int:
     """Write the records in order; how many. spill_parent: a folder for intermediate files; None: the system's.
 
     Raises SourceError, RecordError, StorageError, WorkerError.
@@ -150,12 +162,15 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
     try:
         frames: list[Frame] = []
         lines = _LineCount(source.name)
-        contents: dict[int, Content] = {}
+        blocks: dict[int, Block] = {}
+        progress.begin("sort", "scatter")
         with Crew(workers, scatterer(partial(_read_records, source), folder, budget)) as crew:
-            for number, (heard, spilled), _ in crew.run(_tasks(source, contents)):
-                shared.free(contents.pop(number))
+            for number, (heard, spilled), _ in crew.run(_tasks(source, blocks)):
+                block = blocks.pop(number)
+                shared.free(block.content)
                 lines.hear(number, heard)
                 frames += spilled
+                progress.update(lines.total, source.share_read(block))
             for _, spilled in crew.each("writing the last of the spill", FLUSH):
                 frames += spilled
         if not lines.total:
@@ -163,10 +178,15 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
         buckets: dict[int, list[Frame]] = {}
         for frame in sorted(frames):
             buckets.setdefault(frame.bucket, []).append(frame)
+        written = 0
+        progress.begin("sort", "gather")
         with Crew(workers, gatherer(record_order, _AsTheyAre, _plain, folder, budget)) as crew:
             gathering = Gathering(crew, {"records": _Writes(output)}, _plain)
-            for _ in gathering.run((f"bucket {bucket:#x}", held) for bucket, held in buckets.items()):
-                pass
+            for records in gathering.run((f"bucket {bucket:#x}", held) for bucket, held in buckets.items()):
+                assert isinstance(records, int)  # noqa: S101 - what _AsTheyAre.tally gives
+                written += records
+                progress.update(written, written / lines.total)
+        progress.end("sort")
         return lines.total
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -204,11 +224,13 @@ class _LineCount:
 # ------------------------------------------------------------------------------------------------------------- dump
 
 
-def dump(path: Path | None, output: BinaryIO) -> int:
+def dump(path: Path | None, output: BinaryIO, progress: Progress) -> int:
     """Write the latest record of each key, from records in order; how many. Raises NotSorted, RecordError."""
     latest = _LatestOfSorted(path)
-    output.writelines(text_of(latest.add(lines)) for lines in _blocks_of_lines(path))
+    progress.begin("dump", "read")
+    output.writelines(text_of(latest.add(lines)) for lines in _blocks_of_lines(path, progress))
     output.write(text_of(latest.rest()))
+    progress.end("dump")
     return latest.records
 
 
@@ -255,13 +277,17 @@ class _LatestOfSorted:
         return record_order(self._held[0])
 
 
-def _blocks_of_lines(path: Path | None) -> Iterator[list[bytes]]:
+def _blocks_of_lines(path: Path | None, progress: Progress) -> Iterator[list[bytes]]:
+    """The lines of each block, in order; progress is told of a block when the next one is wanted."""
     shared = SharedMemory(4)
     source = Source(path, shared)
+    done = 0
     for block in source.blocks():
         lines = _lines(source.text(block.content), source.name)
         shared.free(block.content)
         yield lines
+        done += len(lines)
+        progress.update(done, source.share_read(block))
     source.require_unchanged()
 
 
@@ -277,7 +303,7 @@ def _lines(text: bytes, source_name: str) -> list[bytes]:
 # ------------------------------------------------------------------------------------------------------------ split
 
 
-def split(path: Path | None, name_format: str, settings: Settings) -> dict[str, int]:
+def split(path: Path | None, name_format: str, settings: Settings, progress: Progress) -> dict[str, int]:
     """Write the records to one file a part; how many each. %s in name_format stands for the part's name.
 
     Names that end in .gz become seekable gzip with an index, others plain text; none has its name before all are
@@ -295,7 +321,8 @@ def split(path: Path | None, name_format: str, settings: Settings) -> dict[str, 
             files.append(_CompressedFile(each, compressing) if each.suffix == ".gz" else _PlainFile(each))
             stack.callback(files[-1].discard)
         done = 0
-        for lines in _blocks_of_lines(path):
+        progress.begin("split", "read")
+        for lines in _blocks_of_lines(path, progress):
             of_part = _by_part(lines, str(path or "standard input"), done)
             done += len(lines)
             for number, chosen in enumerate(of_part):
@@ -308,6 +335,7 @@ def split(path: Path | None, name_format: str, settings: Settings) -> dict[str, 
         compressing.finish()
         for file in files:
             file.commit()
+    progress.end("split")
     return dict(zip(PARTS, counts, strict=True))
 
 

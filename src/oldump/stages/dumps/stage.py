@@ -141,10 +141,7 @@ def scatter(
             shared.free(block.content)
             frames += spilled
             account.hear(number, summary)
-            progress.update(
-                account.counts.rows,
-                block.position_bytes / source.size_bytes if source.size_bytes else None,
-            )
+            progress.update(account.counts.rows, source.share_read(block))
         for _, spilled in crew.each("writing the last of the spill", FLUSH):
             frames += spilled
     buckets: dict[int, list[Frame]] = {}

@@ -1,0 +1,57 @@
+"""The old commands as functions: what they tell of how they get on.
+
+That they give what the run gives is tried in tests/golden/test_pipes.py.
+"""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from oldump.engine.blocks import BLOCK_BYTES
+from oldump.settings import Settings
+from oldump.stages.dumps import filters
+from oldump.synth.table import copy_blocks
+from unit.stages.making import Watching
+
+ROWS = 5_000
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of several blocks."""
+    path = tmp_path_factory.mktemp("filters") / "data"
+    path.write_bytes(b"".join(copy_blocks(ROWS)))
+    assert path.stat().st_size > 3 * BLOCK_BYTES
+    return path
+
+
+def output_of(command: Callable[[io.BytesIO], object]) -> bytes:
+    """What a command writes."""
+    stream = io.BytesIO()
+    command(stream)
+    return stream.getvalue()
+
+
+def test_progress_of_every_command(table: Path, tmp_path: Path) -> None:
+    """Each tells its steps, the rows so far and the share of its source; at the end, that it is over."""
+    rejects, cdump, records = tmp_path / "rejects.txt.gz", tmp_path / "cdump", tmp_path / "sorted"
+    settings = Settings.of(workers=1, level=1)  # so that blocks are done in order
+    told: dict[str, Watching] = {name: Watching() for name in ("cdump", "sort", "dump", "split")}
+    cdump.write_bytes(output_of(lambda out: filters.cdump(table, None, out, rejects, settings, told["cdump"])))
+    records.write_bytes(output_of(lambda out: filters.sort(cdump, out, tmp_path, settings, told["sort"])))
+    output_of(lambda out: filters.dump(records, out, told["dump"]))
+    filters.split(records, str(tmp_path / "%s.txt"), settings, told["split"])
+    lines = cdump.read_bytes().count(b"\n")
+    assert {name: each.steps for name, each in told.items()} == {
+        "cdump": ["cdump read"],
+        "sort": ["sort scatter", "sort gather"],
+        "dump": ["dump read"],
+        "split": ["split read"],
+    }
+    for name, each in told.items():
+        assert each.updates[-1] == (ROWS if name == "cdump" else lines, 1.0)
+        assert all(share is not None and 0 < share <= 1 for _, share in each.updates)
+        assert len(each.updates) > 3
+        assert each.ended == [name]
