@@ -103,24 +103,28 @@ class Crew:
         for worker in self._workers:
             worker.process.join()
 
-    def run(self, tasks: Iterable[tuple[str, Any]]) -> Iterator[Said]:
+    def run(self, tasks: Iterable[tuple[str, Any]], window: int | None = None) -> Iterator[Said]:
         """What the tasks say, as it comes. tasks: (description for errors, content); drawn when a worker is idle.
+
+        window: so many tasks may be begun, counted from the oldest that is not finished; None: any number. It bounds
+        what a caller must keep who needs the results in order, while one task takes long; the others then wait for it.
 
         A message that is not `finished` must be answered, sooner or later, before its task goes on. Raises WorkerError
         if a worker dies, and whatever error of oldump's a task raises.
         """
-        numbered = enumerate(tasks)
-        busy = 0
+        drawing = iter(tasks)
+        begun = busy = 0
         exhausted = False
         while True:
-            while not exhausted and (idle := self._idle()) is not None:
-                following = next(numbered, None)
+            while not exhausted and self._within(window, begun) and (idle := self._idle()) is not None:
+                following = next(drawing, None)
                 if following is None:
                     exhausted = True
                     break
-                number, (description, content) = following
-                self._descriptions[number] = description
-                idle.task = number
+                description, content = following
+                self._descriptions[begun] = description
+                idle.task = begun
+                begun += 1
                 busy += 1
                 self._send(idle, content)
             if not busy:
@@ -155,6 +159,11 @@ class Crew:
 
     def _idle(self) -> _Worker | None:
         return next((worker for worker in self._workers if worker.task is None), None)
+
+    def _within(self, window: int | None, number: int) -> bool:
+        """Whether the window reaches to this task, the next one to begin; it does when no other is unfinished."""
+        oldest = min((worker.task for worker in self._workers if worker.task is not None), default=number)
+        return window is None or number < oldest + window
 
     def _ready(self) -> list[_Worker]:
         """Busy workers that have said something, or died; waits for one."""

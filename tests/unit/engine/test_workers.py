@@ -94,6 +94,60 @@ def test_tasks_are_drawn_when_a_worker_is_idle() -> None:
     assert drawn == list(range(10))
 
 
+def waiting(content: tuple[int, int] | None) -> Task:
+    """A task that waits until there is something to read in a pipe, if it is given one."""
+    yield from ()
+    if content is not None:
+        os.read(content[0], 1)
+
+
+@pytest.mark.parametrize(("window", "ahead"), [(1, 1), (2, 2), (5, 5), (None, 20)])
+def test_tasks_are_drawn_within_a_window(window: int | None, ahead: int) -> None:
+    """While the oldest task is slow, idle workers wait for it rather than run ahead without bound; all tasks are done.
+
+    The first task ends when what may be done ahead of it has been done.
+    """
+    release = os.pipe()
+    drawn: list[int] = []
+
+    def tasks() -> Iterable[tuple[str, tuple[int, int] | None]]:
+        for number in range(20):
+            drawn.append(number)
+            yield "waiting", release if number == 0 else None
+
+    finished: list[int] = []
+    with Crew(2, performing(waiting)) as crew:
+        if ahead == 1:
+            os.write(release[1], b"x")
+        for said in crew.run(tasks(), window):
+            finished.append(said.number)
+            assert window is None or len(drawn) <= min(set(range(20)) - set(finished), default=20) + window
+            if len(finished) == ahead - 1:
+                assert finished == list(range(1, ahead))
+                assert len(drawn) == ahead
+                os.write(release[1], b"x")
+    for each in release:
+        os.close(each)
+    assert sorted(finished) == list(range(20))
+    assert drawn == list(range(20))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_conversations_within_a_window(workers: int) -> None:
+    """A task that waits for an answer is not finished: the window does not move on."""
+    with Crew(workers, performing(adding)) as crew:
+        sums, oldest = {}, 0
+        for said in crew.run(named(range(12)), window=2):
+            assert said.number < oldest + 2
+            if said.finished:
+                sums[said.number] = said.message
+                while oldest in sums:
+                    oldest += 1
+            else:
+                crew.answer(said.number, 1)
+    assert sums == {number: number + 3 for number in range(12)}
+
+
 def adding(content: int) -> Task:
     """A conversation: it asks for three numbers, and gives the sum."""
     total = content

@@ -1,12 +1,14 @@
-"""The old commands as functions: what they tell of how they get on.
+"""The old commands as functions: what they tell of how they get on, and what they hold meanwhile.
 
 That they give what the run gives is tried in tests/golden/test_pipes.py.
 """
 
 import io
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from oldump.engine.blocks import BLOCK_BYTES
@@ -15,6 +17,7 @@ from oldump.stages.dumps import filters
 from oldump.synth.table import copy_blocks
 from unit.stages.making import Watching
 
+WORKERS = 2
 ROWS = 5_000
 
 
@@ -55,3 +58,32 @@ def test_progress_of_every_command(table: Path, tmp_path: Path) -> None:
         assert all(share is not None and 0 < share <= 1 for _, share in each.updates)
         assert len(each.updates) > 3
         assert each.ended == [name]
+
+
+class _Stopping(Watching):
+    """Stops a worker when the first block is done, and lets it go on after a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.while_stopped = 0
+        self._worker: psutil.Process | None = None
+
+    def update(self, rows: int, done: float | None) -> None:
+        """Stop it, or count the blocks that are done while it is stopped."""
+        if self._worker is None:
+            self._worker = psutil.Process().children()[0]
+            self._worker.suspend()
+            threading.Timer(1.5, self._worker.resume).start()
+        elif self._worker.status() == psutil.STATUS_STOPPED:
+            self.while_stopped += 1
+
+
+def test_cdump_does_not_run_ahead_of_a_slow_block(tmp_path: Path) -> None:
+    """Its leader holds the records of some blocks, however long the one takes whose records are written next."""
+    path = tmp_path / "data"
+    path.write_bytes(b"".join(copy_blocks(ROWS)) * 8)
+    stopping = _Stopping()
+    with (tmp_path / "out").open("wb") as output:
+        filters.cdump(path, None, output, tmp_path / "rejects.txt.gz", Settings.of(workers=WORKERS), stopping)
+    assert path.stat().st_size > 20 * BLOCK_BYTES
+    assert 0 < stopping.while_stopped <= filters._WINDOW * WORKERS

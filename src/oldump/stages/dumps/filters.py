@@ -47,10 +47,12 @@ from oldump.stages.dumps.account import Account, Counts, Rejects, Summary
 from oldump.stages.dumps.stage import KEY_COLUMN, TEXT_PER_KEY
 
 _NO_RECORD = "is not a record: five columns, separated by tabs, with a number as the third"
+_WINDOW = 2
+"""Blocks for each worker that may be begun, counted from the one whose records are written next."""
 
 
 class _Ordered:
-    """Texts that come in any order, written in theirs."""
+    """Texts that come in any order, written in theirs. How many wait is bounded by the window of their tasks."""
 
     def __init__(self, output: BinaryIO) -> None:
         self._output = output
@@ -87,7 +89,7 @@ def cdump(
     with Rejects(rejects_path, source.name, settings.max_rejects) as rejects:
         account = Account(source.name, rejects)
         with Crew(workers, begin) as crew:
-            for number, (summary, text), _ in crew.run(_tasks(source, blocks)):
+            for number, (summary, text), _ in crew.run(_tasks(source, blocks), window=_WINDOW * workers):
                 block = blocks.pop(number)
                 shared.free(block.content)
                 account.hear(number, summary)
