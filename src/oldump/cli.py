@@ -175,7 +175,7 @@ def cdump(
     settings = Settings.of(workers=workers, memory=memory, max_rejects=max_rejects)
     day = None if date is None else date_of(date)
     path = _path(file)
-    with _standard_output() as output, _progress_of_filter(path) as progress:
+    with _standard_output() as output, _progress_of_filter(reads_input=path is None) as progress:
         counts = filters.cdump(path, day, output, rejects, settings, progress)
     log.info("cdump: %s", counts)
     if counts.rejects:
@@ -197,7 +197,7 @@ def sort(
 
     settings = Settings.of(workers=workers, memory=memory)
     path = _path(file)
-    with _standard_output() as output, _progress_of_filter(path) as progress:
+    with _standard_output() as output, _progress_of_filter(reads_input=path is None) as progress:
         records = filters.sort(path, output, tmpdir, settings, progress)
     log.info("sort: %s records", f"{records:,}")
 
@@ -208,7 +208,7 @@ def dump(file: File = None) -> None:
     from oldump.stages.dumps import filters
 
     path = _path(file)
-    with _standard_output() as output, _progress_of_filter(path) as progress:
+    with _standard_output() as output, _progress_of_filter(reads_input=path is None) as progress:
         records = filters.dump(path, output, progress)
     log.info("dump: %s records", f"{records:,}")
 
@@ -228,7 +228,7 @@ def split(
 
     settings = Settings.of(workers=workers)
     path = _path(file)
-    with _progress_of_filter(path, writes_data=False) as progress:
+    with _progress_of_filter(reads_input=path is None, writes_data=False) as progress:
         counts = filters.split(path, name_format, settings, progress)
     for part, records in counts.items():
         log.info("split: %s, %s records", part, f"{records:,}")
@@ -246,7 +246,6 @@ def idump(
 ) -> None:
     """Write the records of the revisions that were created on DAY to standard output, as they were created."""
     from oldump import pipeline
-    from oldump.display import progress_shown
     from oldump.outside.postgres import Leading
     from oldump.settings import Settings, date_of
     from oldump.stages.dumps import idump as stage
@@ -256,9 +255,9 @@ def idump(
     if conninfo is None:
         raise ConfigurationError("idump reads the database: give --source a PostgreSQL connection, not a file.")
     with (
-        progress_shown() as progress,
         Leading(conninfo, stage.TABLES) as leading,
         _standard_output() as output,
+        _progress_of_filter(reads_input=False) as progress,
     ):
         counts = stage.idump(leading, date_of(day), output, rejects, settings.max_rejects, progress)
     log.info("idump: %s", counts)
@@ -329,7 +328,7 @@ def _path(file: Path | None) -> Path | None:
 
 
 @contextmanager
-def _progress_of_filter(path: Path | None, *, writes_data: bool = True) -> Iterator[Progress]:
+def _progress_of_filter(*, reads_input: bool, writes_data: bool = True) -> Iterator[Progress]:
     """How a command shows that it goes on that may stand in a pipe, or write data to the terminal.
 
     A live display must have the terminal to itself: where data goes there too, or where the command reads from a pipe,
@@ -338,7 +337,7 @@ def _progress_of_filter(path: Path | None, *, writes_data: bool = True) -> Itera
     from oldump.display import progress_shown
 
     data_goes_there = writes_data and sys.stdout.isatty()
-    reads_pipe = path is None and Path("/dev/stdin").is_fifo()
+    reads_pipe = reads_input and Path("/dev/stdin").is_fifo()
     with progress_shown(alone=not data_goes_there and not reads_pipe) as progress:
         yield progress
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from oldump.engine.blocks import BLOCK_BYTES
+from oldump.engine.shuffle import text_of
 from oldump.errors import SourceEmpty
 from oldump.outside.postgres import Copying, Leading, midnight_after
 from oldump.records import rows
@@ -24,16 +25,16 @@ TABLES = ("transaction", "version", "data")
 def idump(leading: Leading, day: date, output: BinaryIO, rejects: Path, max_rejects: int, progress: Progress) -> Counts:
     """Write the records of a day. Raises SourceError, TooManyRejects, VerificationError."""
     name = f"the revisions of {day}"
-    account = Account(name, Rejects(rejects, name, max_rejects))
     progress.begin("idump", "copy")
-    with leading.reader() as reader:
+    with leading.reader() as reader, Rejects(rejects, name, max_rejects) as rejected:
+        account = Account(name, rejected)
         copying = Copying(reader, _query(day))
         for number, text in enumerate(iter(partial(copying.take, BLOCK_BYTES), b"")):
             batch = rows.Batch(text, first_text_after(None))
             account.hear(number, Summary.of(batch))
-            output.writelines(record + b"\n" for record in batch.records)
+            output.write(text_of(batch.records))
             progress.update(account.counts.rows, None)
-    account.rejects.write()
+        rejected.commit()
     if not account.counts.records:
         raise SourceEmpty(f"{leading.place}: {name} gave no record ({account.counts}). Is it the right day?")
     return account.counts
