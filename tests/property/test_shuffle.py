@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oldump.engine.segments import SEGMENT_BYTES, Segment, segment_texts
-from oldump.engine.shuffle import FLUSH, Batch, Budget, Frame, Gathering, Ranks, Tags, gatherer, scatterer
+from oldump.engine.shuffle import Batch, Budget, Gathering, Ranks, Scattering, Tags, gatherer, scatterer
 from oldump.engine.workers import Crew
 
 MAX_RANK = (1 << 64) - 1
@@ -62,22 +62,16 @@ def read(lines: list[Line]) -> tuple[int, list[bytes], Ranks, Tags]:
 
 def shuffled(tasks: list[list[Line]], workers: int, budget: Budget, folder: Path) -> dict[str, list[bytes]]:
     """The texts of the segments of each stream, with as many workers to scatter as to gather."""
-    frames: list[Frame] = []
     with Crew(workers, scatterer(read, folder, budget)) as crew:
-        said = list(crew.run([("a task", task) for task in tasks]))
-        for each in said:
-            frames += each.message[1]
-        for summary, rest in crew.each("the last", FLUSH):
-            assert summary is None
-            frames += rest
-    assert sorted(each.message[0] for each in said) == sorted(map(len, tasks))
-    buckets: dict[int, list[Frame]] = {}
-    for frame in sorted(frames):
-        buckets.setdefault(frame.bucket, []).append(frame)
+        scattering = Scattering(crew)
+        said = list(scattering.run([("a task", task) for task in tasks]))
+    buckets = scattering.buckets(budget)
+    assert sorted(said) == [(number, len(task)) for number, task in enumerate(tasks)]
     sinks: dict[str, list[Segment]] = {name: [] for name in ("all", "tag 0", "tag 1", "tag 2")}
     with Crew(workers, gatherer(lambda line: line, ByTag, compress, folder, budget)) as crew:
-        tallies = list(Gathering(crew, sinks, compress).run([(f"{key:#x}", value) for key, value in buckets.items()]))
-    assert tallies == [sum(frame.records for frame in frames) for frames in buckets.values()]
+        tallies = list(Gathering(crew, sinks, compress).run(buckets))
+    assert sum(tally for tally in tallies if isinstance(tally, int)) == sum(map(len, tasks))
+    assert all(tallies)  # no empty bucket
     assert not list(folder.glob("runs-*"))
     return {name: [segment.data for segment in segments] for name, segments in sinks.items()}
 
@@ -124,6 +118,7 @@ def _budgets(draw: st.DrawFn) -> Budget:
         spill_bytes=draw(st.sampled_from((1, 30, 1000, 1 << 20, 1 << 30))),
         bucket_bytes=draw(st.sampled_from((1, 40, 1000, 100_000, 1_500_000, 1 << 30))),
         bucket_shift=draw(st.sampled_from((0, 1, 20, 40, 60, 63))),
+        flush_buckets=draw(st.sampled_from((1, 3, 40, 1 << 10))),
     )
 
 
@@ -165,8 +160,9 @@ def _long_lines() -> Iterator[list[Line]]:
         Budget(700_000, 1_000_000, 63),
         Budget(100_000, 3_000_000, 1),
         Budget(1, 1 << 20, 2),
+        Budget(100_000, 3_000_000, 0, 2),
     ],
-    ids=["in memory", "a bucket a rank", "overfull", "many frames", "tiny frames"],
+    ids=["in memory", "a bucket a rank", "overfull", "many frames", "tiny frames", "several widths"],
 )
 def test_the_same_lines_give_the_same_segments(tmp_path: Path, workers: int, budget: Budget) -> None:
     """10 MB in long lines: each way to have them sorted gives the very same bytes."""

@@ -7,9 +7,11 @@ output file. The leader, from the lengths of the lines alone, decides where segm
 and with them every byte, depend on the lines alone, not on workers, memory or chance. The workers then compress
 (compress) their segments, and the leader writes them in order.
 
-A bucket is a range of ranks. One that exceeds its share of the memory is sorted as runs, which are merged and
-gathered slice by slice. The contract with a caller is small: a rank that is a monotone prefix of the order, an exact
-order for equal ranks, and an arrange step. Nothing here knows what a record is.
+A bucket is a range of ranks. How wide is settled while spilling, from the records themselves (_bucket_borders): however
+scattered the ranks are, a flush writes few frames. So the leader's table of them and the number of reads stay in
+bounds. Small neighbours are gathered as one bucket. One that exceeds its share of the memory is sorted as runs, which
+are merged and gathered slice by slice. The contract with a caller is small: a rank that is a monotone prefix of the
+order, an exact order for equal ranks, and an arrange step. Nothing here knows what a record is.
 """
 
 import heapq
@@ -40,6 +42,8 @@ FRAME_BYTES = 4 << 20
 """The most text in a frame of a spill, unless one line alone is longer."""
 RUN_FRAME_BYTES = 1 << 18
 """The same for the runs of an overfull bucket, of which many are open at once."""
+_LEAST_FRAME_BYTES = 1 << 16
+"""The least text in a frame of a full flush, on average. Smaller ones cost more to find than to read."""
 
 Lengths = np.ndarray[tuple[int], np.dtype[np.int64]]
 Ranks = np.ndarray[tuple[int], np.dtype[np.uint64]]
@@ -61,15 +65,19 @@ class Batch(NamedTuple):
         return sum(map(len, self.lines)) + len(self.lines)
 
 
-class Frame(NamedTuple):
-    """Where a part of a bucket lies in a spill."""
-
-    bucket: int
-    path: str
-    offset: int
-    size_bytes: int
-    records: int
-    text_bytes: int
+FRAME = np.dtype(
+    [
+        ("first", np.uint64),  # the bucket's first possible rank
+        ("shift", np.uint8),  # the bucket is one value of rank >> shift
+        ("spill", np.uint16),  # the number of the worker that wrote it
+        ("offset", np.uint64),
+        ("size_bytes", np.uint32),
+        ("text_bytes", np.uint32),
+    ]
+)
+"""Where a part of a bucket lies in a spill: a row of a table, since the leader holds millions of them."""
+Frames = np.ndarray[tuple[int], np.dtype[np.void]]
+_NO_FRAMES = np.empty(0, FRAME)
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,9 @@ class Budget:
     bucket_bytes: int
     """Text sorted in memory as a whole; of a larger bucket, runs are merged."""
     bucket_shift: int
-    """A bucket is one value of `rank >> bucket_shift`."""
+    """A bucket is one value of `rank >> bucket_shift`, unless that makes too many of them."""
+    flush_buckets: int = 1 << 10
+    """The most buckets that a flush is cut into; up to twice as many where ranks differ much in density."""
 
 
 _LEADER_BYTES = 96 << 20
@@ -93,6 +103,13 @@ _HELD_PER_TEXT = 2.2
 _LEAST_TEXT_BYTES = 4 << 20
 _MOST_SPILL_BYTES = 512 << 20
 _FINEST_BUCKET_BYTES = 16 << 20
+_REGION_SHIFT = 60
+"""Ranks with the same upper bits are a region. Each is cut as finely as its own text allows."""
+_REGIONS = 1 << (64 - _REGION_SHIFT)
+_TABLE_SHARE = 8
+"""The table of frames takes at most about one part in so many of the memory."""
+_TABLE_BYTES_PER_FRAME = FRAME.itemsize + 8
+"""In the table, and in its order."""
 _TEXT_PER_BYTE = 6
 """A gzip file's text, roughly."""
 
@@ -107,13 +124,19 @@ def budget_within(memory_bytes: int, workers: int, size_bytes: int, text_per_key
     """What each worker may hold, and buckets that are fine enough to occupy all workers and to fit in memory.
 
     size_bytes: of the compressed input, 0 if unknown; text_per_key: text of all lines whose ranks are equal but for
-    the lowest key_shift bits, on average. Both only tune how fine buckets are.
+    the lowest key_shift bits, on average. Both only tune how fine buckets and how large frames are.
     """
     workers = workers_within(memory_bytes, workers)
-    share = int(((memory_bytes - _LEADER_BYTES) / workers - _WORKER_BYTES) / _HELD_PER_TEXT)
-    target = min(share // 3, max(_FINEST_BUCKET_BYTES, size_bytes * _TEXT_PER_BYTE // (64 * workers)))
+    text_bytes = size_bytes * _TEXT_PER_BYTE
+    most_table_bytes = memory_bytes // _TABLE_SHARE
+    frame_bytes = max(_LEAST_FRAME_BYTES, text_bytes * _TABLE_BYTES_PER_FRAME // most_table_bytes)
+    table_bytes = text_bytes // frame_bytes * _TABLE_BYTES_PER_FRAME
+    each = (memory_bytes - _LEADER_BYTES - table_bytes) / workers - _WORKER_BYTES
+    share = max(_LEAST_TEXT_BYTES, int(each / _HELD_PER_TEXT))
+    target = min(share // 3, max(_FINEST_BUCKET_BYTES, text_bytes // (64 * workers)))
     keys = max(1, target // text_per_key)
-    return Budget(min(share, _MOST_SPILL_BYTES), share, key_shift + keys.bit_length() - 1)
+    spill_bytes = min(share, _MOST_SPILL_BYTES)
+    return Budget(spill_bytes, share, key_shift + keys.bit_length() - 1, max(1, spill_bytes // frame_bytes))
 
 
 class Arrange(Protocol):
@@ -139,27 +162,28 @@ class Sink(Protocol):
 class Spill:
     """A worker's spill: records wait here until there are many, then go to disk, sorted into their buckets."""
 
-    def __init__(self, path: Path, budget: Budget) -> None:
-        """Begin a file at path; nothing is written before there is something to write."""
-        self._path = path
+    def __init__(self, folder: Path, number: int, budget: Budget) -> None:
+        """Begin the file of this number; nothing is written before there is something to write."""
+        self._path = _spill_path(folder, number)
+        self._number = number
         self._budget = budget
         self._lines: list[bytes] = []
         self._ranks: list[Ranks] = []
         self._tags: list[Tags] = []
         self._text_bytes = 0
 
-    def add(self, lines: list[bytes], ranks: Ranks, tags: Tags) -> list[Frame]:
+    def add(self, lines: list[bytes], ranks: Ranks, tags: Tags) -> Frames:
         """Take lines; the frames that were written because there were enough. Raises StorageError, StorageFull."""
         self._lines += lines
         self._ranks.append(ranks)
         self._tags.append(tags)
         self._text_bytes += sum(map(len, lines)) + len(lines)
-        return self.flush() if self._text_bytes >= self._budget.spill_bytes else []
+        return self.flush() if self._text_bytes >= self._budget.spill_bytes else _NO_FRAMES
 
-    def flush(self) -> list[Frame]:
+    def flush(self) -> Frames:
         """Write what is left; its frames."""
         if not self._lines:
-            return []
+            return _NO_FRAMES
         ranks = np.concatenate(self._ranks)
         order = np.argsort(ranks, kind="stable")
         batch = Batch(
@@ -168,18 +192,57 @@ class Spill:
             np.concatenate(self._tags)[order],
         )
         self._lines, self._ranks, self._tags, self._text_bytes = [], [], [], 0
-        buckets = batch.ranks >> np.uint64(self._budget.bucket_shift)
-        borders = [0, *(np.flatnonzero(np.diff(buckets)) + 1).tolist(), len(buckets)]
-        frames: list[Frame] = []
+        frames: list[tuple[int, ...]] = []
         with storage_errors(self._path), self._path.open("ab") as stream:
-            for start, end in pairwise(borders):
+            for start, end, shift in _bucket_borders(batch.ranks, line_lengths(batch.lines), self._budget):
                 part = Batch(batch.lines[start:end], batch.ranks[start:end], batch.tags[start:end])
-                frames += _write_frames(stream, self._path, int(buckets[start]), part, FRAME_BYTES)
-        return frames
+                first = int(batch.ranks[start]) >> shift << shift
+                frames += ((first, shift, self._number, *where) for where in _write_frames(stream, part, FRAME_BYTES))
+        return np.array(frames, FRAME)
 
 
-def _write_frames(stream: BinaryIO, path: Path, bucket: int, batch: Batch, frame_bytes: int) -> Iterator[Frame]:
-    """Append the batch in frames: zstd of the number of records (8 bytes), the ranks, the tags and the lines."""
+def _spill_path(folder: Path, number: int) -> Path:
+    return folder / f"spill-{number}"
+
+
+def _bucket_borders(ranks: Ranks, lengths: Lengths, budget: Budget) -> Iterator[tuple[int, int, int]]:
+    """Where a flush's buckets start and end, and their shifts. ranks: sorted; lengths: of their lines, in bytes.
+
+    Where the budget's shift would make too many buckets, it is raised. So the frames of a flush are few, and large if
+    it is full, be there ever so many keys or room between them. Every flush decides for itself; since buckets are
+    aligned powers of two, those of two flushes are either disjoint or one within the other, and joining all that touch
+    gives just the widest. The limit counts buckets and does not look at how full the flush is: else a small last flush
+    would make buckets that span whole collections. It holds for each region in proportion to its text: else a few
+    scattered keys would widen the buckets of the dense ones.
+    """
+    text_bytes = int(lengths.sum())
+    for start, end in _equal_stretches(ranks >> np.uint64(_REGION_SHIFT)):
+        region = ranks[start:end]
+        in_proportion = budget.flush_buckets * int(lengths[start:end].sum()) // text_bytes
+        most = max(1, budget.flush_buckets // _REGIONS, in_proportion)
+        shift = max(budget.bucket_shift, _least_shift(region, most))
+        for first, last in _equal_stretches(region >> np.uint64(shift)):
+            yield start + first, start + last, shift
+
+
+def _equal_stretches(values: Ranks) -> Iterator[tuple[int, int]]:
+    """Where equal neighbours start and end."""
+    return pairwise([0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)])
+
+
+def _least_shift(ranks: Ranks, most: int) -> int:
+    """The least s with which sorted ranks have at most so many values of rank >> s."""
+    changes = ranks[1:] ^ ranks[:-1]  # a change of bit s and up makes another value
+    if len(changes) < most:
+        return 0
+    return int(np.partition(changes, -most)[-most]).bit_length()
+
+
+def _write_frames(stream: BinaryIO, batch: Batch, frame_bytes: int) -> Iterator[tuple[int, int, int]]:
+    """Append the batch in frames: zstd of the number of records (8 bytes), the ranks, the tags and the lines.
+
+    Of each, offset, size and text, in bytes.
+    """
     lengths = line_lengths(batch.lines)
     start = 0
     for end in [*_frame_borders(lengths, frame_bytes), len(batch.lines)]:
@@ -189,7 +252,7 @@ def _write_frames(stream: BinaryIO, path: Path, bucket: int, batch: Batch, frame
         data = zstd.compress(content, options=_ZSTD_OPTIONS)
         offset = stream.tell()
         stream.write(data)
-        yield Frame(bucket, str(path), offset, len(data), len(lines), int(lengths[start:end].sum()))
+        yield offset, len(data), int(lengths[start:end].sum())
         start = end
 
 
@@ -199,16 +262,16 @@ def _frame_borders(lengths: Lengths, frame_bytes: int) -> list[int]:
     return (np.flatnonzero(np.diff(pieces)) + 1).tolist()
 
 
-def _read_frame(frame: Frame) -> Batch:
-    path = Path(frame.path)
+def _read_frame(path: Path, frame: np.void) -> Batch:
+    offset, size_bytes = int(frame["offset"]), int(frame["size_bytes"])
     with storage_errors(path), path.open("rb") as stream:
-        stream.seek(frame.offset)
-        data = stream.read(frame.size_bytes)
+        stream.seek(offset)
+        data = stream.read(size_bytes)
     try:
         content = zstd.decompress(data)
     except zstd.ZstdError as error:
         raise StorageError(
-            f"{path}: the spill is damaged at byte {frame.offset:,} ({error}). Check the disk and run again."
+            f"{path}: the spill is damaged at byte {offset:,} ({error}). Check the disk and run again."
         ) from error
     count = int.from_bytes(content[:8], "little")
     ranks = np.frombuffer(content, np.uint64, count, 8)
@@ -227,7 +290,7 @@ def scatterer(read: Read, folder: Path, budget: Budget) -> Callable[[int], Perfo
     """
 
     def begin(number: int) -> Perform:
-        spill = Spill(folder / f"spill-{number}", budget)
+        spill = Spill(folder, number, budget)
 
         def perform(content: object) -> Task:
             yield from ()  # a task without conversation
@@ -242,6 +305,77 @@ def scatterer(read: Read, folder: Path, budget: Budget) -> Callable[[int], Perfo
 
 
 FLUSH = "flush"
+
+
+class Scattering:
+    """The leader's side of a scatter: it hands out the tasks and keeps the table of frames."""
+
+    def __init__(self, crew: Crew) -> None:
+        """Take a crew that performs `scatterer`."""
+        self._crew = crew
+        self._frames: list[Frames] = []
+
+    def run(self, tasks: Iterable[tuple[str, Any]]) -> Iterator[tuple[int, Any]]:
+        """Scatter the tasks; each one's number and summary, as it comes. At its end, all is on the disk.
+
+        Raises StorageError, StorageFull, WorkerError, and what tasks raise.
+        """
+        for number, (summary, frames), _ in self._crew.run(tasks):
+            self._add(frames)
+            yield number, summary
+        for _, frames in self._crew.each("writing the last of the spill", FLUSH):
+            self._add(frames)
+
+    def _add(self, frames: Frames) -> None:
+        if len(frames):
+            self._frames.append(frames.astype(FRAME))  # each array that comes from a worker has a type of its own
+
+    def buckets(self, budget: Budget) -> Iterator[tuple[str, Frames]]:
+        """The tasks of a gather: each bucket, described, in order. Call it before the gather's crew is forked.
+
+        (Its workers would keep alive what is freed here.)
+        """
+        frames = np.concatenate([_NO_FRAMES, *self._frames])
+        self._frames = []
+        return buckets_of(frames, budget)
+
+
+def buckets_of(frames: Frames, budget: Budget) -> Iterator[tuple[str, Frames]]:
+    """Each bucket, described, in order, with its frames as they follow each other in the files.
+
+    Small neighbours make one bucket together: each is a conversation, which costs about a millisecond.
+    """
+    order = np.argsort(frames["first"], kind="stable")
+    starts, text_bytes = _apart(frames, order)
+    most_bytes = min(_FINEST_BUCKET_BYTES, budget.bucket_bytes // 3)
+    borders = [starts[place] for place, _ in _stretches(text_bytes, most_bytes)]
+    return (
+        (f"bucket {int(frames['first'][order[start]]):#x}", frames[np.sort(order[start:end])])
+        for start, end in pairwise([*borders, len(order)])
+    )
+
+
+def _apart(frames: Frames, order: np.ndarray[tuple[int], np.dtype[np.intp]]) -> tuple[list[int], list[int]]:
+    """Where buckets start in this order of the frames, and the text of each."""
+    if not len(order):
+        return [], []
+    first = frames["first"][order]
+    last = first + ((np.uint64(1) << frames["shift"][order].astype(np.uint64)) - np.uint64(1))
+    starts = np.flatnonzero(first[1:] > np.maximum.accumulate(last)[:-1]) + 1
+    starts = np.concatenate([[0], starts])
+    return starts.tolist(), np.add.reduceat(frames["text_bytes"][order].astype(np.int64), starts).tolist()
+
+
+def _stretches(text_bytes: list[int], most_bytes: int) -> Iterator[tuple[int, int]]:
+    """Where stretches of at most so much text start and end, or of a single larger item."""
+    start, held_bytes = 0, 0
+    for place, each in enumerate(text_bytes):
+        if place > start and held_bytes + each > most_bytes:
+            yield start, place
+            start, held_bytes = place, 0
+        held_bytes += each
+    if start < len(text_bytes):
+        yield start, len(text_bytes)
 
 
 # ----------------------------------------------------------------------------------------------------------- gather
@@ -279,7 +413,7 @@ def gatherer(
     def begin(number: int) -> Perform:
         runs = folder / f"runs-{number}"
 
-        def perform(frames: list[Frame]) -> Task:
+        def perform(frames: Frames) -> Task:
             arranging = arrange()
             for batch, last in _slices(frames, exact, runs, budget):
                 streams = arranging(batch, last=last)
@@ -320,10 +454,10 @@ def line_lengths(lines: list[bytes]) -> Lengths:
     return np.fromiter(map(len, lines), np.int64, len(lines)) + 1
 
 
-def _slices(frames: list[Frame], exact: Exact, runs: Path, budget: Budget) -> Iterator[tuple[Batch, bool]]:
+def _slices(frames: Frames, exact: Exact, runs: Path, budget: Budget) -> Iterator[tuple[Batch, bool]]:
     """A bucket's records in order: as a whole, or slice by slice when it is overfull; with whether it ends there."""
-    if sum(frame.text_bytes for frame in frames) <= budget.bucket_bytes:
-        yield in_order(_joined(map(_read_frame, frames)), exact), True
+    if frames["text_bytes"].sum() <= budget.bucket_bytes:
+        yield in_order(_joined(_read_spills(runs.parent, frames)), exact), True
         return
     try:
         slices = _merged_slices(frames, exact, runs, budget)
@@ -335,6 +469,10 @@ def _slices(frames: list[Frame], exact: Exact, runs: Path, budget: Budget) -> It
     finally:
         for path in runs.parent.glob(runs.name + "-*"):
             path.unlink()
+
+
+def _read_spills(folder: Path, frames: Frames) -> Iterator[Batch]:
+    return (_read_frame(_spill_path(folder, int(frame["spill"])), frame) for frame in frames)
 
 
 def _joined(batches: Iterable[Batch]) -> Batch:
@@ -376,46 +514,40 @@ class _Item(NamedTuple):
     tag: int
 
 
-def _merged_slices(frames: list[Frame], exact: Exact, runs: Path, budget: Budget) -> Iterator[Batch]:
+class _Run(NamedTuple):
+    path: Path
+    frames: Frames
+
+
+def _merged_slices(frames: Frames, exact: Exact, runs: Path, budget: Budget) -> Iterator[Batch]:
     """The records of an overfull bucket in order, in slices that fit in memory."""
     numbers = iter(range(1 << 62))
     share = budget.bucket_bytes // 2
     fan_in = max(2, share // (2 * RUN_FRAME_BYTES))
     written = [
-        _write_run(Path(f"{runs}-{next(numbers)}"), [in_order(_joined(map(_read_frame, group)), exact)])
-        for group in _groups(frames, share)
+        _write_run(
+            Path(f"{runs}-{next(numbers)}"),
+            [in_order(_joined(_read_spills(runs.parent, frames[start:end])), exact)],
+        )
+        for start, end in _stretches(frames["text_bytes"].tolist(), share)
     ]
     while len(written) > fan_in:
         merging, written = written[:fan_in], written[fan_in:]
         written.append(_write_run(Path(f"{runs}-{next(numbers)}"), _merged(merging, exact, RUN_FRAME_BYTES)))
-        Path(merging[0][0].path).unlink()
-        for run in merging[1:]:
-            Path(run[0].path).unlink()
+        for run in merging:
+            run.path.unlink()
     yield from _merged(written, exact, share)
 
 
-def _groups(frames: list[Frame], text_bytes: int) -> Iterator[list[Frame]]:
-    """The frames in groups of at most this much text, or one frame."""
-    group: list[Frame] = []
-    held_bytes = 0
-    for frame in frames:
-        if group and held_bytes + frame.text_bytes > text_bytes:
-            yield group
-            group, held_bytes = [], 0
-        group.append(frame)
-        held_bytes += frame.text_bytes
-    yield group
-
-
-def _write_run(path: Path, batches: Iterable[Batch]) -> list[Frame]:
-    frames: list[Frame] = []
+def _write_run(path: Path, batches: Iterable[Batch]) -> _Run:
+    frames: list[tuple[int, ...]] = []
     with storage_errors(path), path.open("wb") as stream:
         for batch in batches:
-            frames += _write_frames(stream, path, 0, batch, RUN_FRAME_BYTES)
-    return frames
+            frames += ((0, 0, 0, *where) for where in _write_frames(stream, batch, RUN_FRAME_BYTES))
+    return _Run(path, np.array(frames, FRAME))
 
 
-def _merged(runs: list[list[Frame]], exact: Exact, slice_bytes: int) -> Iterator[Batch]:
+def _merged(runs: list[_Run], exact: Exact, slice_bytes: int) -> Iterator[Batch]:
     items = heapq.merge(*(_items(run, exact) for run in runs), key=lambda item: item[:2])
     held: list[_Item] = []
     held_bytes = 0
@@ -429,9 +561,9 @@ def _merged(runs: list[list[Frame]], exact: Exact, slice_bytes: int) -> Iterator
         yield _batch_of_items(held)
 
 
-def _items(run: list[Frame], exact: Exact) -> Iterator[_Item]:
-    for frame in run:
-        batch = _read_frame(frame)
+def _items(run: _Run, exact: Exact) -> Iterator[_Item]:
+    for frame in run.frames:
+        batch = _read_frame(run.path, frame)
         for line, rank, tag in zip(batch.lines, batch.ranks.tolist(), batch.tags.tolist(), strict=True):
             yield _Item(rank, exact(line), line, tag)
 

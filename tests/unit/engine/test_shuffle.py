@@ -1,5 +1,6 @@
 """The spill: what is written comes back as it was, or the damage is named. See tests/property/test_shuffle.py too."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,16 @@ import pytest
 from oldump.engine.segments import Segment
 from oldump.engine.shuffle import (
     FLUSH,
+    FRAME,
     FRAME_BYTES,
     Batch,
     Budget,
-    Frame,
+    Frames,
     Gathering,
     Spill,
     _read_frame,
+    buckets_of,
+    budget_within,
     gatherer,
     in_order,
     scatterer,
@@ -41,16 +45,16 @@ def compress(text: bytes) -> Segment:
     return Segment(b"", text.count(b"\n"), len(text), 0, text)
 
 
-def _added(spill: Spill, lines: list[bytes], ranks: list[int], tags: list[int]) -> list[Frame]:
+def _added(spill: Spill, lines: list[bytes], ranks: list[int], tags: list[int]) -> Frames:
     return spill.add(lines, np.array(ranks, np.uint64), np.array(tags, np.uint8))
 
 
-def spilled(folder: Path, ranks: list[int], budget: Budget = BUDGET) -> list[Frame]:
+def spilled(folder: Path, ranks: list[int], budget: Budget = BUDGET) -> Frames:
     """The frames of a spill of incompressible lines with these ranks."""
-    spill = Spill(folder / "spill-0", budget)
-    return [
-        frame for number, rank in enumerate(ranks) for frame in _added(spill, [_line(number)], [rank], [number % 256])
-    ] + spill.flush()
+    spill = Spill(folder, 0, budget)
+    return np.concatenate(
+        [*(_added(spill, [_line(number)], [rank], [number % 256]) for number, rank in enumerate(ranks)), spill.flush()]
+    )
 
 
 def _line(number: int) -> bytes:
@@ -58,7 +62,7 @@ def _line(number: int) -> bytes:
     return random.tobytes()
 
 
-def gathered(folder: Path, frames: list[Frame], budget: Budget = BUDGET, workers: int = 1) -> bytes:
+def gathered(folder: Path, frames: Frames, budget: Budget = BUDGET, workers: int = 1) -> bytes:
     """The text of the frames, as one bucket."""
     segments: list[Segment] = []
     with Crew(workers, gatherer(lambda line: line, Everything, compress, folder, budget)) as crew:
@@ -70,12 +74,13 @@ def test_frames_hold_what_was_spilled(tmp_path: Path) -> None:
     """Lines, ranks and tags, sorted into buckets; nothing twice, nothing missing."""
     ranks = [number * 7919 % 1000 for number in range(100)]
     frames = spilled(tmp_path, ranks)
-    assert {frame.bucket for frame in frames} == {rank >> 8 for rank in ranks}
+    assert set(frames["first"].tolist()) == {rank >> 8 << 8 for rank in ranks}
+    assert set(frames["shift"].tolist()) == {8}
     found: list[tuple[bytes, int, int]] = []
     for frame in frames:
-        batch = _read_frame(frame)
-        assert (len(batch.lines), batch.text_bytes) == (frame.records, frame.text_bytes)
-        assert {rank >> 8 for rank in batch.ranks.tolist()} == {frame.bucket}
+        batch = _read_frame(tmp_path / "spill-0", frame)
+        assert batch.text_bytes == frame["text_bytes"]
+        assert {rank >> 8 << 8 for rank in batch.ranks.tolist()} == {frame["first"]}
         assert batch.ranks.tolist() == sorted(batch.ranks.tolist())
         found += zip(batch.lines, batch.ranks.tolist(), batch.tags.tolist(), strict=True)
     assert sorted(found) == sorted((_line(number), rank, number) for number, rank in enumerate(ranks))
@@ -83,25 +88,133 @@ def test_frames_hold_what_was_spilled(tmp_path: Path) -> None:
 
 def test_nothing_is_written_before_there_is_enough(tmp_path: Path) -> None:
     """A disk is written to in large pieces, and not at all for nothing."""
-    spill = Spill(tmp_path / "spill", BUDGET)
-    assert spill.flush() == []
-    assert _added(spill, [b"x" * 998], [1], [0]) == []
+    spill = Spill(tmp_path, 0, BUDGET)
+    assert len(spill.flush()) == 0
+    assert len(_added(spill, [b"x" * 998], [1], [0])) == 0
     assert list(tmp_path.iterdir()) == []
     (frame,) = _added(spill, [b""], [1], [0])
-    assert frame.text_bytes == 1000
-    assert spill.flush() == []
+    assert frame["text_bytes"] == 1000
+    assert len(spill.flush()) == 0
 
 
 def test_a_frame_is_bounded_unless_a_line_is_longer(tmp_path: Path) -> None:
     """So that a merge can hold many of them."""
-    spill = Spill(tmp_path / "spill", BUDGET)
+    spill = Spill(tmp_path, 0, BUDGET)
     lines = [b"x" * 500_000] * 20 + [b"y" * (2 * FRAME_BYTES)] + [b"z"] * 20
     frames = _added(spill, lines, [7] * len(lines), [0] * len(lines))
-    assert sum(frame.records for frame in frames) == len(lines)
-    contents = [_read_frame(frame).lines for frame in frames]
+    contents = [_read_frame(tmp_path / "spill-0", frame).lines for frame in frames]
     assert [line for content in contents for line in content] == lines
     assert all(sum(map(len, content)) - max(map(len, content)) <= FRAME_BYTES for content in contents)
     assert len(frames) > 3
+
+
+# How many frames, and what they cost
+
+
+def _sparse(seed: int, count: int) -> list[int]:
+    """Ranks in a collection whose keys are far apart: hardly two of them fall into one of the budget's buckets."""
+    return [(3 << 60) + (number << 20) for number in np.random.default_rng(seed).integers(0, 1 << 34, count).tolist()]
+
+
+def test_scattered_ranks_make_few_frames(tmp_path: Path) -> None:
+    """A full flush writes at most one frame for 64 KiB of its text, though nearly every line is alone in its bucket.
+
+    That bounds the leader's table by the text: T bytes make T / 64 KiB frames, and those of each worker's last flush.
+    """
+    budget = budget_within(192 << 20, 1, 0, 2_900, 20)
+    spill = Spill(tmp_path, 0, budget)
+    line = b"x" * 999
+    flushed: list[Frames] = []
+    for flush in range(3):
+        ranks = _sparse(flush, -(-budget.spill_bytes // 1000))
+        assert len({rank >> budget.bucket_shift for rank in ranks}) > 0.9 * len(ranks)
+        flushed.append(_added(spill, [line] * len(ranks), ranks, [0] * len(ranks)))
+    most = budget.spill_bytes >> 16
+    assert all(most // 4 < len(frames) <= most for frames in flushed)
+    frames = np.concatenate([*flushed, _added(spill, [line] * 2000, _sparse(9, 2000), [0] * 2000), spill.flush()])
+    assert len(frames) <= 4 * most
+    buckets = [each for _, each in buckets_of(frames, budget)]
+    assert sum(len(each) for each in buckets) == len(frames)
+    assert len(buckets) > 3
+    assert max(int(each["text_bytes"].sum()) for each in buckets) <= budget.bucket_bytes
+
+
+def test_a_few_scattered_ranks_do_not_widen_dense_buckets(tmp_path: Path) -> None:
+    """Each region, the upper four bits of a rank, is cut as finely as its own share of the text allows."""
+    budget = Budget(spill_bytes=1 << 30, bucket_bytes=1 << 30, bucket_shift=24, flush_buckets=64)
+    dense = [(1 << 60) + (number << 20) for number in range(800)]
+    spill = Spill(tmp_path, 0, budget)
+    _added(spill, [b"x" * 99] * 1000, dense + _sparse(0, 200), [0] * 1000)
+    frames = spill.flush()
+    found = {region: frames[frames["first"] >> np.uint64(60) == region] for region in (1, 3)}
+    assert set(found[1]["shift"].tolist()) == {24}
+    assert len(found[1]) == 50
+    assert set(found[3]["shift"].tolist()) == {51}
+    assert 12 // 2 < len(found[3]) <= 12  # a fifth of 64
+
+
+def test_a_frame_costs_the_leader_few_bytes() -> None:
+    """A row of a table, not an object: the frames of 400 GB at 64 KiB a frame are 6 million."""
+    assert FRAME.itemsize <= 32
+    frames = np.zeros(100_000, FRAME)
+    frames["first"] = np.arange(100_000) << 20
+    frames["text_bytes"] = 1 << 16
+    tracemalloc.start()
+    buckets = buckets_of(frames, budget_within(2 << 30, 2, 0, 2_900, 20))
+    held_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(len(each) for _, each in buckets) == len(frames)
+    assert frames.nbytes + held_bytes <= 40 * len(frames)
+
+
+@pytest.mark.parametrize("gzip_bytes", [0, 10**9, 10**11])
+@pytest.mark.parametrize("memory_bytes", [192 << 20, 2 << 30, 64 << 30])
+def test_the_table_of_frames_is_within_the_memory(memory_bytes: int, gzip_bytes: int) -> None:
+    """Where little memory meets much text, frames become larger: an eighth of the memory suffices for their table."""
+    for workers in (1, 2, 16):
+        budget = budget_within(memory_bytes, workers, gzip_bytes, 2_900, 20)
+        frame_bytes = budget.spill_bytes // budget.flush_buckets
+        assert frame_bytes >= 1 << 16
+        assert 6 * gzip_bytes // frame_bytes * (FRAME.itemsize + 8) <= memory_bytes // 8
+        assert budget.bucket_bytes >= 4 << 20
+
+
+def _frame(first: int, shift: int, text_bytes: int, offset: int = 0) -> tuple[int, ...]:
+    return first, shift, 0, offset, 1, text_bytes
+
+
+def test_buckets_of_several_widths_become_the_widest() -> None:
+    """Flushes cut as they must; what lies within a wider bucket of another flush belongs to that, and nothing else."""
+    frames = np.array(
+        [
+            _frame(0x300, 8, 3_000, 1),
+            _frame(0x100, 4, 3_000, 2),
+            _frame(0x1F0, 0, 3_000, 3),
+            _frame(0x120, 0, 3_000, 4),
+            _frame(0x200, 8, 3_000, 5),
+            _frame(0x100, 8, 3_000, 6),
+            _frame(1 << 63, 63, 3_000, 7),
+        ],
+        FRAME,
+    )
+    buckets = buckets_of(frames, Budget(1, 9_000, 0))
+    assert [(name, each["offset"].tolist()) for name, each in buckets] == [
+        ("bucket 0x100", [2, 3, 4, 6]),
+        ("bucket 0x200", [5]),
+        ("bucket 0x300", [1]),
+        ("bucket 0x8000000000000000", [7]),
+    ]
+
+
+def test_small_neighbours_are_one_bucket() -> None:
+    """Up to a third of what is sorted as a whole: a bucket is a conversation, and not worth it for a few lines."""
+    frames = np.array([_frame(number << 8, 8, 1000) for number in range(7)], FRAME)
+    found = buckets_of(frames, Budget(1, 9_000, 8))
+    assert [each["first"].tolist() for _, each in found] == [[0, 0x100, 0x200], [0x300, 0x400, 0x500], [0x600]]
+    assert list(buckets_of(frames[:0], BUDGET)) == []
+
+
+# Order
 
 
 def test_lines_of_one_rank_are_sorted_exactly() -> None:
@@ -129,7 +242,7 @@ def test_no_runs_are_left(tmp_path: Path) -> None:
     gathered(tmp_path, frames, budget)
     assert [path.name for path in tmp_path.iterdir()] == ["spill-0"]
     spill = tmp_path / "spill-0"
-    spill.write_bytes(spill.read_bytes()[: frames[-1].offset])
+    spill.write_bytes(spill.read_bytes()[: int(frames[-1]["offset"])])
     with pytest.raises(StorageError):
         gathered(tmp_path, frames, budget)
     assert [path.name for path in tmp_path.iterdir()] == ["spill-0"]
@@ -144,12 +257,12 @@ def test_a_flipped_bit_in_the_spill_is_found(tmp_path: Path, bit: int) -> None:
     (frame, *_) = spilled(tmp_path, [1] * 5)
     spill = tmp_path / "spill-0"
     content = spill.read_bytes()
-    batch = _read_frame(frame)
+    batch = _read_frame(spill, frame)
     messages: set[str] = set()
-    for place in range(frame.offset, frame.offset + frame.size_bytes, 3):
+    for place in range(int(frame["offset"]), int(frame["offset"] + frame["size_bytes"]), 3):
         spill.write_bytes(content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :])
         try:
-            found = _read_frame(frame)
+            found = _read_frame(spill, frame)
         except StorageError as error:
             messages.add(str(error).split(" (")[0])
             continue
@@ -163,7 +276,8 @@ def test_a_truncated_spill_is_found(tmp_path: Path, kept: str) -> None:
     """Wherever it was cut, between two frames too; the error names the file and reaches the leader."""
     frames = spilled(tmp_path, [1] * 50)
     spill = tmp_path / "spill-0"
-    end = {"nothing": 0, "half a frame": frames[-1].offset + 50, "whole frames": frames[-1].offset}[kept]
+    last = int(frames[-1]["offset"])
+    end = {"nothing": 0, "half a frame": last + 50, "whole frames": last}[kept]
     spill.write_bytes(spill.read_bytes()[:end])
     with pytest.raises(StorageError, match=r"spill-0: .*damaged at byte"):
         gathered(tmp_path, frames)

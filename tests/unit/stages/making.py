@@ -24,8 +24,8 @@ NAMES = (CDUMP, *PARTS)
 
 AMPLE = Budget(spill_bytes=64 << 20, bucket_bytes=256 << 20, bucket_shift=40)
 """Everything in memory: a bucket for a million numbers."""
-MANY_BUCKETS = Budget(spill_bytes=300_000, bucket_bytes=256 << 20, bucket_shift=25)
-"""A bucket for 32 numbers, in several frames."""
+MANY_BUCKETS = Budget(spill_bytes=300_000, bucket_bytes=300_000, bucket_shift=25)
+"""Buckets for 32 numbers, in several frames, gathered by 100 kB."""
 OVERFULL = Budget(spill_bytes=60_000, bucket_bytes=150_000, bucket_shift=60)
 """A bucket for a whole collection, which takes several merges of its runs, and is gathered in many slices."""
 

@@ -23,11 +23,10 @@ from oldump.engine.blocks import Block, Content, SharedMemory, Source
 from oldump.engine.commit import CommittedFile
 from oldump.engine.segments import Compressing, Packer, Segment, SegmentWriter, segment_of
 from oldump.engine.shuffle import (
-    FLUSH,
     Batch,
-    Frame,
     Gathering,
     Ranks,
+    Scattering,
     Tags,
     budget_within,
     gatherer,
@@ -162,29 +161,24 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
     with storage_errors(spill_parent or Path(tempfile.gettempdir())):
         folder = Path(tempfile.mkdtemp(prefix="oldump-sort-", dir=spill_parent))
     try:
-        frames: list[Frame] = []
         lines = _LineCount(source.name)
         blocks: dict[int, Block] = {}
         progress.begin("sort", "scatter")
         with Crew(workers, scatterer(partial(_read_records, source), folder, budget)) as crew:
-            for number, (heard, spilled), _ in crew.run(_tasks(source, blocks)):
+            scattering = Scattering(crew)
+            for number, heard in scattering.run(_tasks(source, blocks)):
                 block = blocks.pop(number)
                 shared.free(block.content)
                 lines.hear(number, heard)
-                frames += spilled
                 progress.update(lines.total, source.share_read(block))
-            for _, spilled in crew.each("writing the last of the spill", FLUSH):
-                frames += spilled
         if not lines.total:
             raise SourceEmpty(f"{source.name}: holds no records. Did the step before fail?")
-        buckets: dict[int, list[Frame]] = {}
-        for frame in sorted(frames):
-            buckets.setdefault(frame.bucket, []).append(frame)
+        buckets = scattering.buckets(budget)
         written = 0
         progress.begin("sort", "gather")
         with Crew(workers, gatherer(record_order, _AsTheyAre, _plain, folder, budget)) as crew:
             gathering = Gathering(crew, {"records": _Writes(output)}, _plain)
-            for records in gathering.run((f"bucket {bucket:#x}", held) for bucket, held in buckets.items()):
+            for records in gathering.run(buckets):
                 assert isinstance(records, int)  # noqa: S101 - what _AsTheyAre.tally gives
                 written += records
                 progress.update(written, written / lines.total)

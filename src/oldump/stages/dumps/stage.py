@@ -19,11 +19,11 @@ from typing import Self
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
 from oldump.engine.segments import Segment, SegmentWriter, index_path, segment_of
 from oldump.engine.shuffle import (
-    FLUSH,
     Budget,
-    Frame,
+    Frames,
     Gathering,
     Ranks,
+    Scattering,
     Tags,
     budget_within,
     gatherer,
@@ -120,13 +120,12 @@ class _Reader:
 
 def scatter(
     source: Source, shared: SharedMemory, job: "Job", rejects: Rejects, progress: Progress
-) -> tuple[Counts, dict[int, list[Frame]]]:
-    """Spill the records of all rows; what became of the rows, and where each bucket lies.
+) -> tuple[Counts, Iterator[tuple[str, Frames]]]:
+    """Spill the records of all rows; what became of the rows, and the buckets to gather.
 
     Raises SourceError, TooManyRejects, StorageError, WorkerError.
     """
     account = Account(source.name, rejects)
-    frames: list[Frame] = []
     positions: dict[int, Block] = {}
 
     def tasks() -> Iterator[tuple[str, Content]]:
@@ -136,18 +135,13 @@ def scatter(
 
     read = _Reader(source, job.day)
     with Crew(job.workers, scatterer(read, job.spill, job.budget)) as crew:
-        for number, (summary, spilled), _ in crew.run(tasks()):
+        scattering = Scattering(crew)
+        for number, summary in scattering.run(tasks()):
             block = positions.pop(number)
             shared.free(block.content)
-            frames += spilled
             account.hear(number, summary)
             progress.update(account.counts.rows, source.share_read(block))
-        for _, spilled in crew.each("writing the last of the spill", FLUSH):
-            frames += spilled
-    buckets: dict[int, list[Frame]] = {}
-    for frame in sorted(frames):
-        buckets.setdefault(frame.bucket, []).append(frame)
-    return account.counts, buckets
+    return account.counts, scattering.buckets(job.budget)
 
 
 def _require_records(counts: Counts, source: Source, folder: RunFolder) -> None:
@@ -162,7 +156,7 @@ def _require_records(counts: Counts, source: Source, folder: RunFolder) -> None:
 
 
 def _gather(
-    buckets: dict[int, list[Frame]], counts: Counts, folder: RunFolder, job: Job, progress: Progress
+    buckets: Iterator[tuple[str, Frames]], counts: Counts, folder: RunFolder, job: Job, progress: Progress
 ) -> list[Artifact]:
     paths = {CDUMP: folder.cdump, **{part: folder.part(part) for part in PARTS}}
     compress = compressor(job.level)
@@ -174,7 +168,7 @@ def _gather(
         writers = {name: stack.enter_context(SegmentWriter(path)) for name, path in paths.items()}
         crew = stack.enter_context(Crew(job.workers, gatherer(record_order, Latest, compress, job.spill, job.budget)))
         gathering = Gathering(crew, writers, compress)
-        for tally in gathering.run((f"bucket {bucket:#x}", frames) for bucket, frames in buckets.items()):
+        for tally in gathering.run(buckets):
             assert isinstance(tally, Tallies)  # noqa: S101 - what Latest.tally gives
             for name, each in tally.of_stream.items():
                 tallies[name].add(each)
