@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from oldump.records.bytewise import Flags
+
 LEGACY_PREFIXES = {"/a/": "/authors/", "/b/": "/books/", "/l/": "/languages/", "/user/": "/people/"}
 
 NUMBER_BITS = 40
@@ -33,7 +35,6 @@ _OLID_ENDING = re.compile(rb"OL([0-9]+)[A-Za-z]\Z")
 
 OrderKey = tuple[bytes, bytes, Decimal, bytes]
 Ranks = np.ndarray[tuple[int], np.dtype[np.uint64]]
-Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 class Collection(NamedTuple):

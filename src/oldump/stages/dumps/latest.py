@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from oldump.engine.shuffle import Batch
-from oldump.records.keys import Flags, documents, settled
+from oldump.records.bytewise import Flags
+from oldump.records.keys import documents, settled
 from oldump.records.record import OTHER_NUMBER, PART_NUMBER_OF_TYPE, PARTS, columns
 from oldump.records.tally import Tally, tally_of, types_of
 
