@@ -40,6 +40,8 @@ _USUAL_HEAD = re.compile(
 )
 _RANK_OF_COLLECTION = {c.letter: c.rank for c in COLLECTIONS}
 
+_REVISION = re.compile(rb"-?[0-9]+")
+
 RecordOrder = tuple[OrderKey, Decimal, bytes, bytes]
 
 
@@ -75,18 +77,28 @@ def columns(record: bytes) -> Columns:
     return Columns(type_key, key, revision, last_modified, text)
 
 
+def revision_of(column: bytes) -> Decimal:
+    """The number in a record's third column. Raises ValueError if it is no integer in plain decimal digits.
+
+    Decimal, since int() refuses more than 4,300 digits; and checked, since Decimal reads NaN, 1.5 and 1_0 too.
+    """
+    if _REVISION.fullmatch(column) is None:
+        raise ValueError(f"no revision: {column[:40]!r}")
+    return Decimal(column.decode())
+
+
 def record_order(record: bytes) -> RecordOrder:
-    """What to sort records by: key, revision, last_modified, JSON. Raises ValueError or ArithmeticError on others."""
+    """What to sort records by: key, revision, last_modified, JSON. Raises ValueError on what is no record."""
     _, key, revision, last_modified, text = columns(record)
-    return order_key(key), Decimal(revision.decode()), last_modified, text
+    return order_key(key), revision_of(revision), last_modified, text
 
 
 def record_rank(record: bytes) -> int:
-    """The rank of a record, see oldump.records.keys. Raises ValueError or ArithmeticError on what is no record."""
+    """The rank of a record, see oldump.records.keys. Raises ValueError on what is no record."""
     usual = _USUAL_HEAD.match(record)
     if usual is None or record.count(b"\t") != 4:
         _, key, revision, _, _ = columns(record)
-        return rank(key, Decimal(revision.decode()))
+        return rank(key, revision_of(revision))
     number, revision = usual[usual.lastgroup or 0].split(b"\t")
     return _RANK_OF_COLLECTION[usual.lastgroup or ""] + (int(number[:-1]) << REVISION_BITS) + int(revision)
 

@@ -18,7 +18,6 @@ twice in one object stays twice; the exact way spells escapes as json does, and 
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
 from itertools import compress
 from typing import NamedTuple
 
@@ -32,7 +31,7 @@ from oldump.records.document import Document, Reject, Rejected, normalised
 from oldump.records.heads import Heads
 from oldump.records.keys import LEGACY_PREFIXES, Ranks, rank
 from oldump.records.privacy import Drop, reason_to_drop
-from oldump.records.record import PART_NUMBER_OF_TYPE, part_number, record_of
+from oldump.records.record import PART_NUMBER_OF_TYPE, part_number, record_of, revision_of
 from oldump.records.suspects import Suspects
 
 PartNumbers = np.ndarray[tuple[int], np.dtype[np.uint8]]
@@ -156,7 +155,7 @@ class Batch:
             return None
         record = record_of(document)
         type_key, key, revision, last_modified, _ = record.split(b"\t")
-        return _Kept(record, rank(key, Decimal(revision.decode())), part_number(type_key), last_modified.decode())
+        return _Kept(record, rank(key, revision_of(revision)), part_number(type_key), last_modified.decode())
 
     def _add_regular(self, stored: bytes, breaks: Places) -> None:
         """The fast way, for lines whose control characters are two tabs and a newline each."""

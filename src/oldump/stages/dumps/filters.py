@@ -39,13 +39,13 @@ from oldump.errors import ConfigurationError, NotSorted, RecordError, SourceDama
 from oldump.records import rows
 from oldump.records.keys import REVISION_BITS
 from oldump.records.privacy import first_text_after
-from oldump.records.record import PARTS, RecordOrder, part_number, record_order, record_rank
+from oldump.records.record import PARTS, RecordOrder, columns, part_number, record_order, record_rank, revision_of
 from oldump.run.progress import Progress
 from oldump.settings import Settings
 from oldump.stages.dumps.account import Account, Counts, Rejects, Summary
 from oldump.stages.dumps.stage import KEY_COLUMN, TEXT_PER_KEY
 
-_NO_RECORD = "is not a record: five columns, separated by tabs, with a number as the third"
+_NO_RECORD = "is not a record: five columns, separated by tabs, with an integer as the third"
 _WINDOW = 2
 """Blocks for each worker that may be begun, counted from the one whose records are written next."""
 
@@ -194,7 +194,7 @@ def _read_records(source: Source, content: Content) -> tuple[_Lines, list[bytes]
     for line in lines:
         try:
             ranks.append(record_rank(line))
-        except (ValueError, ArithmeticError):
+        except ValueError:
             return _Lines(len(lines), len(ranks)), [], np.empty(0, np.uint64), np.empty(0, np.uint8)
     return _Lines(len(lines), None), lines, np.array(ranks, np.uint64), np.zeros(len(lines), np.uint8)
 
@@ -248,7 +248,7 @@ class _LatestOfSorted:
             self._lines += 1
             try:
                 rank = record_rank(line)
-            except (ValueError, ArithmeticError) as error:
+            except ValueError as error:
                 raise RecordError(f"{self._source_name}: line {self._lines:,} {_NO_RECORD}.") from error
             key = line.split(b"\t", 2)[1]
             if self._held and (rank < self._rank or (rank == self._rank and self._order() > record_order(line))):
@@ -338,9 +338,12 @@ def split(path: Path | None, name_format: str, settings: Settings, progress: Pro
 def _by_part(lines: list[bytes], source_name: str, lines_before: int) -> list[list[bytes]]:
     of_part: list[list[bytes]] = [[] for _ in PARTS]
     for place, line in enumerate(lines):
-        if line.count(b"\t") != 4:
-            raise RecordError(f"{source_name}: line {lines_before + place + 1:,} {_NO_RECORD}.")
-        of_part[part_number(line[: line.index(b"\t")])].append(line + b"\n")
+        try:
+            record = columns(line)
+            revision_of(record.revision)
+        except ValueError as error:
+            raise RecordError(f"{source_name}: line {lines_before + place + 1:,} {_NO_RECORD}.") from error
+        of_part[part_number(record.type_key)].append(line + b"\n")
     return of_part
 
 
