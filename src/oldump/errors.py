@@ -15,7 +15,7 @@
     │   ├── StorageFull     31   no space left
     │   └── RunBusy         32   another process works on this run
     ├── VerificationError   40   what was made contradicts what was read
-    └── WorkerError         60   a worker process died
+    └── WorkerError         60   a worker process died, or could not be started
 
 Every message says what, where, and what to do next. An exception that is not in this tree is a bug: the command
 line shows its traceback and ends with exit code 70. Interrupted by SIGINT or SIGTERM: 130 or 143; 141 when nobody
@@ -127,7 +127,7 @@ class VerificationError(OldumpError):
 
 
 class WorkerError(OldumpError):
-    """A worker process died, for want of memory perhaps."""
+    """A worker process died, or could not be started: for want of memory perhaps."""
 
     exit_code = 60
     retryable = True

@@ -32,17 +32,20 @@ Perform = Callable[[Any], Task]
 
 _STOPPING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_HELD = {signal.SIGTERM, signal.SIGINT}
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
-    """Signals wait meanwhile: what a handler raises within a fork's callbacks is lost, and with it the signal."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+def _stopping_held() -> Iterator[None]:
+    """Signals that stop us wait meanwhile.
+
+    A child has our handlers until it has its own; and what a handler raises within a fork's callbacks is lost, and with
+    it the signal.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Said(NamedTuple):
@@ -65,25 +68,39 @@ class Crew:
     """Workers, for `with`. Tasks are begun in the order in which they are given."""
 
     def __init__(self, workers: int, perform: Callable[[int], Perform]) -> None:
-        """Fork the workers. perform is called once in each, with its number, and gives what it does with tasks."""
-        context = multiprocessing.get_context("fork")
+        """Fork the workers. perform is called once in each, with its number, and gives what it does with tasks.
+
+        Raises WorkerError if not all can be started; none is left then.
+        """
         self._workers: list[_Worker] = []
         self._descriptions: dict[int, str] = {}
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # a child has our handlers until it has its own
-        for number in range(workers):
-            ours, theirs = context.Pipe()
-            inherited = [worker.pipe for worker in self._workers] + [ours]
-            process = context.Process(
-                target=_serve,
-                args=(theirs, inherited, perform, number),
-                name=f"oldump-worker-{number}",
-                daemon=True,
-            )
-            with _signals_held():
-                process.start()
-            theirs.close()
-            self._workers.append(_Worker(process, ours))
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            with _stopping_held():
+                for number in range(workers):
+                    try:
+                        self._workers.append(self._forked(number, perform))
+                    except OSError as error:
+                        raise WorkerError(
+                            f"Cannot start worker {number + 1} of {workers}: {error.strerror or error}. "
+                            "Give fewer --workers, or raise the limits on processes, open files or memory."
+                        ) from error
+        except BaseException:  # that, or what the handler of a signal that waited has raised
+            self._end(at_once=True)
+            raise
+
+    def _forked(self, number: int, perform: Callable[[int], Perform]) -> _Worker:
+        context = multiprocessing.get_context("fork")
+        ours, theirs = context.Pipe()
+        inherited = [worker.pipe for worker in self._workers] + [ours]
+        process = context.Process(
+            target=_serve,
+            args=(theirs, inherited, perform, number),
+            name=f"oldump-worker-{number}",
+            daemon=True,
+        )
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
 
     def __enter__(self) -> Self:
         """Nothing to prepare."""
@@ -96,9 +113,12 @@ class Crew:
         trace: TracebackType | None,
     ) -> None:
         """End the workers: at once after an error, otherwise when they have heard that there is no more."""
+        self._end(at_once=kind is not None)
+
+    def _end(self, *, at_once: bool) -> None:
         for worker in self._workers:
             worker.pipe.close()
-            if kind is not None:
+            if at_once:
                 worker.process.terminate()
         for worker in self._workers:
             worker.process.join()
@@ -190,13 +210,21 @@ class Crew:
     def _death(self, worker: _Worker) -> WorkerError:
         worker.process.join(timeout=5)
         code = worker.process.exitcode
-        cause = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+        cause = f"signal {_name_of(-code)}" if code is not None and code < 0 else f"exit code {code}"
         hint = " Perhaps memory ran out: give a smaller --memory or fewer --workers." if code == -signal.SIGKILL else ""
         what = self._descriptions.get(worker.task, "starting") if worker.task is not None else "idle"
         return WorkerError(
             f"A worker process (pid {worker.process.pid}) died of {cause} while at: {what}.{hint} "
             "Give the command again: it continues from the last committed stage."
         )
+
+
+def _name_of(number: int) -> str:
+    """The signal's name; or its number, since real-time signals have no names."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
 
 
 def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int], Perform], number: int) -> None:
@@ -207,7 +235,6 @@ def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # to the leader too
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
     _keep_freed_memory()
     gc.freeze()
     gc.disable()  # batches are lists of bytes, without cycles: searching them for some costs a tenth of the time

@@ -2,10 +2,13 @@
 
 import os
 import pickle
+import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import psutil
@@ -370,6 +373,90 @@ def test_a_worker_that_is_killed_when_all_is_done_is_no_error() -> None:
         assert results(crew, range(4)) == [0, 2, 4, 6]
         os.kill(crew.process_ids[0], signal.SIGKILL)
     assert are_gone(crew.process_ids)
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGUSR1, "SIGUSR1"), (signal.SIGRTMIN + 1, "35")])
+def test_every_signal_can_be_named(number: int, name: str) -> None:
+    """Also one that has no name."""
+
+    def perform(content: object) -> Task:
+        yield from ()
+        os.kill(os.getpid(), number)
+
+    with (
+        pytest.raises(WorkerError, match=f"died of signal {name} while at: task 1"),
+        Crew(1, performing(perform)) as crew,
+    ):
+        list(crew.run(named([1])))
+
+
+# Starting
+
+
+@pytest.fixture
+def before_forks() -> Iterator[list[Callable[[], object]]]:
+    """What is called before each fork. A registration cannot be taken back, so it is of an empty list in the end."""
+    calls: list[Callable[[], object]] = []
+    os.register_at_fork(before=lambda: [call() for call in calls])
+    yield calls
+    calls.clear()
+
+
+STOPPING = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}
+
+
+def mask() -> set[int]:
+    """The signals that are held back from this thread."""
+    return set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+
+def test_signals_wait_until_all_workers_are_there(before_forks: list[Callable[[], object]]) -> None:
+    """At every fork, not only the first; afterwards nothing waits, neither here nor in a worker."""
+
+    def perform(content: object) -> Task:
+        yield from ()
+        return mask()
+
+    held: list[set[int]] = []
+    before_forks.append(lambda: held.append(mask()))
+    with Crew(3, performing(perform)) as crew:
+        assert held == [STOPPING] * 3
+        assert mask() == set()
+        assert crew.each("looking", None) == [set()] * 3
+
+
+def test_a_signal_that_comes_while_workers_start_is_heard(before_forks: list[Callable[[], object]]) -> None:
+    """When they are there, and then none of them is left."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise InterruptedError
+
+    forks: list[None] = []
+    before_forks += [lambda: os.kill(os.getpid(), signal.SIGTERM), lambda: forks.append(None)]
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(InterruptedError):
+            Crew(3, performing(doubled))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert len(forks) == 3
+    assert mask() == set()
+    assert psutil.Process().children() == []
+
+
+def test_a_worker_that_cannot_be_started_is_named() -> None:
+    """When a limit of the system is reached: the error says at which worker, and none of the others is left."""
+    Crew(1, performing(doubled)).__exit__(None, None, None)  # all that a fork needs is imported now
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open("rb") as lowest:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest.fileno() + 24, limits[1]))
+    try:
+        with pytest.raises(WorkerError, match=r"worker \d+ of 99: Too many open files\..* fewer --workers"):
+            Crew(99, performing(doubled))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert mask() == set()
+    assert psutil.Process().children() == []
 
 
 # Nobody is left
