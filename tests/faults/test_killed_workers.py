@@ -1,10 +1,12 @@
 """A worker is killed in the midst of a run, as for want of memory: the run ends at once, and nothing is left of it."""
 
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from golden.command import started
 from oldump.errors import WorkerError
 from oldump.run.progress import Silence
 from oldump.stages.dumps.stage import make_dumps
@@ -41,3 +43,23 @@ def test_a_run_whose_worker_is_killed(tmp_path: Path, step: str) -> None:
     assert not folder.spill.exists()
     assert psutil.Process().children() == []
     assert made(tmp_path / "data", tmp_path).counts.rows == 8000
+
+
+@pytest.mark.parametrize("command", ["cdump -", "sort"])
+@pytest.mark.parametrize("said", [b"", b"/type/work\t/works/OL1W\t1\t2010\t{}\n"], ids=["nothing", "a line"])
+def test_a_worker_that_is_killed_while_standard_input_is_silent(command: str, said: bytes, tmp_path: Path) -> None:
+    """The database may think for hours before it sends the next row: nobody waits for it to hear of the death."""
+    with started(*command.split(), "--workers", 2, cwd=tmp_path) as process:
+        try:
+            assert process.stdin
+            process.stdin.write(said)
+            process.stdin.flush()
+            deadline = time.monotonic() + 30
+            while len(workers := psutil.Process(process.pid).children()) < 2 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            workers[-1].kill()
+            assert process.wait(30) == 60
+            assert process.stderr
+            assert b"SIGKILL" in process.stderr.read()
+        finally:
+            process.kill()

@@ -8,11 +8,14 @@ Does not: know what a line is but for its newline.
 """
 
 import mmap
+import multiprocessing
 import os
 import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -143,15 +146,24 @@ class Source:
         """How much of the file has been read when this block has been, 0 to 1; None if its size is not known."""
         return block.position_bytes / self.size_bytes if self.size_bytes else None
 
+    @property
+    def arrivals(self) -> Connection | None:
+        """Readable when the next block can be had without waiting; None if it always can. Asking begins the reading."""
+        return None if self.reads_itself else self._ahead.arrivals
+
     def blocks(self) -> Iterator[Block]:
-        """The blocks, in order. Raises SourceError."""
+        """The blocks, in order; once. Raises SourceError."""
         if self._path is not None and self._entries is not None:
             for entry in self._entries:
                 yield Block(Segmented(self._path, entry), entry.offset + entry.size_bytes)
         elif self._path is not None and self._is_plain:
             yield from _ranges(self._path)
         else:
-            yield from _ahead(self._streamed(), depth=2)
+            yield from self._ahead
+
+    @cached_property
+    def _ahead(self) -> "_Ahead":
+        return _Ahead(self._streamed(), depth=2)
 
     def text(self, content: Content) -> bytes:
         """The text of a block. Raises SourceError."""
@@ -312,20 +324,35 @@ class _End(NamedTuple):
     error: BaseException | None
 
 
-def _ahead(blocks: Iterator[Block], depth: int) -> Iterator[Block]:
-    """The same blocks, read by a thread that runs ahead by `depth` of them."""
-    ready: queue.Queue[Block | _End] = queue.Queue(depth)
+class _Ahead:
+    """The same blocks, read by a thread that runs ahead by `depth` of them; it begins at once."""
 
-    def read() -> None:
+    def __init__(self, blocks: Iterator[Block], depth: int) -> None:
+        self._blocks = blocks
+        self._ready: queue.Queue[Block | _End] = queue.Queue(depth)
+        self.arrivals, self._arrived = multiprocessing.Pipe(duplex=False)
+        """A message for each that is ready: a queue cannot be waited for together with other pipes."""
+        threading.Thread(target=self._read, name="read-ahead", daemon=True).start()
+
+    def __iter__(self) -> Iterator[Block]:
+        while not isinstance(item := self._next(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
+
+    def _next(self) -> Block | _End:
+        item = self._ready.get()
+        self.arrivals.recv_bytes()
+        return item
+
+    def _read(self) -> None:
         try:
-            for block in blocks:
-                ready.put(block)
-            ready.put(_End(None))
+            for block in self._blocks:
+                self._put(block)
+            self._put(_End(None))
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            ready.put(_End(error))
+            self._put(_End(error))
 
-    threading.Thread(target=read, name="read-ahead", daemon=True).start()
-    while not isinstance(item := ready.get(), _End):
-        yield item
-    if item.error is not None:
-        raise item.error
+    def _put(self, item: Block | _End) -> None:
+        self._ready.put(item)
+        self._arrived.send_bytes(b"+")

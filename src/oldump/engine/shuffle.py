@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
@@ -315,12 +316,14 @@ class Scattering:
         self._crew = crew
         self._frames: list[Frames] = []
 
-    def run(self, tasks: Iterable[tuple[str, Any]]) -> Iterator[tuple[int, Any]]:
+    def run(self, tasks: Iterable[tuple[str, Any]], arrivals: Connection | None = None) -> Iterator[tuple[int, Any]]:
         """Scatter the tasks; each one's number and summary, as it comes. At its end, all is on the disk.
+
+        arrivals: see Crew.run.
 
         Raises StorageError, StorageFull, WorkerError, and what tasks raise.
         """
-        for number, (summary, frames), _ in self._crew.run(tasks):
+        for number, (summary, frames), _ in self._crew.run(tasks, arrivals=arrivals):
             self._add(frames)
             yield number, summary
         for _, frames in self._crew.each("writing the last of the spill", FLUSH):

@@ -5,7 +5,8 @@ from the yield, and what it returns ends the task. So a worker keeps large inter
 leader decides, from little, what becomes of them.
 
 Workers are forked: they inherit what the task functions refer to, and nothing is pickled but messages. Fork before
-starting threads. A worker that dies is noticed at once, by the end of its pipe.
+starting threads. A worker that dies while tasks are run is noticed at once, by the end of its pipe: whether it is busy
+or idle, and also while the leader waits for the next task to arrive.
 """
 
 import ctypes
@@ -123,39 +124,45 @@ class Crew:
         for worker in self._workers:
             worker.process.join()
 
-    def run(self, tasks: Iterable[tuple[str, Any]], window: int | None = None) -> Iterator[Said]:
+    def run(
+        self, tasks: Iterable[tuple[str, Any]], *, window: int | None = None, arrivals: Connection | None = None
+    ) -> Iterator[Said]:
         """What the tasks say, as it comes. tasks: (description for errors, content); drawn when a worker is idle.
 
         window: so many tasks may be begun, counted from the oldest that is not finished; None: any number. It bounds
         what a caller must keep who needs the results in order, while one task takes long; the others then wait for it.
 
+        arrivals is readable when the next task can be drawn without waiting; None: it always can. So the workers are
+        heard, and missed, while tasks are slow to come.
+
         A message that is not `finished` must be answered, sooner or later, before its task goes on. Raises WorkerError
         if a worker dies, and whatever error of oldump's a task raises.
         """
-        drawing = iter(tasks)
-        begun = busy = 0
-        exhausted = False
+        numbered = enumerate(tasks)
+        begun, exhausted = 0, False
         while True:
-            while not exhausted and self._within(window, begun) and (idle := self._idle()) is not None:
-                following = next(drawing, None)
+            while (awaited := not exhausted and self._within(window, begun)) and (idle := self._idle()):
+                if arrivals is not None and not arrivals.poll():
+                    break
+                following = next(numbered, None)
                 if following is None:
                     exhausted = True
-                    break
-                description, content = following
-                self._descriptions[begun] = description
-                idle.task = begun
-                begun += 1
-                busy += 1
-                self._send(idle, content)
-            if not busy:
+                else:
+                    self._begin(idle, *following)
+                    begun += 1
+            if exhausted and all(worker.task is None for worker in self._workers):
                 return
-            for worker in self._ready():
+            for worker in self._ready(arrivals if awaited and self._idle() else None):
                 said = self._receive(worker)
                 if said.finished:
                     worker.task = None
-                    busy -= 1
                     del self._descriptions[said.number]
                 yield said
+
+    def _begin(self, worker: _Worker, number: int, task: tuple[str, Any]) -> None:
+        self._descriptions[number], content = task
+        worker.task = number
+        self._send(worker, content)
 
     def each(self, description: str, content: object) -> list[Any]:
         """The results of the same task in every worker; none of them may be at another."""
@@ -185,10 +192,11 @@ class Crew:
         oldest = min((worker.task for worker in self._workers if worker.task is not None), default=number)
         return window is None or number < oldest + window
 
-    def _ready(self) -> list[_Worker]:
-        """Busy workers that have said something, or died; waits for one."""
-        pipes = {worker.pipe: worker for worker in self._workers if worker.task is not None}
-        return [pipes[pipe] for pipe in wait(list(pipes))]  # type: ignore[index] # wait gives what it got
+    def _ready(self, arrivals: Connection | None) -> list[_Worker]:
+        """Workers that have said something, or died; waits for one, or for arrivals."""
+        pipes = {worker.pipe: worker for worker in self._workers}
+        ready = wait([*pipes, *([arrivals] if arrivals else [])])
+        return [worker for pipe, worker in pipes.items() if pipe in ready]
 
     def _send(self, worker: _Worker, message: object) -> None:
         try:

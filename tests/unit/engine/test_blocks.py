@@ -255,6 +255,32 @@ def test_a_named_pipe(path: Path, tmp_path: Path, form: Form) -> None:
         assert writer.wait(20) == 0
 
 
+@pytest.mark.parametrize("form", [plain, one_member])
+def test_a_stream_says_when_a_block_is_there(path: Path, tmp_path: Path, form: Form) -> None:
+    """Nothing while the pipe is silent, then each block, then the end: whoever waits for it misses nothing else."""
+    form(path, TEXT)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    source = Source(pipe, SharedMemory(32))
+    arrivals = source.arrivals
+    assert arrivals is not None
+    assert not arrivals.poll(0.1)
+    blocks = source.blocks()
+    texts: list[bytes] = []
+    with subprocess.Popen(["sh", "-c", 'cat "$0" > "$1"', path, pipe]):
+        while arrivals.poll(20) and (block := next(blocks, None)):
+            texts.append(source.text(block.content))
+    assert b"".join(texts) == TEXT
+    assert not arrivals.poll()
+
+
+@pytest.mark.parametrize("form", [plain, seekable])
+def test_files_that_workers_read_need_no_waiting(path: Path, form: Form) -> None:
+    """Their blocks can be had at once."""
+    form(path, TEXT)
+    assert Source(path, SharedMemory(1)).arrivals is None
+
+
 # What cannot be read
 
 

@@ -1,5 +1,6 @@
 """Workers: conversations, and what becomes of all processes however it ends."""
 
+import multiprocessing
 import os
 import pickle
 import resource
@@ -122,7 +123,7 @@ def test_tasks_are_drawn_within_a_window(window: int | None, ahead: int) -> None
     with Crew(2, performing(waiting)) as crew:
         if ahead == 1:
             os.write(release[1], b"x")
-        for said in crew.run(tasks(), window):
+        for said in crew.run(tasks(), window=window):
             finished.append(said.number)
             assert window is None or len(drawn) <= min(set(range(20)) - set(finished), default=20) + window
             if len(finished) == ahead - 1:
@@ -149,6 +150,24 @@ def test_conversations_within_a_window(workers: int) -> None:
             else:
                 crew.answer(said.number, 1)
     assert sums == {number: number + 3 for number in range(12)}
+
+
+def test_workers_are_heard_while_a_task_is_slow_to_come() -> None:
+    """Here the second comes only after the first's result: nobody waits for the one before hearing the other."""
+    arrivals, arrived = multiprocessing.Pipe(duplex=False)
+
+    def tasks() -> Iterator[tuple[str, int]]:
+        for content in range(3):
+            arrivals.recv_bytes()
+            yield "counting", content
+
+    heard = []
+    with Crew(2, performing(doubled)) as crew:
+        arrived.send_bytes(b"+")
+        for said in crew.run(tasks(), arrivals=arrivals):
+            heard.append(said.message)
+            arrived.send_bytes(b"+")
+    assert heard == [0, 2, 4]
 
 
 def adding(content: int) -> Task:
@@ -372,6 +391,21 @@ def test_a_worker_that_is_killed_when_all_is_done_is_no_error() -> None:
     with Crew(2, performing(doubled)) as crew:
         assert results(crew, range(4)) == [0, 2, 4, 6]
         os.kill(crew.process_ids[0], signal.SIGKILL)
+    assert are_gone(crew.process_ids)
+
+
+@pytest.mark.parametrize("drawn", [0, 1])
+def test_a_worker_that_is_killed_while_no_task_comes_is_noticed(drawn: int) -> None:
+    """Idle, or behind the last task so far: nobody waits for the next one, which may never come."""
+    arrivals, arrived = multiprocessing.Pipe(duplex=False)
+    with pytest.raises(WorkerError, match="SIGKILL"), Crew(2, performing(adding)) as crew:  # noqa: PT012 - a run is two
+        run = crew.run(named([5]), arrivals=arrivals)
+        if drawn:
+            arrived.send_bytes(b"+")
+            next(run)
+            arrivals.recv_bytes()
+        os.kill(crew.process_ids[0], signal.SIGKILL)
+        list(run)
     assert are_gone(crew.process_ids)
 
 

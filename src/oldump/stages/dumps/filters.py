@@ -88,7 +88,9 @@ def cdump(
     with Rejects(rejects_path, source.name, settings.max_rejects) as rejects:
         account = Account(source.name, rejects)
         with Crew(workers, begin) as crew:
-            for number, (summary, text), _ in crew.run(_tasks(source, blocks), window=_WINDOW * workers):
+            for number, (summary, text), _ in crew.run(
+                _tasks(source, blocks), window=_WINDOW * workers, arrivals=source.arrivals
+            ):
                 block = blocks.pop(number)
                 shared.free(block.content)
                 account.hear(number, summary)
@@ -166,7 +168,7 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
         progress.begin("sort", "scatter")
         with Crew(workers, scatterer(partial(_read_records, source), folder, budget)) as crew:
             scattering = Scattering(crew)
-            for number, heard in scattering.run(_tasks(source, blocks)):
+            for number, heard in scattering.run(_tasks(source, blocks), source.arrivals):
                 block = blocks.pop(number)
                 shared.free(block.content)
                 lines.hear(number, heard)

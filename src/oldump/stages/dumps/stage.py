@@ -136,7 +136,7 @@ def scatter(
     read = _Reader(source, job.day)
     with Crew(job.workers, scatterer(read, job.spill, job.budget)) as crew:
         scattering = Scattering(crew)
-        for number, summary in scattering.run(tasks()):
+        for number, summary in scattering.run(tasks(), source.arrivals):
             block = positions.pop(number)
             shared.free(block.content)
             account.hear(number, summary)
