@@ -27,8 +27,9 @@ COPY        As PostgreSQL reads it: ``\b \f \n \r \t \v``, one to three octal di
             the low eight bits count), ``\x`` and one or two hexadecimal digits; any other escaped
             character stands for itself. A column is NULL only if it is ``\N`` as written.
 Columns     Type key, document key and last_modified are UTF-8 text after normalisation. A control
-            character (U+0000 to U+001F) or lone surrogate in them is written as JSON escapes it;
-            a backslash is not. The revision is a decimal integer (-0 is 0).
+            character (U+0000 to U+001F, U+007F to U+009F), a line or paragraph separator (U+2028,
+            U+2029) or a lone surrogate in them is written as JSON escapes it; a backslash is not.
+            The revision is a decimal integer (-0 is 0).
 JSON        json.dumps of the normalised document, but numbers keep their stored spelling. Escapes
             are spelled as json.dumps does; `same_record` forgives another spelling of those, and
             nothing else. Of a member name written twice, json keeps the last value.
@@ -45,6 +46,7 @@ Redirects   ``location`` is rewritten if it is a top-level string and the type i
 import datetime
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -395,8 +397,11 @@ def written_record(record: Record) -> bytes:
 
 
 def written_column(text: str) -> str:
-    """The text with control characters and lone surrogates as JSON escapes them."""
-    return re.sub("[\x00-\x1f\ud800-\udfff]", lambda odd: json.dumps(odd[0])[1:-1], text)
+    """The text with control characters, line ends and lone surrogates as JSON escapes them."""
+    return "".join(
+        json.dumps(character)[1:-1] if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} else character
+        for character in text
+    )
 
 
 def written_json(value: Json) -> str:

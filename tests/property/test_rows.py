@@ -303,7 +303,10 @@ tricky_values = st.recursive(
 top_names = st.sampled_from(
     ("id", "\\u0069d", "location", "loc\\u0061tion", "created", "x", "y", 'z\\"id', 'z\\"location', 'z\\"key', "value")
 )
-core_keys = old_keys | st.sampled_from(("/works/OL1W", "/works/OL1W", "/books/OL01M", "/people/foo/lists/OL1L"))
+core_keys = old_keys | st.sampled_from(
+    ("/works/OL1W", "/works/OL1W", "/books/OL01M", "/people/foo/lists/OL1L", "/works/\x7fOL1W", "/works/\\u0085OL1W",
+     "/works/\\u00e9OL1W", "/works/OL1W\\u2029", "/x/\\u009f")
+)  # fmt: skip
 core_types = st.sampled_from(("work", "work", "redirect", "redirect", "r\\u0065direct", "edition", "shelf", "user"))
 core_revisions = st.sampled_from(
     ("1", "1", "2", "0", "-1", "-0", "1048574", "1048575", "1048576", "18446744073709551616", "1.0")

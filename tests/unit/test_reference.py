@@ -136,21 +136,32 @@ def test_controls_and_surrogates_in_columns_are_escaped() -> None:
     """Columns are UTF-8; a control character or lone surrogate is written as JSON escapes it."""
     (line,) = judged(
         document(
-            key="/works/\\ta\\n\\u0001\\u001f\\r\\ud83d é\\u8a9e😀\\\\t",
+            key="/works/\\ta\\n\\u0001\\u001f\\r\\ud83d é\\u8a9e😀\\\\t\x7f\x85\u2028",
             type_key="/type/\\t",
             last_modified=dated("2010\\n"),
         )
     ).cdump.split(b"\n")[:-1]
     type_key, key, revision, last_modified, _ = line.decode().split("\t")
     assert type_key == "/type/\\t"
-    assert key == "/works/\\ta\\n\\u0001\\u001f\\r\\ud83d é語😀\\t"
+    assert key == "/works/\\ta\\n\\u0001\\u001f\\r\\ud83d é語😀\\t\\u007f\\u0085\\u2028"
     assert revision == "1"
     assert last_modified == "2010\\n"
 
 
-def test_del_in_a_column_stays() -> None:
-    """U+007F is no control character to JSON."""
-    assert keys_of(judged(document(key="/works/\\u007f")).cdump) == ["/works/\x7f"]
+@pytest.mark.parametrize(
+    ("escaped", "others"),
+    [
+        ("\x7f", "~"),
+        ("\x80\x85\x9f", "\xa0\xad"),
+        ("\u2028\u2029", "\u2027\u202a\u202e\u200b\ufeff\u3000"),
+        ("\udfff\ud800", "\ud7ff\ue000"),
+    ],
+)
+def test_what_is_escaped_in_a_column_and_what_is_not(escaped: str, others: str) -> None:
+    """DEL and the controls of Latin-1, what ends a line, halves of characters; but no other invisible ones."""
+    spelled = json.dumps(escaped)[1:-1]
+    assert keys_of(judged(document(key=f"/works/{spelled}{others}")).cdump) == [f"/works/{spelled}{others}"]
+    assert keys_of(judged(document(key=f"/works/{json.dumps(others)[1:-1]}")).cdump) == [f"/works/{others}"]
 
 
 @pytest.mark.parametrize(("stored", "column"), [("-1", "-1"), ("-0", "0"), ("9" * 5000, "9" * 5000)])
@@ -581,7 +592,7 @@ def test_keys_with_equal_columns_are_one() -> None:
     assert again.same_revision == 1
 
 
-@pytest.mark.parametrize("odd", ["\\ud83d", "\\u0001", "\\n"])
+@pytest.mark.parametrize("odd", ["\\ud83d", "\\u0001", "\\n", "\\u007f", "\\u0085"])
 def test_a_finished_cdump_can_be_sorted_again(odd: str) -> None:
     """Sorting by what stands in the columns leaves it as it is."""
     reference = judged(

@@ -4,14 +4,17 @@ Usual is a record of one of the big collections, with the collection's letter at
 revision of at most eight digits. Nearly all records are.
 """
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
 
 from oldump.records.bytewise import PADDING, Flags, Places, numbers, word, words
 from oldump.records.keys import COLLECTIONS, MAX_REVISION, REVISION_BITS, Ranks
+from oldump.records.record import FURTHER_CONTROLS
 
 _COLUMNS = 4
+_FURTHER_CONTROLS = re.compile(f"[{FURTHER_CONTROLS}]")
 
 
 class Heads:
@@ -19,11 +22,16 @@ class Heads:
 
     def __init__(self, heads: Iterable[str]) -> None:
         """Take the heads."""
-        self._text = "".join(heads).encode()
+        text = "".join(heads)
+        self._text = text.encode()
         characters = np.frombuffer(self._text, np.uint8)
         controls = np.flatnonzero(characters < 32)
-        self.are_plain = not len(controls) % _COLUMNS and bool((characters[controls] == ord("\t")).all())
-        """Whether there is no control character but the tabs; if there is, nothing else here may be asked for."""
+        self.are_plain = (
+            not len(controls) % _COLUMNS
+            and bool((characters[controls] == ord("\t")).all())
+            and not _has_further_controls(text)
+        )
+        """Whether nothing but the tabs may not stand in a column; if there is, nothing else here may be asked for."""
         self._tabs = controls[: len(controls) // _COLUMNS * _COLUMNS].reshape(-1, _COLUMNS)
 
     def __len__(self) -> int:
@@ -44,6 +52,11 @@ class Heads:
         revisions, plain = numbers(padded, key_ends + 1, revision_ends)
         usual &= plain & (collection_ranks > 0) & (revisions < MAX_REVISION)
         return collection_ranks + (keyed << np.uint64(REVISION_BITS)) + revisions, usual
+
+
+def _has_further_controls(text: str) -> bool:
+    """Nearly all heads are ASCII, which a str knows of itself: those need no search."""
+    return "\x7f" in text if text.isascii() else _FURTHER_CONTROLS.search(text) is not None
 
 
 def _collections(padded: bytes, key_starts: Places, key_ends: Places) -> tuple[Places, Ranks]:

@@ -27,7 +27,11 @@ PARTS = tuple(sorted({*PART_OF_TYPE.values(), OTHER}))
 PART_NUMBER_OF_TYPE = {type_key: PARTS.index(part) for type_key, part in PART_OF_TYPE.items()}
 OTHER_NUMBER = PARTS.index(OTHER)
 
-_NOT_IN_A_COLUMN = re.compile("[\x00-\x1f\ud800-\udfff]")
+CONTROLS = "\x00-\x1f"
+"""Control characters, as in the brackets of a regular expression."""
+FURTHER_CONTROLS = "\x7f-\x9f\u2028\u2029"
+"""The other control characters; and two that are none, but end a line for str.splitlines, as U+0085 does."""
+_NOT_IN_A_COLUMN = re.compile(f"[{CONTROLS}{FURTHER_CONTROLS}\ud800-\udfff]")
 _SHORT = {"\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 # Type, usual key and revision of a record in a big collection; each collection's number, letter and revision together.
@@ -63,7 +67,7 @@ def record_of(document: Document) -> bytes:
 
 
 def column(value: str) -> bytes:
-    """The text as UTF-8. Control characters and lone surrogates may not stand in a column: escaped as in JSON."""
+    """The text as UTF-8. Control characters, line ends and lone surrogates may not stand there: escaped as in JSON."""
     return _NOT_IN_A_COLUMN.sub(_escape, value).encode()
 
 

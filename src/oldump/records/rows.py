@@ -31,7 +31,14 @@ from oldump.records.document import Document, Reject, Rejected, normalised
 from oldump.records.heads import Heads
 from oldump.records.keys import LEGACY_PREFIXES, Ranks, rank
 from oldump.records.privacy import Drop, reason_to_drop
-from oldump.records.record import PART_NUMBER_OF_TYPE, part_number, record_of, revision_of
+from oldump.records.record import (
+    CONTROLS,
+    FURTHER_CONTROLS,
+    PART_NUMBER_OF_TYPE,
+    part_number,
+    record_of,
+    revision_of,
+)
 from oldump.records.suspects import Suspects
 
 PartNumbers = np.ndarray[tuple[int], np.dtype[np.uint8]]
@@ -45,7 +52,7 @@ _NO_PART = 255
 # The types that go the shortest way: with a part of their own; but no redirects, whose location may be a legacy one.
 _SHORTEST = {t.decode(): number for t, number in PART_NUMBER_OF_TYPE.items() if t.decode() != _REDIRECT}
 _NO_HEAD = "\t\t\t\t"
-_HEAD = re.compile(r"(?:[^\x00-\x1f]*\t){4}")
+_HEAD = re.compile(f"(?:[^{CONTROLS}{FURTHER_CONTROLS}]*\t){{4}}")
 
 
 class Rejection(NamedTuple):
