@@ -155,8 +155,8 @@ def same_record(a: bytes, b: bytes) -> bool:
     """Whether two records are the same up to the spelling of escapes in their JSON.
 
     All else must be equal byte by byte: the other columns, the order of members, the spelling of
-    numbers, the spacing, the newline at the end. A record whose JSON is not ASCII, is no JSON, or
-    is not spaced as the contract says, is not the same as any.
+    numbers, the spacing, the newline at the end. A record whose JSON is not ASCII, has a control
+    character, is no JSON, or is not spaced as the contract says, is not the same as any.
     """
     *columns_a, json_a = a.split(b"\t", 4)
     *columns_b, json_b = b.split(b"\t", 4)
@@ -175,6 +175,8 @@ def respelled(json_column: bytes) -> str:
 
     Raises ValueError or Reject if that is not what the contract wants of a JSON column.
     """
+    if b"\x7f" in json_column:  # the other control characters are no JSON, or wrong spacing
+        raise ValueError("a control character")
     text = re.sub(
         r'"[^"\\]*(?:\\.[^"\\]*)*"',
         lambda string: json.dumps(json.loads(string[0])),

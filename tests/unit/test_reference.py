@@ -738,6 +738,9 @@ def test_a_record_that_breaks_the_contract_is_not_even_itself() -> None:
     """Two equal mistakes are not agreement."""
     tight = RECORD.replace(b": ", b":")
     assert not same_record(tight, tight)
+    for control in (b"\x7f", b"\x1f", b"\t"):
+        damaged = RECORD.replace(b"/x", control)
+        assert not same_record(damaged, damaged)
     assert not same_record(b"x\n", b"x\n")
 
 

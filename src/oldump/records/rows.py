@@ -4,8 +4,8 @@ A row becomes a record, a drop or a reject. This is the fast way to what `docume
 keeps the stored bytes of nearly all documents and looks at them in steps, each exact.
 
 1. *Whole block*: with numpy, all control characters of a block are found at once. If they are two tabs and a newline
-   for each line, and nothing is beyond ASCII, the lines are regular, and their JSON is cut out by position. The same
-   way finds the lines with a backslash, a legacy key or a datetime that is not plainly a new one: see `suspects`.
+   for each line, and nothing is DEL or beyond ASCII, the lines are regular, and their JSON is cut out by position. The
+   same way finds the lines with a backslash, a legacy key or a datetime that is not plainly a new one: see `suspects`.
 2. *Suspects*: unescaped and brought into today's spelling on the stored bytes, where that is certain to be right.
 3. *All*: a typed decoder reads the four columns and proves that the text is JSON; formatting the block as one array
    and comparing proves that it is spaced as the dumps are.
@@ -43,6 +43,7 @@ from oldump.records.suspects import Suspects
 
 PartNumbers = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
+_DEL = b"\x7f"
 _REGULAR = np.frombuffer(b"\t\t\n", np.uint8)
 _LEGACY_KEYS = [(f'"key": "{old}'.encode(), f'"key": "{new}'.encode()) for old, new in LEGACY_PREFIXES.items()]
 _ID = re.compile(rb'"id": (?:-?[0-9]+|"[^"\\]*"), |, "id": (?:-?[0-9]+|"[^"\\]*")(?=\})')
@@ -266,7 +267,7 @@ def _stretches(block: bytes) -> Iterator[tuple[bytes, Places | None]]:
 
 def _regular_breaks(lines: bytes) -> Places | None:
     """The places of two tabs and a newline for each line; None if the text has anything else that is not plain."""
-    if not lines.isascii():
+    if not lines.isascii() or _DEL in lines:
         return None
     characters = np.frombuffer(lines, np.uint8)
     breaks = np.flatnonzero(characters < 32)

@@ -225,6 +225,11 @@ def test_usual_documents_go_the_fast_way(stored: str, published: str | None) -> 
         assert text_of(*members) == "{" + ", ".join(expected) + "}"
 
 
+def test_del_is_escaped_in_the_json_too() -> None:
+    """It is ASCII, and legal in a stored string; but it is a control character, and json.dumps does not write it."""
+    assert text_of('"a": "\x7f"', '"\x7f": 1', CORE) == '{"a": "\\u007f", "\\u007f": 1, ' + CORE + "}"
+
+
 def test_one_odd_row_does_not_slow_its_block() -> None:
     """Its neighbours still go the fast way, and keep their spelling."""
     marked = copy_row(1, 1, "{" + CORE + ", " + MARK + "}")
