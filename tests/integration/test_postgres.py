@@ -22,8 +22,7 @@ from golden.command import (
     published,
     texts,
 )
-from integration.conftest import DATA_ALONE, Database, copied, filled, run_data
-from oldump.demo import psql
+from integration.conftest import DATA_ALONE, PSQL, Database, copied, filled, run_data
 from oldump.synth.table import copy_blocks
 from reference import PARTS, Reference, dumps_of
 
@@ -63,7 +62,7 @@ def test_the_database_gives_what_the_judge_says(synth: str, made: Path) -> None:
 def test_a_file_of_the_table_gives_the_same_dumps(synth: str, made: Path, tmp_path: Path) -> None:
     """What psql wrote is as good as the database itself; so is our own data.txt.gz."""
     with (tmp_path / "data.txt").open("wb") as stream:
-        line = [str(psql()), synth, "--no-psqlrc", "--quiet", "-c", "copy data to stdout"]
+        line = [str(PSQL), synth, "--no-psqlrc", "--quiet", "-c", "copy data to stdout"]
         subprocess.run(line, stdout=stream, check=True, env=environment())
     run_data("data.txt", "of-file", cwd=tmp_path)
     assert texts(tmp_path / "of-file") == texts(made)
@@ -74,7 +73,7 @@ def test_a_file_of_the_table_gives_the_same_dumps(synth: str, made: Path, tmp_pa
 def test_extract_writes_what_psql_writes(synth: str, made: Path) -> None:
     """Byte for byte, in seekable gzip that any reader reads."""
     data = gzip.decompress((private_of(made) / "data.txt.gz").read_bytes())
-    line = [str(psql()), synth, "--no-psqlrc", "--quiet", "-c", "copy data to stdout"]
+    line = [str(PSQL), synth, "--no-psqlrc", "--quiet", "-c", "copy data to stdout"]
     assert data == subprocess.run(line, capture_output=True, check=True, env=environment()).stdout
 
 
@@ -140,7 +139,7 @@ def test_data_that_is_extracted_anew_replaces_all_that_was_made_of_it(database: 
 def test_real_data_gives_what_the_judge_says(database: Database, tmp_path: Path) -> None:
     """Open Library's development database, from the database and as a file of its table data."""
     source = database()
-    line = [str(psql()), source, "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-f", str(REAL)]
+    line = [str(PSQL), source, "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-f", str(REAL)]
     subprocess.run(line, check=True, capture_output=True, env=environment())
     text = copied(source)
     judged = dumps_of(text, DATE)

@@ -396,16 +396,17 @@ class Copying:
         return b"".join(held)
 
     def _from_where_it_stopped(self) -> Iterator[bytes]:
-        lacking, crc32 = self._passed_bytes, 0
+        """What lies behind that which was passed on when this was called."""
+        lacking, passed_crc32, crc32 = self._passed_bytes, self._passed_crc32, 0
         for piece in self._reader.copy(self._query):
             skipped = piece[:lacking]
             lacking -= len(skipped)
             crc32 = zlib_ng.crc32(skipped, crc32)
             if not lacking and len(skipped) < len(piece):
-                if crc32 != self._passed_crc32:
+                if crc32 != passed_crc32:
                     break
                 yield piece[len(skipped) :]
-        if lacking or crc32 != self._passed_crc32:
+        if lacking or crc32 != passed_crc32:
             raise VerificationError(
                 f"{self._reader.place}: the same query gave another text the second time. Run again; if it happens "
                 "again, the table is changed by something that no snapshot keeps out."

@@ -1,0 +1,163 @@
+"""What becomes of an extract whose connections fail: the same rows, or a clear end."""
+
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from golden.command import DATE, private_of, started
+from integration.conftest import Proxied, extract, psql
+from oldump.errors import SnapshotLost, SourceUnreachable, VerificationError
+from oldump.outside.postgres import Copying, Leading, Reader
+
+pytestmark = pytest.mark.postgres
+
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+ALL = "(SELECT thing_id, revision, data FROM data)"
+AMID = 400_000
+"""Bytes after which a connection that copies is amid a range."""
+
+
+def taken(copying: Copying, least_bytes: int = 100_000) -> list[bytes]:
+    """All that it gives, take by take."""
+    return list(iter(lambda: copying.take(least_bytes), b""))
+
+
+def test_a_copy_may_be_taken_in_many_pieces(wide: str) -> None:
+    """A range, or a table, that is longer than what is taken at a time."""
+    with Leading(wide) as leading, leading.reader() as reader:
+        pieces = taken(Copying(reader, ALL))
+    assert len(pieces) > 10
+    assert b"".join(pieces) == psql(wide, "copy data to stdout")
+
+
+def test_another_text_the_second_time_is_found_out(wide: str, proxied: Proxied) -> None:
+    """A query whose result changes, as no snapshot's does: what was passed on does not fit what would follow."""
+    proxy = proxied(wide)
+    proxy.when(1, AMID, lambda: proxy.cut(1))
+    with Leading(wide) as leading, Reader(proxy.conninfo, leading.exported) as reader:
+        copying = Copying(reader, "(SELECT random(), data FROM data)")
+        with pytest.raises(VerificationError, match="another text the second time"):
+            taken(copying)
+
+
+@pytest.mark.parametrize("passed_bytes", [1, 1_000, AMID, 5_000_000])
+def test_a_copy_goes_on_where_its_connection_was_cut(wide: str, proxied: Proxied, passed_bytes: int) -> None:
+    """While it is made, before the first row, or amid them: not a byte is missing, doubled or changed."""
+    proxy = proxied(wide)
+    proxy.when(1, passed_bytes, lambda: proxy.cut(1))
+    with Leading(wide) as leading, Reader(proxy.conninfo, leading.exported) as reader:
+        copying = Copying(reader, ALL)
+        assert b"".join(taken(copying)) == psql(wide, "copy data to stdout")
+    assert len(copying.failures) == 1
+    assert proxy.connections == 2
+
+
+def test_a_copy_whose_connection_goes_deaf(wide: str, proxied: Proxied) -> None:
+    """The server says on another connection that it only waits for us: then a new one is made."""
+    proxy = proxied(wide)
+    proxy.when(1, AMID, lambda: proxy.deafen(1))
+    with Leading(wide) as leading, Reader(proxy.conninfo, leading.exported, silence_seconds=0.3) as reader:
+        copying = Copying(reader, ALL)
+        assert b"".join(taken(copying)) == psql(wide, "copy data to stdout")
+    assert len(copying.failures) == 1
+    assert "silent" in copying.failures[0]
+
+
+def test_a_server_that_is_at_work_may_be_silent(wide: str, proxied: Proxied) -> None:
+    """A long sort says nothing for long: that is no failure."""
+    proxy = proxied(wide)
+    with Leading(wide) as leading, Reader(proxy.conninfo, leading.exported, silence_seconds=0.2) as reader:
+        copying = Copying(reader, "(SELECT 1 FROM pg_sleep(1.5))")
+        assert taken(copying) == [b"1\n"]
+    assert copying.failures == []
+    assert proxy.connections > 2
+
+
+def test_a_server_that_is_deaf_from_the_beginning(wide: str, proxied: Proxied) -> None:
+    """It accepts and says nothing: an end in time, on one line."""
+    proxy = proxied(wide)
+    proxy.when(1, 0, lambda: proxy.deafen(1))
+    with pytest.raises(SourceUnreachable, match=r"port=.*timeout") as error:
+        Leading(f"{proxy.conninfo} connect_timeout=2")
+    assert "\n" not in str(error.value)
+
+
+def test_the_snapshot_ends_with_its_connection(wide: str, proxied: Proxied) -> None:
+    """Whoever holds it notices, and whoever wants to read in it too; a retry of the same would not help."""
+    proxy = proxied(wide)
+    with Leading(proxy.conninfo) as leading, leading.reader() as reader:
+        leading.require_alive()
+        proxy.cut(1)
+        with pytest.raises(SnapshotLost, match="held the snapshot"):
+            leading.require_alive()
+        while psql(wide, SESSIONS) != b"0\n":  # the server has to notice first
+            pass
+        with pytest.raises(SnapshotLost, match="held the snapshot"):
+            Copying(reader, ALL).take(1)
+
+
+def test_the_connection_of_a_worker_is_cut(wide: str, proxied: Proxied, tmp_path: Path) -> None:
+    """The run finishes with the same rows, and tells of it."""
+    proxy = proxied(wide)
+    proxy.when(2, AMID, lambda: proxy.cut(2))
+    ran, text = extract(proxy.conninfo, tmp_path / "out")
+    assert text == psql(wide, "copy data to stdout")
+    assert "a connection failed and was replaced" in ran.err
+
+
+@pytest.mark.slow
+def test_the_connection_of_a_worker_goes_deaf(wide: str, proxied: Proxied, tmp_path: Path) -> None:
+    """The run waits for half a minute, and finishes with the same rows."""
+    proxy = proxied(wide)
+    proxy.when(2, AMID, lambda: proxy.deafen(2))
+    ran, text = extract(proxy.conninfo, tmp_path / "out")
+    assert text == psql(wide, "copy data to stdout")
+    assert "has been silent for 30 s" in ran.err
+
+
+def test_the_leading_connection_is_cut(wide: str, proxied: Proxied, tmp_path: Path) -> None:
+    """What was copied is not committed: all is copied again, in another snapshot."""
+    proxy = proxied(wide)
+    proxy.when(2, AMID, lambda: proxy.cut(1))
+    ran, text = extract(proxy.conninfo, tmp_path / "out")
+    assert text == psql(wide, "copy data to stdout")
+    assert "the snapshot is lost; all of this database is copied anew" in ran.err
+
+
+def test_the_server_restarts(wide: str, proxied: Proxied, tmp_path: Path) -> None:
+    """All connections end, and for a while there are no new ones: all is copied again when it is back."""
+    proxy = proxied(wide)
+    proxy.when(3, AMID, lambda: proxy.restart(1.5))
+    ran, text = extract(proxy.conninfo, tmp_path / "out")
+    assert text == psql(wide, "copy data to stdout")
+    assert "the snapshot is lost; all of this database is copied anew" in ran.err
+
+
+def test_a_stopped_extract_leaves_nothing(wide: str, proxied: Proxied, tmp_path: Path) -> None:
+    """SIGTERM while a worker waits for the server: no file, no process, no session."""
+    proxy = proxied(wide)
+    line = ("run", DATE, "--source", proxy.conninfo, "--out", ".", "--only", "extract")
+    workers: list[psutil.Process] = []
+
+    def stop() -> None:
+        proxy.deafen(2)
+        workers.extend(psutil.Process(process.pid).children())
+        process.terminate()
+
+    proxy.when(2, AMID, stop)
+    with started(*line, cwd=tmp_path) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert err.decode().splitlines()[-1].endswith("give the command again to go on")
+    assert [worker.is_running() for worker in workers] == [False, False]
+    assert sorted(path.name for path in private_of(tmp_path).iterdir()) == [
+        "journal.jsonl",
+        "lock",
+        "making",
+        "run.log",
+    ]
+    proxy.restart(0)
+    while psql(wide, SESSIONS) != b"0\n":
+        pass
