@@ -232,7 +232,7 @@ class Leading:
 
 
 class Reader:
-    """A connection that reads in a snapshot that another one holds, made anew when it fails; for `with`."""
+    """A connection that reads in a snapshot that another one holds, made anew when it fails, for `with`."""
 
     def __init__(self, conninfo: str, exported: str, silence_seconds: float = _SILENCE_SECONDS) -> None:
         """Take where to connect, and the name of the snapshot."""
@@ -263,7 +263,7 @@ class Reader:
             self._connection = None
 
     def __enter__(self) -> Self:
-        """Nothing to prepare: it connects when it is asked for something."""
+        """Nothing to prepare: it connects when it is needed."""
         return self
 
     def __exit__(self, *_: object) -> None:
