@@ -126,7 +126,7 @@ def test_wikidata(empty: str, tmp_path: Path) -> None:
     r"""The JSON stands last, on one line, as it is: no backslash is doubled, and \u stays; NULL is \N."""
     texts = {
         "Q1": r'{"a": "\u00e9 \\ \" \n", "b": "é"}',
-        "Q10": '{"a":\n\t[1,\r\n2]}\n',
+        "Q10": '\n {"a":\n\t[1,\r\n2]}\n',
         "Q2": None,
         "Q3": "[]",
     }
@@ -137,7 +137,7 @@ def test_wikidata(empty: str, tmp_path: Path) -> None:
     text = made("wikidata", empty, tmp_path).decode()
     assert text.split("\n") == [
         "Q1\t2022-07-31\t" + str(texts["Q1"]),
-        'Q10\t2022-07-31\t{"a":  [1,  2]} ',
+        'Q10\t2022-07-31\t  {"a":  [1,  2]} ',
         "Q2\t2022-07-31\t\\N",
         "Q3\t2022-07-31\t[]",
         "",

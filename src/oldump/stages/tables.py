@@ -97,7 +97,7 @@ TABLES = (
             FROM wikidata
             WHERE updated < :end
             ORDER BY id COLLATE "C" """,
-        line=re.compile(rb"[^\t\n]+\t%b\t(?:[\[{].*|%b)" % (_DAY, _NULL)),
+        line=re.compile(rb"[^\t\n]+\t%b\t(?: *[\[{].*|%b)" % (_DAY, _NULL)),
         raw_last=True,
     ),
     Table(
