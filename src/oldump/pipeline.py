@@ -246,6 +246,7 @@ def run(settings: Settings, day: date, choice: Choice, progress: Progress, *, ov
             _require_intact(context)
             log.info("complete before, nothing to do: %s", folder.dump_item)
             return folder.dump_item
+        _require_connections(choice, context, overwrite=overwrite)
         _begin(context, overwrite=overwrite)
         try:
             for database, stages in groupby(choice.stages, attrgetter("database")):
@@ -401,13 +402,7 @@ def _require_together(database: str, stages: list[Stage], choice: Choice, contex
 
 def _perform_in_one_snapshot(database: str, stages: list[Stage], context: Context) -> None:
     """Run the stages of a database in one snapshot; all of them again in another one if that is lost."""
-    conninfo = connection_of(database, context.settings)
-    if conninfo is None:
-        names = ", ".join(stage.name for stage in stages)
-        raise ConfigurationError(
-            f"{names} needs a connection to the {DATABASES[database]}: give {flag_of(database)}, or leave it out with "
-            f"{' '.join(f'--skip {stage.name}' for stage in stages)}."
-        )
+    conninfo = _required_connection(database, stages, context.settings)
     read = [name for stage in stages for name in tables_of(stage)]
     for attempt in tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(SnapshotLost),
@@ -419,6 +414,26 @@ def _perform_in_one_snapshot(database: str, stages: list[Stage], context: Contex
         with attempt, _led(conninfo, read, again=attempt.retry_state.attempt_number > 1) as leading:
             for stage in stages:
                 _perform(stage, replace(context, leading=leading))
+
+
+def _require_connections(choice: Choice, context: Context, *, overwrite: bool) -> None:
+    """Refuse to begin what cannot be completed: hours lie between the first database and the next."""
+    for database, stages in groupby(choice.stages, attrgetter("database")):
+        lacking = [stage for stage in stages if overwrite or stage.name not in context.journal.stages]
+        if database and lacking:
+            _required_connection(database, lacking, context.settings)
+
+
+def _required_connection(database: str, stages: list[Stage], settings: Settings) -> str:
+    """The connection that the setting gives. Raises ConfigurationError if it gives none."""
+    conninfo = connection_of(database, settings)
+    if conninfo is None:
+        names = ", ".join(stage.name for stage in stages)
+        raise ConfigurationError(
+            f"{names} needs a connection to the {DATABASES[database]}: give {flag_of(database)}, or leave it out with "
+            f"{' '.join(f'--skip {stage.name}' for stage in stages)}."
+        )
+    return conninfo
 
 
 def tables_of(stage: Stage) -> tuple[str, ...]:

@@ -240,6 +240,16 @@ def test_empty_tables_and_skipped_ones(empty: str, tmp_path: Path) -> None:
     assert not (item_of(tmp_path) / name_of("wikidata")).exists()
 
 
+@pytest.mark.parametrize(("flag", "stage"), [("coverstore", "covers_metadata"), ("archive-database", "ia-metadata")])
+def test_a_database_that_is_not_named(databases: Databases, tmp_path: Path, flag: str, stage: str) -> None:
+    """The run says how to name it, or to do without, before it copies anything."""
+    others = {"coverstore": databases.coverstore, "archive-database": databases.archive}
+    (other,) = (name for name in others if name != flag)
+    line = ("run", DATE, "--source", databases.openlibrary, f"--{other}", others[other], "--out", ".")
+    failed(oldump(*line, cwd=tmp_path), 2, f"--{flag}", f"--skip {stage}")
+    assert not list(tmp_path.rglob("*.gz"))
+
+
 def test_a_run_that_was_killed_between_tables(databases: Databases, proxied: Proxied, tmp_path: Path) -> None:
     """What it had copied is copied anew with the rest, in one snapshot."""
     proxy = proxied(databases.openlibrary)
