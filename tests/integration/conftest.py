@@ -68,7 +68,7 @@ def wide(database: Database) -> str:
         connection.execute("CREATE TABLE data (thing_id integer, revision integer, data text)")
         # Thing ids: none, negative ones, and several of the ranges that an old server is read in.
         insert = "INSERT INTO data SELECT {}, i % 3, repeat(md5(i::text), 30) FROM generate_series({}) AS i"
-        connection.execute(insert.format("nullif(i * 2, 700) - 500", "1, 16000"))
+        connection.execute(insert.format("CASE WHEN i % 1000 > 0 THEN i * 2 - 500 END", "1, 16000"))
         connection.execute("UPDATE data SET revision = revision + 3 WHERE thing_id % 5 = 0")
         connection.execute("DELETE FROM data WHERE thing_id % 7 = 0")
         connection.execute("VACUUM data")

@@ -54,6 +54,7 @@ _OPTIONS = {
     "statement_timeout": "45s",
     "lock_timeout": "40s",
     "idle_in_transaction_session_timeout": "0",  # the leading connection is idle while others read
+    "max_parallel_workers_per_gather": "0",  # else a scan gives rows as they come to its workers
     "synchronize_seqscans": "off",  # else a scan may begin in the midst of the table, where another one is
     "row_security": "off",  # an error, rather than rows that are silently left out
 }

@@ -1,0 +1,153 @@
+"""An extract gives what the tables held at one moment: over any number of connections, whatever is done meanwhile."""
+
+import gzip
+import json
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from golden.command import DATE, bash, name_of, oldump, private_of, published, texts
+from integration.conftest import PSQL, Database, Proxied, extract, filled, psql, run_data
+from oldump import pipeline
+from oldump.demo import fill
+from oldump.outside.postgres import Leading
+from oldump.run.progress import Silence
+from oldump.settings import Settings, date_of
+from oldump.stages.tables import TABLE_OF
+from oldump.synth.table import copy_blocks
+
+REAL = Path(__file__).parents[3] / "shared" / "real" / "openlibrary-dev.sql"
+OF_SOURCE = ("reading-log", "ratings", "wikidata", "extract")
+DAY = date_of(DATE)
+
+pytestmark = pytest.mark.postgres
+
+
+def data_of(out: Path) -> bytes:
+    """data.txt.gz as it lies there."""
+    return (private_of(out) / "data.txt.gz").read_bytes()
+
+
+class Meddling(Silence):
+    """Copies the tables in the run's snapshot at the first news, and changes them at every one."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self.times = 0
+        self.seen: dict[str, bytes] = {}
+
+    def begin(self, stage: str, step: str) -> None:
+        """Meddle."""
+        if not self.seen:
+            self._look()
+        self._meddle()
+
+    def update(self, rows: int, done: float | None) -> None:
+        """Meddle."""
+        self._meddle()
+
+    def _look(self) -> None:
+        queries = {name: TABLE_OF[name].statement(DAY) for name in OF_SOURCE[:3]} | {"data": "data"}
+        with psycopg.connect(self._conninfo) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            with psycopg.connect(self._conninfo) as other:
+                (exported,) = other.execute("SELECT pg_ls_dir('pg_snapshots')").fetchall()
+            connection.execute(f"SET TRANSACTION SNAPSHOT '{exported[0]}'".encode())
+            for name, query in queries.items():
+                with connection.cursor().copy(f"COPY {query} TO STDOUT".encode()) as copy:
+                    self.seen[name] = b"".join(map(bytes, copy))
+
+    def _meddle(self) -> None:
+        self.times += 1
+        rest = self.times % 7
+        with psycopg.connect(self._conninfo) as connection:
+            connection.execute("UPDATE data SET revision = revision + 1 WHERE thing_id %% 7 = %s", [rest])
+            connection.execute("DELETE FROM data WHERE thing_id %% 11 = %s", [rest])
+            connection.execute("INSERT INTO data SELECT thing_id + 100000, revision, data FROM data LIMIT 500")
+            connection.execute("DELETE FROM ratings WHERE work_id %% 7 = %s", [rest])
+            connection.execute("INSERT INTO ratings (work_id, rating, created) VALUES (%s, 5, '2020-01-01')", [rest])
+            connection.execute("UPDATE bookshelves_books SET bookshelf_id = 4 WHERE work_id %% 7 = %s", [rest])
+            connection.execute("UPDATE wikidata SET data = '{}'")
+
+
+def test_rows_that_change_meanwhile(database: Database, tmp_path: Path) -> None:
+    """Data, ratings, reading log and Wikidata are those of the snapshot, compared with a copy taken in it."""
+    source = fill(database(), copy_blocks(3_000)).openlibrary
+    with psycopg.connect(source) as connection:
+        for _ in range(5):  # till it is some ranges wide
+            connection.execute("UPDATE data SET revision = revision")
+    settings = Settings.of(source=source, out=tmp_path, workers=2, jobs=2)
+    meddling = Meddling(source)
+    assert pipeline.run(settings, DAY, pipeline.selected(list(OF_SOURCE), [], settings), meddling) is None
+    assert gzip.decompress(data_of(tmp_path)) == meddling.seen["data"]
+    for name in OF_SOURCE[:3]:
+        (path,) = private_of(tmp_path).glob(f"making/*/{name_of(name)}")
+        assert gzip.decompress(path.read_bytes()) == meddling.seen[name]
+    assert meddling.times > len(OF_SOURCE) + 2  # amid the extract, too
+    assert psql(source, "copy data to stdout") != meddling.seen["data"]
+
+
+def test_any_number_of_connections(wide: str, tmp_path: Path) -> None:
+    """The same bytes of data.txt.gz, and the text is what psql writes."""
+    _, text = extract(wide, tmp_path / "one", "--jobs", 1)
+    extract(wide, tmp_path / "four", "--jobs", 4)
+    assert data_of(tmp_path / "one") == data_of(tmp_path / "four")
+    assert text == psql(wide, "copy data to stdout")
+
+
+@pytest.mark.parametrize("version", ["13.5", "10.23"])
+def test_an_old_server_is_read_in_ranges_of_documents(
+    wide: str, proxied: Proxied, tmp_path: Path, version: str
+) -> None:
+    """It cannot scan a part of a table: all rows come, also those of no or of a negative document."""
+    proxy = proxied(wide)
+    proxy.server_version = version.encode()
+    _, text = extract(proxy.conninfo, tmp_path / "one", "--jobs", 1)
+    extract(proxy.conninfo, tmp_path / "four", "--jobs", 4)
+    assert data_of(tmp_path / "one") == data_of(tmp_path / "four")
+    assert text == psql(wide, "copy (select * from data order by thing_id, revision, data) to stdout")
+    assert text.count(b"\n-") > 100
+    assert text.count(b"\n\\N\t") > 5
+
+
+def test_a_server_that_likes_to_work_in_parallel(wide: str, tmp_path: Path) -> None:
+    """Its own parallel scans give rows in any order: they are not for us."""
+    urged = " ".join(
+        f"-c {name}=0" for name in ("min_parallel_table_scan_size", "parallel_setup_cost", "parallel_tuple_cost")
+    )
+    source = make_conninfo(wide, options=urged)
+    with Leading(source) as leading, leading.reader() as reader:
+        text = b"".join(reader.copy("(SELECT thing_id, revision, data FROM data WHERE ctid IS NOT NULL)"))
+    assert text == psql(wide, "copy data to stdout")
+
+
+def test_a_file_that_psql_wrote_through_gzip(database: Database, tmp_path: Path) -> None:
+    """`psql | gzip` of the same database gives the same dumps, byte for byte."""
+    source = filled(database(), copy_blocks(1_000, odd_rows=46))
+    run_data(source, "of-database", cwd=tmp_path)
+    (tmp_path / "psql").symlink_to(PSQL)
+    ran = bash(f"./psql '{source}' -c 'copy data to stdout' | gzip > data.txt.gz", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    run_data("data.txt.gz", "of-file", cwd=tmp_path)
+    assert texts(tmp_path / "of-file") == texts(tmp_path / "of-database")
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the real data is not the project's: ../shared/real may be missing")
+def test_real_data_over_any_number_of_connections(database: Database, tmp_path: Path) -> None:
+    """Open Library's development database, all of its tables: the same bytes for 1 and 4 connections."""
+    source = database()
+    subprocess.run([PSQL, source, "-qX", "-v", "ON_ERROR_STOP=1", "-f", REAL], check=True, capture_output=True)
+    without = ("--skip", "covers_metadata", "--skip", "ia-metadata")
+    for jobs in (1, 4):
+        line = ("run", DATE, "--source", source, "--out", f"of-{jobs}", "--jobs", jobs, *without)
+        ran = oldump(*line, cwd=tmp_path)
+        assert ran.code == 0, ran.err
+    one, four = (published(tmp_path / f"of-{jobs}") for jobs in (1, 4))
+    assert data_of(tmp_path / "of-1") == data_of(tmp_path / "of-4")
+    manifests = [json.loads(each.pop("manifest.json")) for each in (one, four)]
+    assert one == four
+    assert manifests[0]["artifacts"] == manifests[1]["artifacts"]
+    assert {name_of(name) for name in OF_SOURCE[:3]} <= set(manifests[0]["artifacts"])
