@@ -441,14 +441,25 @@ def tables_of(stage: Stage) -> tuple[str, ...]:
     return (extract.TABLE,) if stage.name == "extract" else tables.TABLE_OF[stage.name].tables
 
 
-def _led(conninfo: str, read: list[str], *, again: bool) -> postgres.Leading:
-    """A new snapshot. Raises SourceError; SnapshotLost if there was one before: the server may be on its way back."""
+@contextmanager
+def _led(conninfo: str, read: list[str], *, again: bool) -> Iterator[postgres.Leading]:
+    """A new snapshot. Raises SourceError; SnapshotLost where another one may help.
+
+    That is if there was one before, since the server may be on its way back; and if whoever reads in it finds no server
+    and it is gone itself.
+    """
     try:
-        return postgres.Leading(conninfo, read)
+        leading = postgres.Leading(conninfo, read)
     except SourceUnreachable as error:
         if again:
             raise SnapshotLost(str(error)) from error
         raise
+    with leading:
+        try:
+            yield leading
+        except SourceUnreachable:
+            leading.require_alive()
+            raise
 
 
 def _tell_of_lost_snapshot(state: tenacity.RetryCallState) -> None:

@@ -13,6 +13,7 @@ from golden.command import DATE, bash, name_of, oldump, private_of, published, t
 from integration.conftest import PSQL, Database, Proxied, extract, filled, psql, run_data
 from oldump import pipeline
 from oldump.demo import fill
+from oldump.errors import SourceUnreachable
 from oldump.outside.postgres import Leading
 from oldump.run.progress import Silence
 from oldump.settings import Settings, date_of
@@ -151,3 +152,32 @@ def test_real_data_over_any_number_of_connections(database: Database, tmp_path: 
     assert one == four
     assert manifests[0]["artifacts"] == manifests[1]["artifacts"]
     assert {name_of(name) for name in OF_SOURCE[:3]} <= set(manifests[0]["artifacts"])
+
+
+class Unlucky(Silence):
+    """At the first news the leading connection ends, and a worker cannot connect."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self.times = 0
+
+    def begin(self, stage: str, step: str) -> None:
+        """End it, once."""
+        self.times += 1
+        if self.times == 1:
+            with psycopg.connect(self._conninfo) as connection:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            raise SourceUnreachable("the server is down")
+
+
+def test_workers_that_find_no_server(database: Database, tmp_path: Path) -> None:
+    """If the leading connection is lost too, the server was down: all begins anew, as the server may be on its way."""
+    source = filled(database(), copy_blocks(300))
+    settings = Settings.of(source=source, out=tmp_path, workers=1)
+    unlucky = Unlucky(source)
+    pipeline.run(settings, DAY, pipeline.selected(["extract"], [], settings), unlucky)
+    assert unlucky.times == 2
+    assert gzip.decompress(data_of(tmp_path)) == psql(source, "copy data to stdout")
