@@ -38,6 +38,12 @@ class OldumpError(Exception):
     retryable: ClassVar[bool] = False
     """Whether the same command may succeed when it is simply given again."""
 
+    def __init__(self, told: str, remedy: str = "") -> None:
+        """Take what is wrong and where, without a full stop, and what to do about it; or both in one text."""
+        super().__init__(f"{told}. {remedy}" if remedy else told)
+        self.told = told
+        self.remedy = remedy
+
 
 class ConfigurationError(OldumpError):
     """A flag, a variable or a setting that makes no sense."""
@@ -141,7 +147,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(
-                f"{path}: no space left on the disk. Free some and give the command again: "
-                "what was committed is kept, and a run continues from there."
+                f"{path}: no space left on the disk",
+                "Free some and give the command again: what was committed is kept, and a run continues from there.",
             ) from error
-        raise StorageError(f"{path}: {error.strerror or error}. Mend it and give the command again.") from error
+        raise StorageError(f"{path}: {error.strerror or error}", "Mend it and give the command again.") from error

@@ -94,11 +94,16 @@ class Settings(BaseSettings):
                     f"{name}, in {_toml()}, is no setting. There are: {', '.join(sorted(cls.model_fields))}."
                 ) from error
             raise ConfigurationError(
-                f"{name}: {first['msg'].removeprefix('Value error, ')}. It comes from --{name.replace('_', '-')}, "
+                f"{name}: {first['msg'].removeprefix('Value error, ')}. It comes from {flag_of(name)}, "
                 f"OLDUMP_{name.upper()} or {DEFAULT_TOML}."
             ) from error
         except ValueError as error:  # oldump.toml is not TOML
             raise ConfigurationError(f"{_toml()}: {error}.") from error
+
+
+def flag_of(name: str) -> str:
+    """The flag that gives a setting."""
+    return f"--{name.replace('_', '-')}"
 
 
 def _toml() -> str:

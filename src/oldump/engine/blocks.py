@@ -28,6 +28,8 @@ BLOCK_BYTES = 1 << 20
 """About the text of a block; a longer line makes a longer block."""
 LONGEST_LINE_BYTES = 1 << 30
 """PostgreSQL itself allows no field beyond 1 GiB: what has no newline for so long is not a table."""
+TEXT_PER_GZIP_BYTE = 6
+"""A gzip file's text, roughly."""
 
 _READ_BYTES = 1 << 18
 _GZIP = 31
@@ -151,6 +153,15 @@ class Source:
         """Readable when the next block can be had without waiting; None if it always can. Asking begins the reading."""
         return None if self.reads_itself else self._ahead.arrivals
 
+    @property
+    def about_text_bytes(self) -> int | None:
+        """Its text, roughly, where it is not known; None where nobody can know."""
+        if self._entries is not None:
+            return sum(entry.text_bytes for entry in self._entries)
+        if self.size_bytes is None or self._is_plain:
+            return self.size_bytes
+        return self.size_bytes * TEXT_PER_GZIP_BYTE
+
     def blocks(self) -> Iterator[Block]:
         """The blocks, in order; once. Raises SourceError."""
         if self._path is not None and self._entries is not None:
@@ -220,9 +231,9 @@ def source_errors(name: object) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        raise SourceMissing(f"{name}: cannot be read ({error.strerror}). Check the path and its rights.") from error
+        raise SourceMissing(f"{name}: cannot be read ({error.strerror})", "Check the path and its rights.") from error
     except OSError as error:
-        raise SourceError(f"{name}: {error.strerror or error}. Check the disk it is on.") from error
+        raise SourceError(f"{name}: {error.strerror or error}", "Check the disk it is on.") from error
 
 
 def decompressed(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
@@ -274,7 +285,7 @@ def _chained(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
 def _refuse_other_formats(name: str, start: bytes) -> None:
     for magic, format_name in _OTHER_MAGIC.items():
         if start.startswith(magic):
-            raise SourceDamaged(f"{name}: is {format_name}; only plain text and gzip can be read. Convert it first.")
+            raise SourceDamaged(f"{name}: is {format_name}; only plain text and gzip can be read", "Convert it first.")
 
 
 def whole_lines(texts: Iterator[bytes], name: str) -> Iterator[bytes]:

@@ -25,6 +25,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
+from oldump.engine.blocks import TEXT_PER_GZIP_BYTE
 from oldump.engine.segments import Segment, cuts
 from oldump.engine.workers import Crew, Perform, Said, Task
 from oldump.errors import StorageError, storage_errors
@@ -111,8 +112,6 @@ _TABLE_SHARE = 8
 """The table of frames takes at most about one part in so many of the memory."""
 _TABLE_BYTES_PER_FRAME = FRAME.itemsize + 8
 """In the table, and in its order."""
-_TEXT_PER_BYTE = 6
-"""A gzip file's text, roughly."""
 
 
 def workers_within(memory_bytes: int, workers: int) -> int:
@@ -128,7 +127,7 @@ def budget_within(memory_bytes: int, workers: int, size_bytes: int, text_per_key
     the lowest key_shift bits, on average. Both only tune how fine buckets and how large frames are.
     """
     workers = workers_within(memory_bytes, workers)
-    text_bytes = size_bytes * _TEXT_PER_BYTE
+    text_bytes = size_bytes * TEXT_PER_GZIP_BYTE
     most_table_bytes = memory_bytes // _TABLE_SHARE
     frame_bytes = max(_LEAST_FRAME_BYTES, text_bytes * _TABLE_BYTES_PER_FRAME // most_table_bytes)
     table_bytes = text_bytes // frame_bytes * _TABLE_BYTES_PER_FRAME

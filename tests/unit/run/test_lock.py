@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oldump.errors import RunBusy, StorageError
-from oldump.run.lock import locked
+from oldump.run.lock import locked, require_free
 
 
 def test_the_second_is_told_who_has_it(tmp_path: Path) -> None:
@@ -41,3 +41,14 @@ def test_a_lock_that_cannot_be_written_is_an_error_of_storage(tmp_path: Path) ->
     """With the path."""
     with pytest.raises(StorageError, match="no/lock"), locked(tmp_path / "no" / "lock"):
         pytest.fail("it cannot be there")
+
+
+def test_asking_tells_who_has_it_and_takes_nothing(tmp_path: Path) -> None:
+    """Whether the file is there or not, and whatever a dead process wrote into it."""
+    require_free(tmp_path / "lock")
+    assert list(tmp_path.iterdir()) == []
+    with locked(tmp_path / "lock"), pytest.raises(RunBusy, match=f"pid {os.getpid()} on "):
+        require_free(tmp_path / "lock")
+    require_free(tmp_path / "lock")
+    with locked(tmp_path / "lock"):
+        pass
