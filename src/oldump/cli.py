@@ -5,6 +5,7 @@ Imports that take long stand inside the commands, so that --help is quick.
 
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -57,6 +58,9 @@ ArchiveDatabase = Annotated[
     str | None,
     typer.Option(metavar="DSN", help="PostgreSQL connection to the archive's table metadata, for ia-metadata."),
 ]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where items and runs lie. Default: here.")]
+Only = Annotated[list[str] | None, typer.Option(metavar="STAGE", help="Only this stage (repeatable).")]
+Skip = Annotated[list[str] | None, typer.Option(metavar="STAGE", help="Leave this stage out (repeatable).")]
 Jobs = Annotated[int | None, typer.Option(metavar="N", help="Connections that copy table data. Default: 2.")]
 MaxRejects = Annotated[
     int | None, typer.Option(metavar="N", help="More rejected rows than this fail the command. Default: 1000.")
@@ -94,7 +98,7 @@ def run(
     source: Source = None,
     coverstore: Coverstore = None,
     archive_database: ArchiveDatabase = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where items and runs lie. Default: here.")] = None,
+    out: Out = None,
     jobs: Jobs = None,
     workers: Workers = None,
     memory: Memory = None,
@@ -105,8 +109,8 @@ def run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin anew; what is there goes when the new one is complete.")
     ] = False,
-    only: Annotated[list[str] | None, typer.Option(metavar="STAGE", help="Run only this stage (repeatable).")] = None,
-    skip: Annotated[list[str] | None, typer.Option(metavar="STAGE", help="Leave this stage out (repeatable).")] = None,
+    only: Only = None,
+    skip: Skip = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
 ) -> None:
     """Make the dumps for a date. A run that stopped goes on where it stopped."""
@@ -128,7 +132,7 @@ def run(
     day = date_of(date)
     choice = pipeline.selected(only or [], skip or [], settings)
     if dry_run:
-        _print_plan(pipeline.planned(settings, day, choice, overwrite=overwrite))
+        _print_table(pipeline.planned(settings, day, choice, overwrite=overwrite))
         return
     with progress_shown() as progress:
         item = pipeline.run(settings, day, choice, progress, overwrite=overwrite)
@@ -142,14 +146,40 @@ def plan(
     source: Source = None,
     coverstore: Coverstore = None,
     archive_database: ArchiveDatabase = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where items and runs lie. Default: here.")] = None,
+    out: Out = None,
 ) -> None:
     """Print the table of stages: what each reads and writes, and whether it is committed for the date."""
     from oldump import pipeline
     from oldump.settings import Settings, date_of
 
     settings = Settings.of(source=source, coverstore=coverstore, archive_database=archive_database, out=out)
-    _print_plan(pipeline.planned(settings, date_of(date), pipeline.selected([], [], settings)))
+    _print_table(pipeline.planned(settings, date_of(date), pipeline.selected([], [], settings)))
+
+
+@app.command()
+def doctor(
+    date: Date = None,
+    source: Source = None,
+    coverstore: Coverstore = None,
+    archive_database: ArchiveDatabase = None,
+    out: Out = None,
+    memory: Memory = None,
+    only: Only = None,
+    skip: Skip = None,
+) -> None:
+    """Check what a run would need: databases, rights, room on the disk, clock. It changes nothing."""
+    from oldump import pipeline
+    from oldump.settings import Settings, date_of
+
+    settings = Settings.of(
+        source=source, coverstore=coverstore, archive_database=archive_database, out=out, memory=memory
+    )
+    choice = pipeline.selected(only or [], skip or [], settings)
+    found = pipeline.doctor(settings, date_of(date), choice)
+    _print_table([("check", "verdict", "found", "what to do")] + [each.row for each in found])
+    for check in found:
+        if check.error:
+            raise check.error
 
 
 @app.command()
@@ -357,7 +387,13 @@ def _standard_output() -> Iterator[BinaryIO]:
         raise
 
 
-def _print_plan(lines: list[tuple[str, ...]]) -> None:
+def _print_table(lines: list[tuple[str, ...]]) -> None:
+    """Print rows, a heading first: boxed and folded on a terminal, otherwise a line each."""
+    if sys.stdout.isatty():
+        from oldump.display import boxed
+
+        _say(boxed(lines, shutil.get_terminal_size().columns))
+        return
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     _say("\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines))
 

@@ -1,8 +1,9 @@
-"""How progress is shown: a live display on a terminal, otherwise a log line every 30 seconds.
+"""How progress is shown: a live display on a terminal, otherwise a log line every 30 seconds. And tables.
 
 Does not: write to standard output, where data may go.
 """
 
+import io
 import logging
 import sys
 import time
@@ -11,6 +12,8 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
 LOG_SECONDS = 30
 _REFRESH_SECONDS = 0.2
@@ -124,6 +127,21 @@ class LiveProgress:
 def progress_shown(*, alone: bool = True) -> LiveProgress | LoggedProgress:
     """The display that suits standard error. alone: whether nothing else is expected to write to its terminal."""
     return LiveProgress(Console(stderr=True)) if alone and sys.stderr.isatty() else LoggedProgress()
+
+
+_STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
+
+
+def boxed(lines: list[tuple[str, ...]], width: int) -> str:
+    """A table for a terminal of this width, its heading first: cells are folded, verdicts coloured."""
+    heading, *rows = lines
+    table = Table(*heading, show_lines=True)
+    for row in rows:
+        table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))  # Text: a bracket is no markup
+    console = Console(file=io.StringIO(), force_terminal=True, width=width)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().rstrip("\n")
 
 
 def _duration(seconds: float) -> str:

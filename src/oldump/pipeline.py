@@ -26,20 +26,20 @@ from oldump.engine.shuffle import workers_within
 from oldump.errors import (
     ConfigurationError,
     SnapshotLost,
-    SourceMissing,
     SourceUnreachable,
     StorageError,
     storage_errors,
 )
 from oldump.outside import postgres
+from oldump.preflight import Check, Reading, Verdict, Work, checks, lock_check, size_bytes, status_of
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact, Committed, Journal, sha256_of, still_has_its_digest
 from oldump.run.lock import locked
 from oldump.run.log import LogFormatter
 from oldump.run.manifest import MANIFEST, SUMS, manifest_of, sums_of
-from oldump.run.progress import Progress
-from oldump.settings import Settings
+from oldump.run.progress import Progress, Silence
+from oldump.settings import Settings, flag_of
 from oldump.stages import extract, splice, tables
 from oldump.stages.dumps import stage as dumps
 
@@ -157,10 +157,16 @@ class Choice(NamedTuple):
     needed: list[str]
 
 
+def is_file(source: str) -> bool:
+    """Whether the rows come from a file."""
+    return source != "-" and not is_database(source)
+
+
 def is_database(source: str) -> bool:
     """Whether the rows come from PostgreSQL, rather than from a file or standard input."""
-    is_file = os.path.isfile(source)  # noqa: PTH113 - Path.is_file raises on text that is too long for a name
-    return source != "-" and not is_file and (not source or postgres.looks_like_conninfo(source))
+    if source == "-" or os.path.isfile(source):  # noqa: PTH113 - Path.is_file raises on text too long for a name
+        return False
+    return not source or postgres.looks_like_conninfo(source)
 
 
 def file_of(source: str) -> Path | None:
@@ -216,9 +222,15 @@ def planned(settings: Settings, day: date, choice: Choice, *, overwrite: bool = 
     return lines
 
 
-def flag_of(setting: str) -> str:
-    """The flag that gives a setting."""
-    return f"--{setting.replace('_', '-')}"
+def doctor(settings: Settings, day: date, choice: Choice) -> list[Check]:
+    """All checks for the chosen stages. What is committed, by the journal alone, needs no room on the disk.
+
+    Raises OldumpError if the journal cannot be read.
+    """
+    folder = RunFolder(settings.out, day)
+    context = Context(settings, folder, Journal(folder.journal), Silence())
+    lacking = [stage for stage in choice.stages if stage.name not in context.journal.stages]
+    return [lock_check(folder), *checks(_work(choice.stages, lacking, context))]
 
 
 def run(settings: Settings, day: date, choice: Choice, progress: Progress, *, overwrite: bool = False) -> Path | None:
@@ -233,8 +245,6 @@ def run(settings: Settings, day: date, choice: Choice, progress: Progress, *, ov
         raise ConfigurationError(
             "--overwrite begins anew, with all stages: give it without --only, and --skip only what a run may lack."
         )
-    if day >= datetime.now(UTC).date():
-        log.warning("%s has not ended yet (UTC): what is written later that day will be missing", day)
     with storage_errors(folder.private):
         folder.private.mkdir(parents=True, exist_ok=True)
         folder.private.chmod(0o700)  # the whole table is in there
@@ -246,28 +256,39 @@ def run(settings: Settings, day: date, choice: Choice, progress: Progress, *, ov
             _require_intact(context)
             log.info("complete before, nothing to do: %s", folder.dump_item)
             return folder.dump_item
-        _require_connections(choice, context, overwrite=overwrite)
+        _require_leave_to_begin(context, overwrite=overwrite)
+        _tidy(folder)
+        to_do = choice.stages if overwrite else _to_do(choice, context)
+        _require_fit(_work(to_do, to_do, context, anew=overwrite))
         _begin(context, overwrite=overwrite)
         try:
-            for database, stages in groupby(choice.stages, attrgetter("database")):
-                _ensure(database, list(stages), choice, context)
+            for database, stages in groupby(to_do, attrgetter("database")):
+                _run_together(database, list(stages), choice, context)
         finally:
             _tidy(folder)
         return folder.dump_item if _complete(choice, context) else None
 
 
+def _require_leave_to_begin(context: Context, *, overwrite: bool) -> None:
+    """Refuse what would mix two runs, or replace what another one made."""
+    if not _begins_anew(context, overwrite=overwrite):
+        _require_same_beginning(context)
+        overwrite = context.journal.overwrite
+    _require_no_item_of_others(context, overwrite=overwrite)
+
+
+def _begins_anew(context: Context, *, overwrite: bool) -> bool:
+    return overwrite or not (context.journal.stages or context.journal.overwrite)
+
+
 def _begin(context: Context, *, overwrite: bool) -> None:
     """Take up the run where it stopped, or begin it anew."""
     journal, folder = context.journal, context.folder
-    if overwrite or not (journal.stages or journal.overwrite):
-        _require_no_item_of_others(context, overwrite=overwrite)
+    if _begins_anew(context, overwrite=overwrite):
         journal.begin(_beginning(context.settings), overwrite=overwrite)
         with storage_errors(folder.private):
             sync_folder(folder.private)
             sync_folder(folder.out)
-    else:
-        _require_same_beginning(context)
-        _require_no_item_of_others(context, overwrite=journal.overwrite)
     if not journal.stages:  # whatever a run made that was stopped, here or in its first stage, is worthless
         with storage_errors(folder.making):
             shutil.rmtree(folder.making, ignore_errors=True)
@@ -336,10 +357,16 @@ def _changed(path: Path) -> StorageError:
 
 
 def _tidy(folder: RunFolder) -> None:
-    """Remove what a stage that was broken off may have left: spill and temporary files."""
-    shutil.rmtree(folder.spill, ignore_errors=True)
-    for path in (*folder.private.glob(f"*{TEMPORARY_SUFFIX}"), *folder.making.glob(f"*/*{TEMPORARY_SUFFIX}")):
+    """Remove what a stage that was broken off may have left."""
+    for path in _leftovers(folder):
         path.unlink(missing_ok=True)
+    shutil.rmtree(folder.spill, ignore_errors=True)
+
+
+def _leftovers(folder: RunFolder) -> set[Path]:
+    """What a stage that was broken off may have left: spill and temporary files."""
+    temporary = f"*{TEMPORARY_SUFFIX}"
+    return {*folder.spill.glob("*"), *folder.private.glob(temporary), *folder.making.glob(f"*/{temporary}")}
 
 
 def _beginning(settings: Settings) -> dict[str, Any]:
@@ -357,30 +384,84 @@ def _described(source: str) -> dict[str, Any]:
         return {"kind": "standard input"}
     if is_database(source):
         return {"kind": "database", **postgres.shown(source)}
-    try:
-        status = Path(source).stat()
-    except OSError as error:
-        name = "The source" if "@" in source else source  # a mistyped connection may have a password in it
-        raise SourceMissing(
-            f"{name}: cannot be read ({error.strerror}). Give a file, '-' for standard input, or a PostgreSQL "
-            "connection such as postgresql://USER@HOST/DBNAME."
-        ) from error
+    status = status_of(source)
     modified = datetime.fromtimestamp(status.st_mtime_ns / 1e9, UTC).isoformat()
     return {"kind": "file", "name": Path(source).name, "size_bytes": status.st_size, "modified": modified}
 
 
-def _ensure(database: str | None, stages: list[Stage], choice: Choice, context: Context) -> None:
-    """Run the stages, which share a database or have none, unless they are committed."""
-    done = [stage for stage in stages if _is_done(stage, context)]
-    if database is None or len(done) == len(stages):
-        for stage in stages:
-            if stage in done and stage.name in context.journal.stages:
-                log.info("%s: committed before, nothing to do", stage.name)
-            else:
-                _perform(stage, context)
-    else:
+def _to_do(choice: Choice, context: Context) -> list[Stage]:
+    """The chosen stages that are not committed or whose files have changed, and those that must be done with them.
+
+    A database is read at one moment: all that was copied of it is copied anew. What was made of that is made anew too.
+    """
+    lacking = {stage.name for stage in choice.stages if not _is_done(stage, context)}
+    databases = {stage.database for stage in choice.stages if stage.name in lacking} - {None}
+    begun = [stage for stage in choice.stages if stage.name in lacking or stage.database in databases]
+    again = {stage.name for stage in begun}.union(*map(_made_from, begun))
+    for stage in choice.stages:
+        if stage.name not in again:
+            log.info("%s: committed before, nothing to do", stage.name)
+    return [stage for stage in choice.stages if stage.name in again]
+
+
+def _work(read_by: list[Stage], written_by: list[Stage], context: Context, *, anew: bool = False) -> Work:
+    """What preflight looks at: what stages read, and what stages are yet to write. anew: what is there is worthless."""
+    settings, folder = context.settings, context.folder
+    writes = {name for stage in written_by for name in stage.writes}
+    reads_rows = any("data" in stage.reads for stage in read_by)
+    extracted = None if anew or "data" in writes else context.journal.stages.get("extract")
+    worthless = folder.making.glob("*/*") if anew or not context.journal.stages else ()
+    return Work(
+        folder=folder,
+        readings=list(_readings(read_by, context)),
+        file=settings.source if reads_rows and is_file(settings.source) else None,
+        writes=writes,
+        text_bytes=extracted.artifacts[0].text_bytes if extracted else None,
+        left_bytes=sum(map(size_bytes, _leftovers(folder).union(worthless))),
+        memory_bytes=settings.memory,
+        level=settings.level,
+    )
+
+
+def _readings(stages: list[Stage], context: Context) -> Iterator[Reading]:
+    """What the stages read, database by database."""
+    for database, group in groupby(stages, attrgetter("database")):
+        if database is not None:
+            queries = {stage.name: query_of(stage, context.folder.date) for stage in group}
+            yield Reading(DATABASES[database], database, connection_of(database, context.settings), queries)
+
+
+def query_of(stage: Stage, day: date) -> postgres.Query:
+    """What a stage asks of its database."""
+    return extract.QUERY if stage.name == "extract" else tables.TABLE_OF[stage.name].query_until(day)
+
+
+def _require_fit(work: Work) -> None:
+    """Refuse to begin what is known to fail. Raises what the first failed check says; logs the others."""
+    if not work.writes:
+        return
+    failures = []
+    for check in checks(work):
+        if check.error:
+            failures.append(check.error)
+        elif check.verdict is Verdict.WARNING:
+            log.warning("%s", check)
+        else:
+            log.info("preflight: %s: %s", check.what, check)
+    for error in failures[1:]:
+        log.warning("this would fail the run too: %s", error)
+    if failures:
+        raise failures[0]
+
+
+def _run_together(database: str | None, stages: list[Stage], choice: Choice, context: Context) -> None:
+    """Run the stages, which share a database or have none."""
+    if database is not None:
         _require_together(database, stages, choice, context)
         _perform_in_one_snapshot(database, stages, context)
+        return
+    for stage in stages:
+        _perform(stage, context)
 
 
 def _require_together(database: str, stages: list[Stage], choice: Choice, context: Context) -> None:
@@ -402,8 +483,9 @@ def _require_together(database: str, stages: list[Stage], choice: Choice, contex
 
 def _perform_in_one_snapshot(database: str, stages: list[Stage], context: Context) -> None:
     """Run the stages of a database in one snapshot; all of them again in another one if that is lost."""
-    conninfo = _required_connection(database, stages, context.settings)
-    read = [name for stage in stages for name in tables_of(stage)]
+    conninfo = connection_of(database, context.settings)
+    assert conninfo is not None  # noqa: S101 - preflight has looked
+    read = [name for stage in stages for name in query_of(stage, context.folder.date).tables]
     for attempt in tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(SnapshotLost),
         stop=tenacity.stop_after_attempt(5),
@@ -414,31 +496,6 @@ def _perform_in_one_snapshot(database: str, stages: list[Stage], context: Contex
         with attempt, _led(conninfo, read, again=attempt.retry_state.attempt_number > 1) as leading:
             for stage in stages:
                 _perform(stage, replace(context, leading=leading))
-
-
-def _require_connections(choice: Choice, context: Context, *, overwrite: bool) -> None:
-    """Refuse to begin what cannot be completed: hours lie between the first database and the next."""
-    for database, stages in groupby(choice.stages, attrgetter("database")):
-        lacking = [stage for stage in stages if overwrite or stage.name not in context.journal.stages]
-        if database and lacking:
-            _required_connection(database, lacking, context.settings)
-
-
-def _required_connection(database: str, stages: list[Stage], settings: Settings) -> str:
-    """The connection that the setting gives. Raises ConfigurationError if it gives none."""
-    conninfo = connection_of(database, settings)
-    if conninfo is None:
-        names = ", ".join(stage.name for stage in stages)
-        raise ConfigurationError(
-            f"{names} needs a connection to the {DATABASES[database]}: give {flag_of(database)}, or leave it out with "
-            f"{' '.join(f'--skip {stage.name}' for stage in stages)}."
-        )
-    return conninfo
-
-
-def tables_of(stage: Stage) -> tuple[str, ...]:
-    """The tables of its database that a stage reads."""
-    return (extract.TABLE,) if stage.name == "extract" else tables.TABLE_OF[stage.name].tables
 
 
 @contextmanager

@@ -51,7 +51,7 @@ class Meddling(Silence):
         self._meddle()
 
     def _look(self) -> None:
-        queries = {name: TABLE_OF[name].statement(DAY) for name in OF_SOURCE[:3]} | {"data": "data"}
+        queries = {name: TABLE_OF[name].query_until(DAY).statement for name in OF_SOURCE[:3]} | {"data": "data"}
         with psycopg.connect(self._conninfo) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             with psycopg.connect(self._conninfo) as other:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from oldump import display
-from oldump.display import LiveProgress, LoggedProgress, progress_shown
+from oldump.display import LiveProgress, LoggedProgress, boxed, progress_shown
 
 
 def test_log_lines_come_every_30_seconds(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -81,3 +81,12 @@ def test_the_live_display_leaves_standard_output_alone(monkeypatch: pytest.Monke
     with LiveProgress(Console(file=Terminal(), force_terminal=True)) as progress:
         progress.begin("sort", "scatter")
         assert sys.stdout is out
+
+
+def test_a_table_is_folded_to_the_terminal() -> None:
+    """Nothing is cut off, and a bracket is no markup."""
+    words = " ".join(f"word{number}" for number in range(30))
+    text = boxed([("check", "verdict", "found", "what to do"), ("disk", "failure", words, "[bold]room[/]")], 80)
+    assert all(f"word{number}" in text for number in range(30))
+    assert "[bold]room[/]" in text
+    assert "failure" in text

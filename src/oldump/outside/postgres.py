@@ -13,11 +13,12 @@ Does not: know what is in a table, or what becomes of the text.
 import select
 import socket
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import psycopg
 import tenacity
@@ -123,11 +124,11 @@ def _errors(place: str) -> Iterator[None]:
         yield
     except psycopg.OperationalError as error:
         raise SourceUnreachable(
-            f"{place}: {_one_line(error)}. Check host, port, role and password file, and that the server is up."
+            f"{place}: {_one_line(error)}", "Check host, port, role and password file, and that the server is up."
         ) from error
     except psycopg.Error as error:
         raise SourceError(
-            f"{place}: {_one_line(error)}. Check that the tables are there and that the role may read them."
+            f"{place}: {_one_line(error)}", "Check that the tables are there and that the role may read them."
         ) from error
 
 
@@ -150,8 +151,8 @@ def connected(conninfo: str) -> Connection:
     if version < OLDEST_VERSION:
         connection.close()
         raise SourceError(
-            f"{place}: the server is too old, {connection.info.parameter_status('server_version')}. "
-            "oldump reads PostgreSQL 10 and later."
+            f"{place}: the server is too old, {connection.info.parameter_status('server_version')}",
+            "oldump reads PostgreSQL 10 and later.",
         )
     return connection
 
@@ -176,6 +177,113 @@ def _cut(descriptor: int) -> None:
             stream.detach()  # it is libpq's to close
 
 
+def _executed(connection: Connection, place: str, query: str, *parameters: object) -> psycopg.Cursor[tuple[Any, ...]]:
+    """A short query, done within the deadline. Raises SourceUnreachable, SourceError."""
+    with _errors(place), _deadline(connection):
+        return connection.execute(query.encode(), parameters or None)
+
+
+class Query(NamedTuple):
+    """What a stage asks of a database."""
+
+    tables: tuple[str, ...]
+    """What it reads."""
+    statement: str
+    """What COPY takes, such as '(SELECT …)'."""
+
+
+class TableSize(NamedTuple):
+    """How large a table is on the server's disk."""
+
+    pages_bytes: int
+    """Of the rows themselves."""
+    all_bytes: int
+    """The same with the oversized fields, which lie elsewhere; without indexes."""
+    rows: int | None
+    """About so many; None if the server has not counted yet."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What a database is, and what it lets the role read."""
+
+    place: str
+    server_version: str
+    version: int
+    """The same as a number, 140005 for 14.5."""
+    in_recovery: bool
+    cancels_readers: bool
+    """Whether it is a standby that ends long queries when the primary removes what they see."""
+    ahead_seconds: float
+    """How far its clock is ahead of ours."""
+    sizes: dict[str, TableSize]
+    """Of the tables that are there."""
+    refused: dict[str, SourceError]
+    """The queries that the server refuses, with what it said."""
+
+
+_ASKED_OF_SERVER = """
+    SELECT extract(epoch FROM clock_timestamp())::float8, current_setting('server_version'), pg_is_in_recovery(),
+        pg_is_in_recovery() AND current_setting('hot_standby_feedback') = 'off'
+        AND current_setting('max_standby_streaming_delay') <> '-1'"""
+_ASKED_OF_TABLE = """
+    SELECT pg_relation_size(oid), pg_table_size(oid), CASE WHEN relpages > 0 AND reltuples >= 0
+        THEN (reltuples::float8 / relpages * pg_relation_size(oid) / current_setting('block_size')::int)::bigint END
+    FROM pg_class WHERE oid = to_regclass(%s)"""
+
+
+def examine(conninfo: str, queries: Mapping[str, Query], clock: Callable[[], float] = time.time) -> Examined:
+    """Ask a database what it is and how large its tables are, and whether it takes each query; rows are not read.
+
+    Raises SourceUnreachable, SourceError, ConfigurationError.
+    """
+    place = place_of(conninfo)
+    with closing(connected(conninfo)) as connection:
+        connection.autocommit = True
+        asked = clock()
+        epoch, server_version, in_recovery, cancels_readers = _executed(connection, place, _ASKED_OF_SERVER).fetchall()[
+            0
+        ]
+        ahead_seconds = epoch - (asked + clock()) / 2
+        sizes = {
+            table: TableSize(*row)
+            for table in {table for query in queries.values() for table in query.tables}
+            for row in _executed(connection, place, _ASKED_OF_TABLE, table)
+        }
+        answers = {name: _refusal(connection, place, query) for name, query in queries.items()}
+        return Examined(
+            place=place,
+            server_version=server_version,
+            version=connection.info.server_version,
+            in_recovery=in_recovery,
+            cancels_readers=cancels_readers,
+            ahead_seconds=ahead_seconds,
+            sizes=sizes,
+            refused={name: error for name, error in answers.items() if error},
+        )
+
+
+def _refusal(connection: Connection, place: str, query: Query) -> SourceError | None:
+    """What the server says against a query and the locks that go before it, None if nothing."""
+    try:
+        _executed(connection, place, "BEGIN")
+        for table in query.tables:
+            _executed(connection, place, _lock(table))
+        _executed(connection, place, f"SELECT * FROM {query.statement} AS asked LIMIT 0")  # noqa: S608 - a stage's own
+    except SourceError as error:
+        return error
+    else:
+        return None
+    finally:
+        with suppress(SourceError):
+            _executed(connection, place, "ROLLBACK")
+
+
+def _lock(table: str) -> str:
+    """Keeps a table from being altered, but not from being written to."""
+    return f"LOCK TABLE {table} IN ACCESS SHARE MODE"
+
+
 class Leading:
     """The connection that takes a snapshot and holds it for others, for `with`."""
 
@@ -188,7 +296,7 @@ class Leading:
         """As a number, 140005 for 14.5."""
         try:
             for table in tables:  # before the snapshot: what it sees stays as it is
-                self._execute(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
+                self._execute(_lock(table))
             query = (
                 "SELECT current_setting('server_version'), txid_current_snapshot()::text, to_json(now())#>>'{}', "
                 "pg_export_snapshot(), pg_is_in_recovery()"
@@ -209,8 +317,7 @@ class Leading:
         return self._execute(query, *parameters).fetchall()
 
     def _execute(self, query: str, *parameters: object) -> psycopg.Cursor[tuple[Any, ...]]:
-        with _errors(self.place), _deadline(self._connection):
-            return self._connection.execute(query.encode(), parameters or None)
+        return _executed(self._connection, self.place, query, *parameters)
 
     def require_alive(self) -> None:
         """Ask for an answer. Raises SnapshotLost if none comes: with this connection goes the snapshot."""

@@ -18,7 +18,7 @@ from oldump.engine.segments import QUICK, Segment, SegmentWriter, segment_of
 from oldump.engine.shuffle import Gathering, conversation
 from oldump.engine.workers import Crew, Perform, Task
 from oldump.errors import SourceEmpty
-from oldump.outside.postgres import Copying, Leading, Reader
+from oldump.outside.postgres import Copying, Leading, Query, Reader
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
 from oldump.run.progress import Progress
@@ -56,7 +56,7 @@ def extract(
     ranges = list(_ranges(leading))
     rows, asked = 0, time.monotonic()
     with SegmentWriter(folder.data) as writer, Crew(jobs, _copier(leading.reader, compress)) as crew:
-        tasks = ((f"table {TABLE}, {condition}", _query(condition)) for condition in ranges)
+        tasks = ((f"table {TABLE}, {condition}", _statement(condition)) for condition in ranges)
         for number, copied in enumerate(Gathering(crew, {TABLE: writer}, compress).run(tasks)):
             assert isinstance(copied, Copied)  # noqa: S101 - what _copier returns
             for failure in copied.failures:
@@ -96,10 +96,17 @@ def _between(column: str, borders: list[str]) -> Iterator[str]:
     yield f"{column} >= {borders[-1]}"
 
 
-def _query(condition: str) -> str:
-    """What COPY takes. A scan of a range of ctid gives rows in the table's order; an index would in its own."""
-    order = "" if "ctid" in condition else " ORDER BY thing_id, revision, data"
-    return f"(SELECT thing_id, revision, data FROM data WHERE {condition}{order})"  # noqa: S608 - no word is a user's
+def _statement(condition: str) -> str:
+    """What COPY takes. A scan of a range of ctid gives rows in the table's order; an index would in its own.
+
+    data.data: where there is no such column, `data` alone would be the whole row.
+    """
+    order = "" if "ctid" in condition else " ORDER BY thing_id, revision, data.data"
+    return f"(SELECT thing_id, revision, data.data FROM data WHERE {condition}{order})"  # noqa: S608 - no word is a user's
+
+
+QUERY = Query((TABLE,), _statement("thing_id IS NOT NULL"))
+"""One of those that the stage asks."""
 
 
 def _copier(connect: Callable[[], Reader], compress: Callable[[bytes], Segment]) -> Callable[[int], Perform]:

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 from oldump.engine.segments import Compressing, SegmentWriter, segment_of, segment_texts
 from oldump.errors import SourceEmpty, VerificationError
-from oldump.outside.postgres import Copying, Leading, midnight_after
+from oldump.outside.postgres import Copying, Leading, Query, midnight_after
 from oldump.records.copytext import NULL, unescaped
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
@@ -48,9 +48,9 @@ class Table:
     """Whether the last column is JSON, which is written as it is instead of as COPY text."""
     is_published: bool = True
 
-    def statement(self, day: date) -> str:
-        """What COPY takes."""
-        return f"({self.query.replace(':end', midnight_after(day))})"
+    def query_until(self, day: date) -> Query:
+        """What the stage asks for a date."""
+        return Query(self.tables, f"({self.query.replace(':end', midnight_after(day))})")
 
 
 class Copied(NamedTuple):
@@ -136,7 +136,7 @@ def make_table(table: Table, leading: Leading, folder: RunFolder, settings: Sett
         SegmentWriter(path) as writer,
         Compressing(settings.workers, compress) as compressing,
     ):
-        copying = Copying(reader, table.statement(folder.date))
+        copying = Copying(reader, table.query_until(folder.date).statement)
         for text in segment_texts(texts(table, copying)):
             compressing.add(text, writer)
             last_line = text[text.rfind(b"\n", 0, -1) + 1 :]
@@ -157,7 +157,7 @@ def write_table(table: Table, leading: Leading, day: date, output: BinaryIO) -> 
     """Write the table's lines; how many. Raises SourceError, SnapshotLost, SourceEmpty, VerificationError."""
     rows = 0
     with leading.reader() as reader:
-        for text in texts(table, Copying(reader, table.statement(day))):
+        for text in texts(table, Copying(reader, table.query_until(day).statement)):
             output.write(text)
             rows += text.count(b"\n")
     if not rows:

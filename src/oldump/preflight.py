@@ -1,0 +1,359 @@
+"""Preflight: what can be known to go wrong, found out before the long work.
+
+Each check says what was found, with numbers, and what to do about it; none keeps the others from being made. A run
+logs warnings and raises the first failure; `doctor` shows them all.
+
+Does not: change anything, or know the order of stages: it is told what is going to be read and written.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from oldump.engine.blocks import SharedMemory, Source
+from oldump.errors import ConfigurationError, OldumpError, SourceMissing, StorageFull, storage_errors
+from oldump.outside import postgres
+from oldump.outside.postgres import Examined, Query, TableSize
+from oldump.run.folder import RunFolder
+from oldump.run.lock import require_free
+from oldump.settings import flag_of
+from oldump.stages import extract
+from oldump.stages.dumps.latest import CDUMP
+from oldump.stages.tables import TABLE_OF
+
+# What takes room, measured on 24 November 2026 on synth's rows (200,000 and 1 million, --memory 192M to 2G) and on the
+# 690 rows of Open Library's development database. Each is the most that was measured, rounded up; together they come
+# to a fifth more than what a run took at its peak. docs/performance.md has the figures.
+TEXT_PER_TABLE = 1.0
+"""COPY text for a byte of table data on the server's disk: 0.91 of synth's, 0.79 of the development database."""
+DATA_PER_TEXT = 0.33
+"""data.txt.gz for a byte of text: 0.325 and 0.20."""
+SPILL_PER_TEXT = 0.25
+"""The spill for a byte of text: 0.14 to 0.21 and 0.24."""
+CDUMP_PER_TEXT = 0.14
+"""The cdump for a byte of text, at level 6: 0.108 and 0.134."""
+DUMP_PER_TEXT = 0.08
+"""The dump for a byte of text, at level 6: 0.070 of synth's; the development database has no earlier revisions."""
+LOW_LEVEL = 1.5
+"""What level 1 makes of records, for a byte that level 6 makes: 1.51 and 1.53. It is taken for all levels below 6."""
+DUMPS_PER_TABLE = 0.15
+"""A table dump for a byte of its table: 0.03 to 0.114 of the demo's."""
+
+_MEASURED_LEVEL = 6
+_SPARE = 1.2
+_SCANS_RANGES = 140_000
+_CLOCK_WARNING_SECONDS = 120
+_CLOCK_FAILURE_SECONDS = 86_400
+
+
+class Verdict(StrEnum):
+    """What a check comes to."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, and what came of it."""
+
+    what: str
+    verdict: Verdict
+    told: str
+    """What was found, and where; without a full stop."""
+    remedy: str = ""
+    """What to do about it."""
+    error: OldumpError | None = None
+    """What a run raises: of a failure."""
+
+    @classmethod
+    def passed(cls, what: str, told: str) -> "Check":
+        """Nothing is wrong."""
+        return cls(what, Verdict.OK, told)
+
+    @classmethod
+    def warned(cls, what: str, told: str, remedy: str) -> "Check":
+        """A run may go well in spite of it."""
+        return cls(what, Verdict.WARNING, told, remedy)
+
+    @classmethod
+    def failed(cls, what: str, error: OldumpError) -> "Check":
+        """A run would fail with this error."""
+        return cls(what, Verdict.FAILURE, error.told, error.remedy, error)
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """For a table: what, verdict, found, what to do."""
+        return self.what, self.verdict.value, self.told, self.remedy
+
+    def __str__(self) -> str:
+        """For a log line."""
+        return f"{self.told}. {self.remedy}" if self.remedy else self.told
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A database, and what is going to be read of it."""
+
+    name: str
+    setting: str
+    """That says where it is."""
+    conninfo: str | None
+    queries: Mapping[str, Query]
+    """By the stage that asks."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is going to be done."""
+
+    folder: RunFolder
+    readings: list[Reading]
+    file: str | None
+    """The source, if it is a file and its rows are read."""
+    writes: set[str]
+    """What the stages write, by the names of the table of stages."""
+    text_bytes: int | None
+    """Of table data, where it is extracted already."""
+    left_bytes: int
+    """What a run that was stopped left, and the next one removes at its beginning."""
+    memory_bytes: int
+    level: int
+
+
+def checks(work: Work) -> Iterator[Check]:
+    """All of them, as they are made."""
+    yield output_check(work.folder)
+    text_bytes = work.text_bytes
+    if work.file:
+        check, text_bytes = file_check(work.file)
+        yield check
+    examined: dict[str, Examined] = {}
+    for reading in work.readings:
+        try:
+            examined[reading.name] = _examine(reading)
+        except OldumpError as error:
+            yield Check.failed(reading.name, error)
+        else:
+            yield from database_checks(reading, examined[reading.name])
+    sizes = {table: size for each in examined.values() for table, size in each.sizes.items()}
+    yield disk_check(work, needs(work.writes, text_bytes, sizes, work.level), free_bytes(work.folder.private))
+    yield memory_check(work.memory_bytes, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    yield clock_check({name: each.ahead_seconds for name, each in examined.items()})
+    yield date_check(work.folder.date, datetime.now(UTC).date())
+
+
+# ----------------------------------------------------------------------------------------------- files and folders
+
+
+def output_check(folder: RunFolder) -> Check:
+    """Whether files can be made where the run is to be: one is made, and removed."""
+    try:
+        with storage_errors(folder.private), tempfile.TemporaryFile(dir=_existing(folder.private)) as file:
+            file.write(b"?")
+    except OldumpError as error:
+        return Check.failed("output folder", error)
+    return Check.passed("output folder", f"{folder.out}: can be written")
+
+
+def lock_check(folder: RunFolder) -> Check:
+    """Whether no process works on the run."""
+    try:
+        require_free(folder.lock)
+    except OldumpError as error:
+        return Check.failed("lock", error)
+    return Check.passed("lock", f"{folder.private}: no process works on this run")
+
+
+def status_of(source: str) -> os.stat_result:
+    """What the system says of a source that should be a file. Raises SourceMissing."""
+    try:
+        return Path(source).stat()
+    except OSError as error:
+        name = "The source" if "@" in source else source  # a mistyped connection may have a password in it
+        raise SourceMissing(
+            f"{name}: cannot be read ({error.strerror})",
+            "Give a file, '-' for standard input, or a PostgreSQL connection such as postgresql://USER@HOST/DBNAME.",
+        ) from error
+
+
+def file_check(name: str) -> tuple[Check, int | None]:
+    """Whether a source can be read; and its text, roughly, None where nobody can know."""
+    try:
+        status_of(name)
+        source = Source(Path(name), SharedMemory(1, 1))
+    except OldumpError as error:
+        return Check.failed("source", error), None
+    size = "of unknown size" if source.size_bytes is None else shown_bytes(source.size_bytes)
+    return Check.passed("source", f"{name}: can be read, {size}"), source.about_text_bytes
+
+
+def _existing(path: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def size_bytes(path: Path) -> int:
+    """Of a file; 0 if it is gone, or none."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
+
+
+def free_bytes(folder: Path) -> int:
+    """What may still be written to the disk that the folder is on, or will be. 0 if it does not say."""
+    try:
+        return shutil.disk_usage(_existing(folder)).free
+    except OSError:
+        return 0
+
+
+# ------------------------------------------------------------------------------------------------------ databases
+
+
+def _examine(reading: Reading) -> Examined:
+    if reading.conninfo is None:
+        skips = " ".join(f"--skip {stage}" for stage in reading.queries)
+        raise ConfigurationError(
+            f"{', '.join(reading.queries)} needs a connection to the {reading.name}",
+            f"Give {flag_of(reading.setting)}, or leave it out with {skips}.",
+        )
+    return postgres.examine(reading.conninfo, reading.queries)
+
+
+def database_checks(reading: Reading, examined: Examined) -> Iterator[Check]:
+    """What the database is, and for each stage whether it may ask what it asks, and of how much."""
+    told = f"{examined.place}: reached, PostgreSQL {examined.server_version}"
+    if examined.in_recovery:
+        told += ", a standby"
+    if examined.version < _SCANS_RANGES and extract.TABLE in examined.sizes:
+        told += "; table data is read by thing_id, since only version 14 and later can scan a part of a table"
+    if examined.cancels_readers:
+        remedy = "Set hot_standby_feedback = on there, or max_standby_streaming_delay = -1 while a run lasts."
+        yield Check.warned(reading.name, f"{told}; it cancels long reads that stand in the way of recovery", remedy)
+    else:
+        yield Check.passed(reading.name, told)
+    for stage, query in reading.queries.items():
+        if stage in examined.refused:
+            yield Check.failed(stage, examined.refused[stage])
+        else:
+            tables = "; ".join(f"{table} {_shown_size(examined.sizes.get(table))}" for table in query.tables)
+            yield Check.passed(stage, f"may be read: {tables}")
+
+
+def _shown_size(size: TableSize | None) -> str:
+    if size is None:
+        return "of unknown size"
+    rows = "rows not counted yet" if size.rows is None else f"about {size.rows:,} rows"
+    return f"{shown_bytes(size.all_bytes)}, {rows}"
+
+
+# ----------------------------------------------------------------------------------------------------------- disk
+
+
+def needs(
+    writes: set[str], text_bytes: int | None, sizes: Mapping[str, TableSize], level: int
+) -> dict[str, int] | None:
+    """The bytes of each thing that is going to be written; None where nobody can know.
+
+    text_bytes: of the rows, None to judge by the size of table data, if that is known.
+    """
+    if text_bytes is None and extract.TABLE in sizes:
+        text_bytes = int(TEXT_PER_TABLE * sizes[extract.TABLE].all_bytes)
+    table_bytes = sum(
+        sizes[table].all_bytes for stage in sorted(writes & set(TABLE_OF)) for table in TABLE_OF[stage].tables
+        if table in sizes
+    )  # fmt: skip
+    found = {"tables": int(DUMPS_PER_TABLE * table_bytes)} if table_bytes else {}
+    larger = LOW_LEVEL if level < _MEASURED_LEVEL else 1
+    shares = {
+        "data": {"data": DATA_PER_TEXT},
+        CDUMP: {"spill": SPILL_PER_TEXT, "cdump": larger * CDUMP_PER_TEXT, "parts": larger * DUMP_PER_TEXT},
+        "dump": {"dump": larger * DUMP_PER_TEXT},
+    }
+    for name, things in shares.items():
+        if name in writes and text_bytes is None:
+            return None
+        if name in writes and text_bytes is not None:
+            found |= {thing: int(share * text_bytes) for thing, share in things.items()}
+    return found
+
+
+def disk_check(work: Work, needed: Mapping[str, int] | None, free: int) -> Check:
+    """Whether there is room for all that a run has on the disk at a time. free: bytes."""
+    room = free + work.left_bytes
+    has = f"{shown_bytes(free)} are free"
+    if work.left_bytes:
+        has += f" and {shown_bytes(work.left_bytes)} are removed first, which a stopped run left"
+    place = work.folder.out
+    if needed is None:
+        return Check.passed("disk", f"{place}: {has}; how much is needed is not known beforehand")
+    if not needed:
+        return Check.passed("disk", f"{place}: {has}; nothing is needed")
+    total = sum(needed.values())
+    summands = " + ".join(f"{thing} {shown_bytes(size)}" for thing, size in needed.items())
+    told = f"{place}: {summands} = {shown_bytes(total)}, estimated; {has}"
+    if room < total:
+        remedy = f"Make room for {shown_bytes(total - room)} more, or give an --out on a larger disk."
+        return Check.failed("disk", StorageFull(told, remedy))
+    if room < _SPARE * total:
+        return Check.warned("disk", told, "That may be too little, as it is an estimate: make more room if you can.")
+    return Check.passed("disk", told)
+
+
+_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
+
+
+def shown_bytes(size_bytes: float) -> str:
+    """A size for people, in powers of 1000, such as 31.0 GB."""
+    for unit in _UNITS[:-1]:
+        if size_bytes < 999.95:
+            return f"{size_bytes:.0f} {unit}" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} {_UNITS[-1]}"
+
+
+# --------------------------------------------------------------------------------------------- memory, clock, date
+
+
+def memory_check(memory_bytes: int, physical_bytes: int) -> Check:
+    """Whether the machine has what may be used."""
+    told = f"--memory is {shown_bytes(memory_bytes)}, the machine has {shown_bytes(physical_bytes)}"
+    if memory_bytes > physical_bytes:
+        return Check.warned("memory", told, "Give a smaller --memory, or the kernel may kill workers.")
+    return Check.passed("memory", told)
+
+
+def clock_check(ahead_seconds: Mapping[str, float]) -> Check:
+    """Whether this machine's clock goes with the servers'. ahead_seconds: of each server's clock."""
+    if not ahead_seconds:
+        return Check.passed("clock", "no server to compare it with")
+    name, ahead = max(ahead_seconds.items(), key=lambda each: abs(each[1]))
+    told = f"the clock of the {name} is {_shown_seconds(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} ours"
+    remedy = "Set the clock that is wrong, and see that it is kept right (NTP)."
+    if abs(ahead) > _CLOCK_FAILURE_SECONDS:
+        return Check.failed("clock", ConfigurationError(told, remedy))
+    if abs(ahead) > _CLOCK_WARNING_SECONDS:
+        return Check.warned("clock", told, remedy)
+    return Check.passed("clock", told)
+
+
+def _shown_seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < _CLOCK_WARNING_SECONDS else str(timedelta(seconds=round(seconds)))
+
+
+def date_check(day: date, today: date) -> Check:
+    """Whether the run's date is over. today: in UTC."""
+    if day >= today:
+        told = f"{day} has not ended yet (UTC): what is written later that day will be missing"
+        return Check.warned("date", told, "Start the run when the date is over.")
+    return Check.passed("date", f"{day} is over (UTC)")
