@@ -1,6 +1,7 @@
 """What becomes of an extract whose connections fail: the same rows, or a clear end."""
 
 import signal
+import threading
 from pathlib import Path
 
 import psutil
@@ -96,6 +97,40 @@ def test_the_snapshot_ends_with_its_connection(wide: str, proxied: Proxied) -> N
             pass
         with pytest.raises(SnapshotLost, match="held the snapshot"):
             Copying(reader, ALL).take(1)
+
+
+def test_a_snapshot_whose_connection_is_just_ending(wide: str, server: str) -> None:
+    """Its name is still known to the server, and the process behind it gone: it is lost all the same."""
+    with Leading(wide) as leading:
+        folder, name = psql(server, "show data_directory").decode().strip(), leading.exported
+        path = Path(folder) / "pg_snapshots" / name
+        text = path.read_bytes()
+    while psql(wide, SESSIONS) != b"0\n":
+        pass
+    path.write_bytes(text)
+    path.chmod(0o644)  # as root, the server runs as another user
+    try:
+        with Reader(wide, name) as reader, pytest.raises(SnapshotLost, match="could not import"):
+            Copying(reader, ALL).take(1)
+    finally:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "hint"), [("55P03", "pg_locks"), ("57014", "timeout"), ("40001", "standby"), ("53300", "Check host")]
+)
+def test_what_is_told_of_an_error(wide: str, sqlstate: str, hint: str) -> None:
+    """A lock, a timeout or a conflict is no reason to look for the server: each message says what to do."""
+    with Leading(wide) as leading, pytest.raises(SourceUnreachable, match=rf"^[^\n]*: for once\. .*{hint}"):
+        leading.fetch(f"DO $$ BEGIN RAISE 'for once' USING ERRCODE = '{sqlstate}'; END $$")
+
+
+def test_no_thread_is_left_of_a_deadline(wide: str) -> None:
+    """Workers are forked behind short queries: a thread that is about to end would be in the way of that."""
+    with Leading(wide) as leading:
+        for _ in range(20):
+            leading.fetch("SELECT 1")
+            assert threading.active_count() == 1
 
 
 def test_the_connection_of_a_worker_is_cut(wide: str, proxied: Proxied, tmp_path: Path) -> None:

@@ -47,6 +47,18 @@ _DEADLINE_SECONDS = 50.0
 _SILENCE_SECONDS = 30.0
 """So long a copy may say nothing before the server is asked whether it is still at work."""
 _PIECE_BYTES = 1 << 18
+_HINTS = {
+    "40001": "A standby has to follow its primary: set hot_standby_feedback, or raise max_standby_streaming_delay.",
+    "55P03": "Another session holds a lock on the table: find it in pg_locks, and give the command again when it ends.",
+    "57014": "A timeout or somebody cancelled it: see what keeps the server busy, and give the command again.",
+}
+"""What to do about errors of the server that have nothing to do with the connection, by SQLSTATE."""
+_LOST = (
+    psycopg.errors.UndefinedObject,
+    psycopg.errors.InvalidParameterValue,
+    psycopg.errors.ObjectNotInPrerequisiteState,
+)
+"""How servers say that nobody holds the snapshot of this name: any more, at all, or since this moment."""
 _OPTIONS = {
     "client_encoding": "UTF8",
     "datestyle": "ISO",
@@ -123,9 +135,8 @@ def _errors(place: str) -> Iterator[None]:
     try:
         yield
     except psycopg.OperationalError as error:
-        raise SourceUnreachable(
-            f"{place}: {_one_line(error)}", "Check host, port, role and password file, and that the server is up."
-        ) from error
+        hint = _HINTS.get(error.sqlstate or "", "Check host, port, role and password file, and that the server is up.")
+        raise SourceUnreachable(f"{place}: {_one_line(error)}", hint) from error
     except psycopg.Error as error:
         raise SourceError(
             f"{place}: {_one_line(error)}", "Check that the tables are there and that the role may read them."
@@ -167,6 +178,7 @@ def _deadline(connection: Connection, seconds: float = _DEADLINE_SECONDS) -> Ite
         yield
     finally:
         timer.cancel()
+        timer.join()  # it must neither cut what has this number next, nor be there when workers are forked
 
 
 def _cut(descriptor: int) -> None:
@@ -387,7 +399,7 @@ class Reader:
                     connection.execute("SET statement_timeout = 0")
             except SourceError as error:
                 connection.close()
-                if isinstance(error.__cause__, psycopg.errors.UndefinedObject | psycopg.errors.InvalidParameterValue):
+                if isinstance(error.__cause__, _LOST):
                     raise SnapshotLost(f"{error} The connection that held the snapshot is lost.") from error
                 raise
             self._connection = connection
@@ -449,7 +461,7 @@ class Reader:
             "SELECT count(*) FROM pg_stat_activity "
             "WHERE pid = %s AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'"
         )
-        with connected(self._conninfo) as other, _deadline(other):
+        with closing(connected(self._conninfo)) as other, _deadline(other):
             row = other.execute(query.encode(), [backend]).fetchone()
         return row is not None and row[0] == 1
 
