@@ -160,11 +160,9 @@ def connected(conninfo: str) -> Connection:
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     version = connection.info.server_version
     if version < OLDEST_VERSION:
+        said = connection.info.parameter_status("server_version")
         connection.close()
-        raise SourceError(
-            f"{place}: the server is too old, {connection.info.parameter_status('server_version')}",
-            "oldump reads PostgreSQL 10 and later.",
-        )
+        raise SourceError(f"{place}: the server is too old, {said}", "oldump reads PostgreSQL 10 and later.")
     return connection
 
 

@@ -1,0 +1,161 @@
+"""What keeps a run from its database: one clear line, an exit code, nothing under a final name, and no password."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from golden.command import DATE, Ran, failed, final_names, oldump, private_of, run, started
+from integration.conftest import DATA_ALONE, Database, Proxied, filled, psql
+from oldump.demo import TABLES as SCHEMA
+from oldump.engine.commit import TEMPORARY_SUFFIX
+from oldump.synth.table import copy_blocks
+
+pytestmark = pytest.mark.postgres
+
+PASSWORD = "s3cr3t/of:the@server"  # noqa: S105 - to be found nowhere
+WRONG = "wr0ng"
+ONLY_EXTRACT = ("--only", "extract")
+
+
+@pytest.fixture(scope="module")
+def locked(server: str, database: Database) -> Iterator[str]:
+    """A database that a role of its own may read, with a password, and the connection without it."""
+    conninfo = database()
+    name = conninfo_to_dict(conninfo)["dbname"]
+    hba = Path(psql(server, "show hba_file").decode().strip())
+    before = hba.read_text()
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(SCHEMA)
+        connection.execute(f"CREATE ROLE reader_{name} LOGIN PASSWORD '{PASSWORD}'".encode())
+        connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader_{name}".encode())
+        with connection.cursor().copy("COPY data FROM STDIN") as copy:
+            for block in copy_blocks(300):
+                copy.write(block)
+        hba.write_text(f"local all reader_{name} scram-sha-256\n{before}")
+        connection.execute("SELECT pg_reload_conf()")
+        yield make_conninfo(conninfo, user=f"reader_{name}")
+        hba.write_text(before)
+        connection.execute("SELECT pg_reload_conf()")
+
+
+def refused(source: str, folder: Path, code: int, *words: str, password: str | None = None) -> str:
+    """A run that must fail with this code and these words; nothing has its name."""
+    variables = {"PGPASSWORD": password} if password else {}
+    ran = oldump("run", DATE, "--source", source, "--out", ".", *DATA_ALONE, cwd=folder, env=variables)
+    line = failed(ran, code, *words)
+    assert final_names(folder) == []
+    return line
+
+
+def written(folder: Path) -> bytes:
+    """All that is in the files below."""
+    return b"\0".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_wrong_password(locked: str, tmp_path: Path) -> None:
+    """The server's words, without it."""
+    line = refused(locked, tmp_path, 13, "password authentication failed", password=WRONG)
+    assert WRONG not in line
+    assert WRONG.encode() not in written(tmp_path)
+
+
+def test_no_password(locked: str, tmp_path: Path) -> None:
+    """Nobody is asked for one."""
+    refused(locked, tmp_path, 13, "password")
+
+
+@pytest.mark.parametrize("place", ["argument", "variable", "file"])
+def test_a_password_is_shown_nowhere(locked: str, tmp_path: Path, place: str) -> None:
+    """Neither by a run that succeeds nor by one that fails: output, log, journal, manifest."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "passwords").write_text("*:*:*:*:" + PASSWORD.replace(":", "\\:") + "\n")
+    (tmp_path / "passwords").chmod(0o600)
+    source = make_conninfo(locked, password=PASSWORD) if place == "argument" else locked
+    variables = {
+        "argument": {},
+        "variable": {"PGPASSWORD": PASSWORD},
+        "file": {"PGPASSFILE": str(tmp_path / "passwords")},
+    }[place]
+
+    def told(*more: object) -> Ran:
+        ran = oldump("run", DATE, "--source", source, "--out", ".", *more, cwd=out, env=variables)
+        assert PASSWORD not in ran.err + ran.out.decode()
+        return ran
+
+    failed(told(), 2, "--coverstore")
+    ran = told("--skip", "covers_metadata", "--skip", "ia-metadata")
+    assert ran.code == 0, ran.err
+    failed(told("--level", 9, "--skip", "covers_metadata", "--skip", "ia-metadata"), 2, "level was 6")
+    assert PASSWORD.encode() not in written(out)
+
+
+def test_a_password_is_in_no_process_list(locked: str, proxied: Proxied, tmp_path: Path) -> None:
+    """Amid an extract: neither in our own processes' lines nor in the server's, which name who is connected."""
+    proxy = proxied(locked)
+    lists: list[str] = []
+
+    def look() -> None:
+        lists.extend(" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"]))
+        process.terminate()
+
+    proxy.when(2, 1_000, look)
+    (tmp_path / "oldump.toml").write_text(f'source = "{make_conninfo(proxy.conninfo, password=PASSWORD)}"\n')
+    with started("run", DATE, "--out", ".", *ONLY_EXTRACT, cwd=tmp_path) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert any("oldump" in line and DATE in line for line in lists)
+    assert not any(PASSWORD in line for line in lists)
+
+
+def test_a_missing_table(locked: str, database: Database, tmp_path: Path) -> None:
+    """Also one of the small ones, before anything is copied."""
+    source = filled(database(), copy_blocks(10))
+    ran = oldump("run", DATE, "--source", source, "--out", ".", *DATA_ALONE[4:], cwd=tmp_path)
+    failed(ran, 10, '"bookshelves_books" does not exist')
+    assert final_names(tmp_path) == []
+
+
+def test_a_missing_privilege(locked: str, tmp_path: Path) -> None:
+    """Of the one table that may not be read."""
+    name = conninfo_to_dict(locked)["user"]
+    owner = make_conninfo(locked, user="postgres")
+    psql(owner, f"REVOKE ALL ON ratings FROM {name}")
+    try:
+        line = ("run", DATE, "--source", locked, "--out", ".", "--skip", "covers_metadata", "--skip", "ia-metadata")
+        failed(oldump(*line, cwd=tmp_path, env={"PGPASSWORD": PASSWORD}), 10, "permission denied for table ratings")
+    finally:
+        psql(owner, f"GRANT SELECT ON ratings TO {name}")
+    assert final_names(tmp_path) == []
+
+
+def test_a_server_that_is_too_old(wide: str, proxied: Proxied, tmp_path: Path) -> None:
+    """With its version, and what is needed."""
+    proxy = proxied(wide)
+    proxy.server_version = b"9.6.24"
+    refused(proxy.conninfo, tmp_path, 10, "too old, 9.6.24", "PostgreSQL 10")
+
+
+def test_nobody_listens(wide: str, tmp_path: Path) -> None:
+    """Refused at once."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+    refused(make_conninfo(wide, host="127.0.0.1", port=port), tmp_path, 13, f"port={port}", "refused")
+
+
+def test_a_full_disk(wide: str, tmp_path: Path) -> None:
+    """Amid the extract: nothing half-written stays, and with room the same run goes on. /dev/full stands for it."""
+    private = private_of(tmp_path)
+    private.mkdir()
+    (private / f"data.txt.gz{TEMPORARY_SUFFIX}").symlink_to("/dev/full")
+    line = ("run", DATE, "--source", wide, "--out", ".", *ONLY_EXTRACT)
+    failed(oldump(*line, cwd=tmp_path), 31, "data.txt.gz", "no space left")
+    assert sorted(path.name for path in private.iterdir()) == ["journal.jsonl", "lock", "making", "run.log"]
+    run(wide, ".", *ONLY_EXTRACT, cwd=tmp_path)
+    assert (private / "data.txt.gz").exists()
