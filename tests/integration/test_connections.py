@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from golden.command import DATE, private_of, started
 from integration.conftest import Proxied, extract, psql
@@ -74,6 +75,17 @@ def test_a_server_that_is_at_work_may_be_silent(wide: str, proxied: Proxied) -> 
         assert taken(copying) == [b"1\n"]
     assert copying.failures == []
     assert proxy.connections > 2
+
+
+def test_a_server_that_limits_transactions(wide: str) -> None:
+    """A snapshot is held, and read in, for hours: as pg_dump, oldump lifts what would end it."""
+    limits = ("transaction_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    source = make_conninfo(wide, options=" ".join(f"-c {name}=300" for name in limits))
+    with Leading(source) as leading, leading.reader() as reader:
+        copying = Copying(reader, "(SELECT 1 FROM pg_sleep(1))")
+        assert taken(copying) == [b"1\n"]
+        leading.require_alive()
+    assert copying.failures == []
 
 
 def test_a_server_that_is_deaf_from_the_beginning(wide: str, proxied: Proxied) -> None:

@@ -33,6 +33,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 OLDEST_VERSION = 100_000
 """The oldest server that psycopg speaks with: PostgreSQL 10."""
 
+_LIMITS_TRANSACTIONS = 170_000
+"""Older servers do not know transaction_timeout, and would refuse a connection whose options name it."""
 _SHOWN = ("service", "host", "port", "dbname", "user")
 _PARAMETERS = {
     "connect_timeout": "15",
@@ -158,12 +160,23 @@ def connected(conninfo: str) -> Connection:
     with _errors(place):
         connection = psycopg.connect(make_conninfo("", **{**_PARAMETERS, **parameters, "options": options}))
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    try:
+        _fit(connection, place)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _fit(connection: Connection, place: str) -> None:
+    """Refuse a server that is too old; lift a limit that its options cannot. Raises SourceError."""
     version = connection.info.server_version
     if version < OLDEST_VERSION:
         said = connection.info.parameter_status("server_version")
-        connection.close()
         raise SourceError(f"{place}: the server is too old, {said}", "oldump reads PostgreSQL 10 and later.")
-    return connection
+    if version >= _LIMITS_TRANSACTIONS:
+        with _errors(place), _deadline(connection):
+            connection.execute("SET transaction_timeout = 0")  # as pg_dump does
 
 
 @contextmanager
