@@ -177,6 +177,7 @@ def _fit(connection: Connection, place: str) -> None:
     if version >= _LIMITS_TRANSACTIONS:
         with _errors(place), _deadline(connection):
             connection.execute("SET transaction_timeout = 0")  # as pg_dump does
+            connection.commit()
 
 
 @contextmanager
