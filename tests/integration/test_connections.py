@@ -146,10 +146,13 @@ def test_no_thread_is_left_of_a_deadline(wide: str) -> None:
             assert threading.active_count() == before
 
 
+# Whole commands: preflight has the first connection, the leading one is the second, workers have those behind it.
+
+
 def test_the_connection_of_a_worker_is_cut(wide: str, proxied: Proxied, tmp_path: Path) -> None:
     """The run finishes with the same rows, and tells of it."""
     proxy = proxied(wide)
-    proxy.when(2, AMID, lambda: proxy.cut(2))
+    proxy.when(3, AMID, lambda: proxy.cut(3))
     ran, text = extract(proxy.conninfo, tmp_path / "out")
     assert text == psql(wide, "copy data to stdout")
     assert "a connection failed and was replaced" in ran.err
@@ -159,7 +162,7 @@ def test_the_connection_of_a_worker_is_cut(wide: str, proxied: Proxied, tmp_path
 def test_the_connection_of_a_worker_goes_deaf(wide: str, proxied: Proxied, tmp_path: Path) -> None:
     """The run waits for half a minute, and finishes with the same rows."""
     proxy = proxied(wide)
-    proxy.when(2, AMID, lambda: proxy.deafen(2))
+    proxy.when(3, AMID, lambda: proxy.deafen(3))
     ran, text = extract(proxy.conninfo, tmp_path / "out")
     assert text == psql(wide, "copy data to stdout")
     assert "has been silent for 30 s" in ran.err
@@ -168,7 +171,7 @@ def test_the_connection_of_a_worker_goes_deaf(wide: str, proxied: Proxied, tmp_p
 def test_the_leading_connection_is_cut(wide: str, proxied: Proxied, tmp_path: Path) -> None:
     """What was copied is not committed: all is copied again, in another snapshot."""
     proxy = proxied(wide)
-    proxy.when(2, AMID, lambda: proxy.cut(1))
+    proxy.when(3, AMID, lambda: proxy.cut(2))
     ran, text = extract(proxy.conninfo, tmp_path / "out")
     assert text == psql(wide, "copy data to stdout")
     assert "the snapshot is lost; all of this database is copied anew" in ran.err
@@ -177,7 +180,7 @@ def test_the_leading_connection_is_cut(wide: str, proxied: Proxied, tmp_path: Pa
 def test_the_server_restarts(wide: str, proxied: Proxied, tmp_path: Path) -> None:
     """All connections end, and for a while there are no new ones: all is copied again when it is back."""
     proxy = proxied(wide)
-    proxy.when(3, AMID, lambda: proxy.restart(1.5))
+    proxy.when(4, AMID, lambda: proxy.restart(1.5))
     ran, text = extract(proxy.conninfo, tmp_path / "out")
     assert text == psql(wide, "copy data to stdout")
     assert "the snapshot is lost; all of this database is copied anew" in ran.err
@@ -190,11 +193,11 @@ def test_a_stopped_extract_leaves_nothing(wide: str, proxied: Proxied, tmp_path:
     workers: list[psutil.Process] = []
 
     def stop() -> None:
-        proxy.deafen(2)
+        proxy.deafen(3)
         workers.extend(psutil.Process(process.pid).children())
         process.terminate()
 
-    proxy.when(2, AMID, stop)
+    proxy.when(3, AMID, stop)
     with started(*line, cwd=tmp_path) as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM

@@ -10,10 +10,16 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from golden.command import DATE, Ran, failed, final_names, oldump, private_of, run, started
+from golden.command import DATE, Ran, failed, final_names, oldump, run, started
 from integration.conftest import DATA_ALONE, Database, Proxied, filled, psql
 from oldump.demo import TABLES as SCHEMA
 from oldump.engine.commit import TEMPORARY_SUFFIX
+from oldump.errors import StorageFull
+from oldump.outside.postgres import Leading
+from oldump.run.folder import RunFolder
+from oldump.run.progress import Silence
+from oldump.settings import date_of
+from oldump.stages.extract import extract
 from oldump.synth.table import copy_blocks
 
 pytestmark = pytest.mark.postgres
@@ -105,7 +111,7 @@ def test_a_password_is_in_no_process_list(locked: str, proxied: Proxied, tmp_pat
         lists.extend(" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"]))
         process.terminate()
 
-    proxy.when(2, 1_000, look)
+    proxy.when(3, 1_000, look)  # behind preflight and the leading connection
     (tmp_path / "oldump.toml").write_text(f'source = "{make_conninfo(proxy.conninfo, password=PASSWORD)}"\n')
     with started("run", DATE, "--out", ".", *ONLY_EXTRACT, cwd=tmp_path) as process:
         _, err = process.communicate(timeout=60)
@@ -150,12 +156,13 @@ def test_nobody_listens(wide: str, tmp_path: Path) -> None:
 
 
 def test_a_full_disk(wide: str, tmp_path: Path) -> None:
-    """Amid the extract: nothing half-written stays, and with room the same run goes on. /dev/full stands for it."""
-    private = private_of(tmp_path)
-    private.mkdir()
-    (private / f"data.txt.gz{TEMPORARY_SUFFIX}").symlink_to("/dev/full")
-    line = ("run", DATE, "--source", wide, "--out", ".", *ONLY_EXTRACT)
-    failed(oldump(*line, cwd=tmp_path), 31, "data.txt.gz", "no space left")
-    assert sorted(path.name for path in private.iterdir()) == ["journal.jsonl", "lock", "making", "run.log"]
+    """Amid the extract: nothing half-written stays, and with room a run goes on. /dev/full stands for the disk."""
+    folder = RunFolder(tmp_path, date_of(DATE))
+    folder.private.mkdir()
+    (folder.private / f"data.txt.gz{TEMPORARY_SUFFIX}").symlink_to("/dev/full")
+    failures: list[str] = []
+    with Leading(wide) as leading, pytest.raises(StorageFull, match=r"data\.txt\.gz.*no space left"):
+        extract(leading, folder, 2, Silence(), failures.append)
+    assert (list(folder.private.iterdir()), failures) == ([], [])
     run(wide, ".", *ONLY_EXTRACT, cwd=tmp_path)
-    assert (private / "data.txt.gz").exists()
+    assert folder.data.exists()

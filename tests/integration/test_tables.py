@@ -254,7 +254,7 @@ def test_a_run_that_was_killed_between_tables(databases: Databases, proxied: Pro
     """What it had copied is copied anew with the rest, in one snapshot."""
     proxy = proxied(databases.openlibrary)
     line = ("run", DATE, "--source", proxy.conninfo, *OTHERS, "--out", ".", "--skip", "dumps")
-    proxy.when(3, 1, lambda: process.kill())  # noqa: PLW0108 - the process comes later; it reads the second table
+    proxy.when(4, 1, lambda: process.kill())  # noqa: PLW0108 - the process comes later; it reads the second table
     with started(*line, cwd=tmp_path) as process:
         process.communicate(timeout=60)
     (before,) = snapshots_of(tmp_path).items()
