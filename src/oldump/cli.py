@@ -131,6 +131,7 @@ def run(
     )
     day = date_of(date)
     choice = pipeline.selected(only or [], skip or [], settings)
+    _warn_of_passwords(source=source, coverstore=coverstore, archive_database=archive_database)
     if dry_run:
         _print_table(pipeline.planned(settings, day, choice, overwrite=overwrite))
         return
@@ -175,6 +176,7 @@ def doctor(
         source=source, coverstore=coverstore, archive_database=archive_database, out=out, memory=memory
     )
     choice = pipeline.selected(only or [], skip or [], settings)
+    _warn_of_passwords(source=source, coverstore=coverstore, archive_database=archive_database)
     found = pipeline.doctor(settings, date_of(date), choice)
     _print_table([("check", "verdict", "found", "what to do")] + [each.row for each in found])
     for check in found:
@@ -281,6 +283,7 @@ def idump(
     from oldump.stages.dumps import idump as stage
 
     settings = Settings.of(source=source, max_rejects=max_rejects)
+    _warn_of_passwords(source=source)
     conninfo = pipeline.connection_of("source", settings)
     if conninfo is None:
         raise ConfigurationError("idump reads the database: give --source a PostgreSQL connection, not a file.")
@@ -303,6 +306,7 @@ def ia_metadata(archive_database: ArchiveDatabase = None) -> None:
     from oldump.stages import tables
 
     conninfo = Settings.of(archive_database=archive_database).archive_database
+    _warn_of_passwords(archive_database=archive_database)
     table = tables.TABLE_OF["ia-metadata"]
     with Leading(conninfo, table.tables) as leading, _standard_output() as output:
         rows = tables.write_table(table, leading, date_of(None), output)
@@ -351,6 +355,19 @@ def demo(
     with progress_shown() as progress:
         report = show(rows, out, workers, memory, progress)
     _say(report)
+
+
+def _warn_of_passwords(**flags: str | None) -> None:
+    """A password in an argument list is no secret. Raises ConfigurationError."""
+    from oldump.outside.postgres import has_password
+    from oldump.pipeline import is_database
+
+    for name, conninfo in flags.items():
+        if conninfo and is_database(conninfo) and has_password(conninfo):
+            log.warning(
+                "every user of this machine can read the password in --%s: put it in a password file (~/.pgpass)",
+                name.replace("_", "-"),
+            )
 
 
 def _path(file: Path | None) -> Path | None:

@@ -142,9 +142,9 @@ DATABASES = {"source": "database", "coverstore": "coverstore", "archive_database
 
 STAGES = (
     # What is quickly copied comes first, so that what is wrong with it is known before the long work.
+    *(_table_stage(table) for table in tables.TABLES if table.database != "source"),
     *(_table_stage(table) for table in tables.TABLES if table.database == "source"),
     Stage("extract", (DATABASES["source"],), ("data",), _extract, "source"),
-    *(_table_stage(table) for table in tables.TABLES if table.database != "source"),
     Stage("dumps", ("data",), ("cdump", *PARTS), _dumps),
     Stage("splice", PARTS, ("dump",), _splice),
 )

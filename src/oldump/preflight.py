@@ -31,8 +31,8 @@ from oldump.stages.tables import TABLE_OF
 # to a fifth more than what a run took at its peak. docs/performance.md has the figures.
 TEXT_PER_TABLE = 1.0
 """COPY text for a byte of table data on the server's disk: 0.91 of synth's, 0.79 of the development database."""
-DATA_PER_TEXT = 0.33
-"""data.txt.gz for a byte of text: 0.325 and 0.20."""
+DATA_PER_TEXT = 0.30
+"""data.txt.gz for a byte of text: 0.264 and 0.165."""
 SPILL_PER_TEXT = 0.25
 """The spill for a byte of text: 0.14 to 0.21 and 0.24."""
 CDUMP_PER_TEXT = 0.14

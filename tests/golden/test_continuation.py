@@ -288,7 +288,7 @@ def test_a_stage_without_its_inputs_is_refused(small: Path, tmp_path: Path) -> N
     ran = oldump("run", DATE, "--source", small, "--out", "o", "--only", "splice", cwd=tmp_path)
     failed(ran, 2, "splice reads what dumps writes")
     ran = oldump("run", DATE, "--source", small, "--out", "o", "--skip", "splcie", cwd=tmp_path)
-    failed(ran, 2, "'splcie' is not a stage", "extract, covers_metadata, ia-metadata, dumps, splice")
+    failed(ran, 2, "'splcie' is not a stage", "wikidata, extract, dumps, splice")
     assert final_names(tmp_path) == []
 
 

@@ -315,6 +315,7 @@ def test_no_password_is_shown(kind: str, tmp_path: Path) -> None:
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(SECRET.encode() in each for each in (ran.err.encode(), ran.out, *written))
     assert final_names(tmp_path) == []
+    assert ("every user of this machine can read the password in --source" in ran.err) == (kind == "URI")
 
 
 def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:

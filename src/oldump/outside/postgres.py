@@ -126,6 +126,11 @@ def midnight_after(day: date) -> str:
     return f"timestamp '{'infinity' if day == date.max else day + timedelta(days=1)}'"
 
 
+def has_password(conninfo: str) -> bool:
+    """Whether the connection's own text has a password in it. Raises ConfigurationError."""
+    return looks_like_conninfo(conninfo) and bool(_parameters(conninfo).get("password"))
+
+
 def place_of(conninfo: str) -> str:
     """The database, for a message: no password."""
     return " ".join(f"{name}={value}" for name, value in shown(conninfo).items()) or "libpq's default database"
