@@ -277,14 +277,14 @@ def idump(
     rejects: Rejects = Path("rejects.txt.gz"),
 ) -> None:
     """Write the records of the revisions that were created on DAY to standard output, as they were created."""
-    from oldump import pipeline
     from oldump.outside.postgres import Leading
     from oldump.settings import Settings, date_of
+    from oldump.sources import connection_of
     from oldump.stages.dumps import idump as stage
 
     settings = Settings.of(source=source, max_rejects=max_rejects)
     _warn_of_passwords(source=source)
-    conninfo = pipeline.connection_of("source", settings)
+    conninfo = connection_of("source", settings)
     if conninfo is None:
         raise ConfigurationError("idump reads the database: give --source a PostgreSQL connection, not a file.")
     with (
@@ -360,7 +360,7 @@ def demo(
 def _warn_of_passwords(**flags: str | None) -> None:
     """A password in an argument list is no secret. Raises ConfigurationError."""
     from oldump.outside.postgres import has_password
-    from oldump.pipeline import is_database
+    from oldump.sources import is_database
 
     for name, conninfo in flags.items():
         if conninfo and is_database(conninfo) and has_password(conninfo):

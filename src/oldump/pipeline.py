@@ -5,13 +5,12 @@ the one before it stopped. When all are committed, sums and manifest are written
 """
 
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -31,15 +30,17 @@ from oldump.errors import (
     storage_errors,
 )
 from oldump.outside import postgres
-from oldump.preflight import Check, Reading, Verdict, Work, checks, lock_check, size_bytes, status_of
+from oldump.preflight import Check, Reading, Verdict, Work, checks, lock_check, size_bytes
+from oldump.publication import publish, remove_strangers
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact, Committed, Journal, sha256_of, still_has_its_digest
 from oldump.run.lock import locked
-from oldump.run.log import LogFormatter
+from oldump.run.log import logged
 from oldump.run.manifest import MANIFEST, SUMS, manifest_of, sums_of
 from oldump.run.progress import Progress, Silence
 from oldump.settings import Settings, flag_of
+from oldump.sources import DATABASES, beginning, connection_of, file_of, is_database, is_file
 from oldump.stages import extract, splice, tables
 from oldump.stages.dumps import stage as dumps
 
@@ -137,9 +138,6 @@ def _splice(context: Context) -> Outcome:
     return Outcome([splice.splice(parts, context.folder, context.progress)], {})
 
 
-DATABASES = {"source": "database", "coverstore": "coverstore", "archive_database": "archive database"}
-"""What the settings that name databases are called in the table."""
-
 STAGES = (
     # What is quickly copied comes first, so that what is wrong with it is known before the long work.
     *(_table_stage(table) for table in tables.TABLES if table.database != "source"),
@@ -155,31 +153,6 @@ class Choice(NamedTuple):
 
     stages: list[Stage]
     needed: list[str]
-
-
-def is_file(source: str) -> bool:
-    """Whether the rows come from a file."""
-    return source != "-" and not is_database(source)
-
-
-def is_database(source: str) -> bool:
-    """Whether the rows come from PostgreSQL, rather than from a file or standard input."""
-    if source == "-" or os.path.isfile(source):  # noqa: PTH113 - Path.is_file raises on text too long for a name
-        return False
-    return not source or postgres.looks_like_conninfo(source)
-
-
-def file_of(source: str) -> Path | None:
-    """The source's file, None for standard input."""
-    return None if source == "-" else Path(source)
-
-
-def connection_of(database: str, settings: Settings) -> str | None:
-    """The connection that a setting gives; None if it gives none. An empty source is libpq's default database."""
-    given = str(getattr(settings, database))
-    if database == "source":
-        return given if is_database(given) else None
-    return given or None
 
 
 def selected(only: list[str], skip: list[str], settings: Settings) -> Choice:
@@ -248,7 +221,7 @@ def run(settings: Settings, day: date, choice: Choice, progress: Progress, *, ov
     with storage_errors(folder.private):
         folder.private.mkdir(parents=True, exist_ok=True)
         folder.private.chmod(0o700)  # the whole table is in there
-    with locked(folder.lock), _logged(folder.log):
+    with locked(folder.lock), logged(folder.log):
         context = Context(settings, folder, Journal(folder.journal), progress)
         if context.journal.published and not overwrite:
             _require_same_beginning(context)
@@ -285,7 +258,7 @@ def _begin(context: Context, *, overwrite: bool) -> None:
     """Take up the run where it stopped, or begin it anew."""
     journal, folder = context.journal, context.folder
     if _begins_anew(context, overwrite=overwrite):
-        journal.begin(_beginning(context.settings), overwrite=overwrite)
+        journal.begin(beginning(context.settings), overwrite=overwrite)
         with storage_errors(folder.private):
             sync_folder(folder.private)
             sync_folder(folder.out)
@@ -314,7 +287,7 @@ def _require_no_item_of_others(context: Context, *, overwrite: bool) -> None:
 
 def _require_same_beginning(context: Context) -> None:
     """Refuse to go on from another source, or with another level: the artifacts would not belong together."""
-    begun, given = context.journal.begun or {}, _beginning(context.settings)
+    begun, given = context.journal.begun or {}, beginning(context.settings)
     differing = [
         f"{name} was {begun.get(name)}, now it is {value}" for name, value in given.items() if begun.get(name) != value
     ]
@@ -367,26 +340,6 @@ def _leftovers(folder: RunFolder) -> set[Path]:
     """What a stage that was broken off may have left: spill and temporary files."""
     temporary = f"*{TEMPORARY_SUFFIX}"
     return {*folder.spill.glob("*"), *folder.private.glob(temporary), *folder.making.glob(f"*/{temporary}")}
-
-
-def _beginning(settings: Settings) -> dict[str, Any]:
-    """What the journal says a run is made from: enough to notice that it is something else; no password."""
-    others = {
-        database: " ".join(f"{name}={value}" for name, value in postgres.shown(connection).items())
-        for database in DATABASES
-        if database != "source" and (connection := connection_of(database, settings))
-    }
-    return {**_described(settings.source), **others, "level": settings.level}
-
-
-def _described(source: str) -> dict[str, Any]:
-    if source == "-":
-        return {"kind": "standard input"}
-    if is_database(source):
-        return {"kind": "database", **postgres.shown(source)}
-    status = status_of(source)
-    modified = datetime.fromtimestamp(status.st_mtime_ns / 1e9, UTC).isoformat()
-    return {"kind": "file", "name": Path(source).name, "size_bytes": status.st_size, "modified": modified}
 
 
 def _to_do(choice: Choice, context: Context) -> list[Stage]:
@@ -604,24 +557,14 @@ def _complete(choice: Choice, context: Context) -> bool:
         artifact for stage in STAGES if stage.name in journal.stages for artifact in context.made_by(stage.name)
     ]
     published = [artifact for artifact in artifacts if artifact.item]
-    _remove_strangers(folder, published)
+    remove_strangers(folder, published)
     _write_sums_and_manifest(context, published)
-    _publish(folder)
+    publish(folder)
     names = {artifact.name for artifact in artifacts}
     others = [path for item in folder.items for path in folder.published(item).iterdir() if path.name not in names]
     journal.publish({f"{path.parent.name}/{path.name}": sha256_of(path) for path in others})
     log.info("complete: %s", folder.dump_item)
     return True
-
-
-def _remove_strangers(folder: RunFolder, artifacts: list[Artifact]) -> None:
-    """Remove what lies among the items and is none of the artifacts: a table that is skipped now, say."""
-    ours = [folder.artifact(artifact.name, artifact.item) for artifact in artifacts]
-    known = {*ours, *map(index_path, ours)}
-    with storage_errors(folder.making):
-        for path in folder.making.glob("*/*"):
-            if path not in known:
-                path.unlink()
 
 
 def _write_sums_and_manifest(context: Context, artifacts: list[Artifact]) -> None:
@@ -645,46 +588,3 @@ def _sources(journal: Journal) -> dict[str, Any]:
         elif committed and stage.database not in {None, "source"}:
             sources[str(stage.database)] = committed.counts
     return sources
-
-
-def _publish(folder: RunFolder) -> None:
-    """Rename the items into the output folder; what they replace goes when they are there."""
-    replaced = folder.private / "replaced"
-    with storage_errors(folder.out):
-        replaced.mkdir(exist_ok=True)
-        # The dump's item has the manifest, which says that all is there: it goes first and comes last.
-        waiting = [item for item in folder.items if folder.made(item).exists()]
-        for item in reversed(waiting):
-            if folder.published(item).exists():
-                shutil.rmtree(replaced / item, ignore_errors=True)
-                folder.published(item).rename(replaced / item)
-        for item in waiting:
-            folder.made(item).rename(folder.published(item))
-        sync_folder(folder.out)
-        shutil.rmtree(replaced)
-        shutil.rmtree(folder.making, ignore_errors=True)  # a run that was stopped behind this has none
-
-
-class _LogFile(logging.FileHandler):
-    """A log that is not worth ending a run for: a full disk is noticed elsewhere."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Say nothing."""
-
-
-@contextmanager
-def _logged(path: Path) -> Iterator[None]:
-    """Log lines go to the run's log file too."""
-    with storage_errors(path):
-        handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
-    handler.setFormatter(LogFormatter())
-    log.addHandler(handler)
-    try:
-        yield
-    except BaseException as error:
-        what = "%s: %s", (type(error).__name__, error)
-        handler.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, *what, None))
-        raise
-    finally:
-        log.removeHandler(handler)
-        handler.close()

@@ -16,12 +16,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from oldump.engine.blocks import SharedMemory, Source
-from oldump.errors import ConfigurationError, OldumpError, SourceMissing, StorageFull, storage_errors
+from oldump.errors import ConfigurationError, OldumpError, StorageFull, storage_errors
 from oldump.outside import postgres
 from oldump.outside.postgres import Examined, Query, TableSize
 from oldump.run.folder import RunFolder
 from oldump.run.lock import require_free
 from oldump.settings import flag_of
+from oldump.sources import status_of
 from oldump.stages import extract
 from oldump.stages.dumps.latest import CDUMP
 from oldump.stages.tables import TABLE_OF
@@ -169,18 +170,6 @@ def lock_check(folder: RunFolder) -> Check:
     except OldumpError as error:
         return Check.failed("lock", error)
     return Check.passed("lock", f"{folder.private}: no process works on this run")
-
-
-def status_of(source: str) -> os.stat_result:
-    """What the system says of a source that should be a file. Raises SourceMissing."""
-    try:
-        return Path(source).stat()
-    except OSError as error:
-        name = "The source" if "@" in source else source  # a mistyped connection may have a password in it
-        raise SourceMissing(
-            f"{name}: cannot be read ({error.strerror})",
-            "Give a file, '-' for standard input, or a PostgreSQL connection such as postgresql://USER@HOST/DBNAME.",
-        ) from error
 
 
 def file_check(name: str) -> tuple[Check, int | None]:

@@ -109,6 +109,12 @@ def test_every_exit_code_is_documented(place: str) -> None:
     assert documented_codes(OPERATIONS.read_text(encoding="utf-8")) == Counter(codes)
 
 
+def test_a_star_says_that_a_retry_may_help() -> None:
+    """In the headings of operations.md, just where the class says so: wrappers and people act on it."""
+    starred = {int(code) for code in re.findall(r"(?m)^### ([0-9]+)\*: ", OPERATIONS.read_text(encoding="utf-8"))}
+    assert starred == {each.exit_code for each in error_classes() if each.retryable}
+
+
 def test_the_error_tree_is_drawn_as_it_is() -> None:
     """errors.py opens with its classes and codes: a reader need not look further."""
     drawn = dict(re.findall(r"([A-Z]\w+) +([0-9]+) ", str(errors.__doc__)))
