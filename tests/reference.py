@@ -9,7 +9,7 @@ Rows        Lines end at a newline only. A last line without one is a row. The l
             table and is no row. An empty line is a row (of one column).
 Rejects     The first that holds, in this order:
             ``lone_backslash``     the line ends in an odd number of backslashes
-            ``not_three_columns``  split on raw tabs, whatever stands before them
+            ``not_three_columns``  split on raw tabs, but for those that a backslash escapes
             ``not_utf8``           any of the three columns, after unescaping
             ``not_finite``         json met NaN, Infinity or -Infinity before any other error
             ``not_a_json_object``  NULL, any other JSON error, no object, nesting too deep for json.
@@ -229,7 +229,7 @@ def json_text_of(line: bytes) -> str:
     """The third column of a row as text. Raises Reject."""
     if (len(line) - len(line.rstrip(b"\\"))) % 2 == 1:
         raise Reject("lone_backslash")
-    columns = line.split(b"\t")
+    columns = columns_of(line)
     if len(columns) != 3:
         raise Reject("not_three_columns")
     try:
@@ -239,6 +239,17 @@ def json_text_of(line: bytes) -> str:
     if columns[2] == b"\\N":
         raise Reject("not_a_json_object")
     return texts[2]
+
+
+def columns_of(line: bytes) -> list[bytes]:
+    """The columns of a row, as they are escaped: a tab behind a backslash stands for itself."""
+    columns: list[list[bytes]] = [[]]
+    for piece in re.findall(rb"\\.|\t|[^\\\t]+", line):
+        if piece == b"\t":
+            columns.append([])
+        else:
+            columns[-1].append(piece)
+    return [b"".join(pieces) for pieces in columns]
 
 
 def unescaped(column: bytes) -> bytes:

@@ -23,6 +23,7 @@ from golden.command import (
     texts,
 )
 from integration.conftest import DATA_ALONE, PSQL, Database, copied, filled, run_data
+from oldump.records.copytext import fields, unescaped
 from oldump.synth.table import copy_blocks
 from reference import PARTS, Reference, dumps_of
 
@@ -57,6 +58,21 @@ def assert_are_the_judges(out: Path, judged: Reference) -> None:
 def test_the_database_gives_what_the_judge_says(synth: str, made: Path) -> None:
     """The judge reads what the server copies out."""
     assert_are_the_judges(made, dumps_of(copied(synth), DATE))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"1\\\t2\t3\t4", b"1\t2\t3\\\t4", b"1\\\\\t2\t3", b"1\\\\\\\t2\t3\\\\\t4", b"\\\t\t\\\t\t\\\x7f\\\x01\\\t"],
+)
+def test_the_server_splits_lines_as_we_do(database: Database, line: bytes) -> None:
+    """A tab behind a backslash is no border, but stands for itself: PostgreSQL never writes it, but reads it so."""
+    with psycopg.connect(database()) as connection:
+        connection.execute("CREATE TABLE fields (a text, b text, c text)")
+        with connection.cursor().copy("COPY fields FROM STDIN") as copy:
+            copy.write(line + b"\n")
+        assert [*connection.execute("SELECT * FROM fields")] == [
+            tuple(unescaped(field).decode() for field in fields(line))
+        ]
 
 
 def test_a_file_of_the_table_gives_the_same_dumps(synth: str, made: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """PostgreSQL's COPY text format: what a field's characters mean.
 
 Source: https://www.postgresql.org/docs/current/sql-copy.html, section "Text Format".
-Does not: read files, or split a stream into lines; one line of text `data` has three fields, separated by tabs.
+Does not: read files, or split a stream into lines; one line of table `data` has three fields, separated by tabs.
 """
 
 import re
@@ -11,6 +11,8 @@ END_OF_DATA = rb"\."
 
 _LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _ESCAPED = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|(.))", re.DOTALL)
+_ANY_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_ESCAPED_TAB = b"\\\t"
 _MEANT = {
     b"\\": rb"\\",
     b"\b": rb"\b",
@@ -21,6 +23,16 @@ _MEANT = {
     b"\v": rb"\v",
 }
 _TO_ESCAPE = re.compile(rb"[\\\x08-\x0d]")
+
+
+def fields(line: bytes) -> list[bytes]:
+    """The fields of a line, as they are escaped. A tab behind a backslash stands for itself and ends no field.
+
+    PostgreSQL never writes one, but reads it so; here it becomes the escape that PostgreSQL writes.
+    """
+    if _ESCAPED_TAB in line:
+        line = _ANY_ESCAPE.sub(lambda match: rb"\t" if match[0] == _ESCAPED_TAB else match[0], line)
+    return line.split(b"\t")
 
 
 def unescaped(field: bytes) -> bytes:

@@ -315,7 +315,7 @@ def _document_of(line: bytes) -> Document:
     """The document of one line of COPY text, the exact way. Raises Rejected."""
     if copytext.ends_in_lone_backslash(line):
         raise Rejected(Reject.LONE_BACKSLASH)
-    fields = line.split(b"\t")
+    fields = copytext.fields(line)
     if len(fields) != 3:
         raise Rejected(Reject.NOT_THREE_COLUMNS)
     columns = [copytext.unescaped(field) for field in fields]

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference
-from oldump.records.copytext import END_OF_DATA, NULL, ends_in_lone_backslash, escaped, unescaped
+from oldump.records.copytext import END_OF_DATA, NULL, ends_in_lone_backslash, escaped, fields, unescaped
 from tables import copy_row
 
 FIELDS = st.lists(
@@ -28,6 +28,7 @@ FIELDS = st.lists(
         (rb"\xg\X41", b"xgX41"),
         (rb"\8\9\a\"\/\N\.\ ", b'89a"/N. '),
         (b"\\\xc3\xa9", b"\xc3\xa9"),
+        (b"\\\t\\\x7f\\\x1f", b"\t\x7f\x1f"),
         (b"plain", b"plain"),
         (b"", b""),
     ],
@@ -43,6 +44,33 @@ def test_pairs_of_backslashes_are_halved_wherever_they_stand() -> None:
         assert unescaped(b"a" + rb"\\" * halves + b"n") == b"a" + b"\\" * halves + b"n"
     assert unescaped(rb"\\\n\\") == b"\\\n\\"
     assert unescaped(rb"\\a\\\\b\t") == b"\\a\\\\b\t"
+
+
+@pytest.mark.parametrize(
+    ("line", "split"),
+    [
+        (b"", [b""]),
+        (b"1\t2\ta b", [b"1", b"2", b"a b"]),
+        (b"\t\t", [b"", b"", b""]),
+        (b"1\\\t2\t3", [rb"1\t2", b"3"]),
+        (b"1\\\\\t2", [rb"1\\", b"2"]),
+        (b"1\\\\\\\t2", [rb"1\\\t2"]),
+        (b"\\\t\t\\\t", [rb"\t", rb"\t"]),
+        (b"\\\\\t\\\t\\N", [rb"\\", rb"\t\N"]),
+        (b"1\t\\", [b"1", b"\\"]),
+    ],
+)
+def test_a_tab_behind_a_backslash_ends_no_field(line: bytes, split: list[bytes]) -> None:
+    """It is an escaped character that stands for itself; behind a pair of backslashes it is not escaped."""
+    assert fields(line) == split
+
+
+@settings(max_examples=300, deadline=None)
+@given(line=st.lists(st.sampled_from([b"\t", b"\\", b"\\\\", b"\\\t", b"t", b"1"])).map(b"".join))
+def test_fields_end_where_the_reference_says(line: bytes) -> None:
+    """And mean the same."""
+    if not ends_in_lone_backslash(line):
+        assert [*map(unescaped, fields(line))] == [*map(reference.unescaped, reference.columns_of(line))]
 
 
 @settings(max_examples=300, deadline=None)

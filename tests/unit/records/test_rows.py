@@ -157,6 +157,10 @@ def test_what_only_resembles_the_end_is_a_row(line: bytes) -> None:
         (b"1", Reject.NOT_THREE_COLUMNS),
         (b"1\t1", Reject.NOT_THREE_COLUMNS),
         (GOOD[:-1] + b"\t", Reject.NOT_THREE_COLUMNS),
+        (GOOD[:-1] + b"\\\\\t", Reject.NOT_THREE_COLUMNS),
+        (GOOD[:-1].replace(b"\t", b"\\\t", 1), Reject.NOT_THREE_COLUMNS),
+        (GOOD[:-1].replace(b"\t{", b"\\\t{"), Reject.NOT_THREE_COLUMNS),
+        (GOOD[:-1].replace(b"work", b"\\\t"), Reject.NOT_AN_OBJECT),
         (GOOD[:-1].replace(b", ", b",\t"), Reject.NOT_THREE_COLUMNS),
         (b"\t\t", Reject.NOT_AN_OBJECT),
         (b"1\t\t", Reject.NOT_AN_OBJECT),
@@ -187,6 +191,21 @@ def test_lines_are_rejected_as_they_were(line: bytes, reason: Reject) -> None:
     made = batch(GOOD, line + b"\n", GOOD)
     assert made.rejects == [Rejection(1, reason, line)]
     assert made.records == [GOOD_RECORD] * 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        GOOD[:-1].replace(b", ", b",\\\t", 1),
+        GOOD[:-1] + b"\\\t",
+        b"\\\t" + GOOD[:-1],
+        GOOD[:-1].replace(b"\t", b"\\\t1\t", 1),
+        GOOD[:-1].replace(b"\t", b"\\\\\t", 1),
+    ],
+)
+def test_a_tab_behind_a_backslash_is_no_border(line: bytes) -> None:
+    """It stands for itself, as PostgreSQL reads it: a blank between tokens, say, or a part of the first column."""
+    assert made_of(line) == [GOOD_RECORD]
 
 
 @pytest.mark.parametrize("ids", [b"\t", b"foo\t", b"\\N\t\\N", b"1\t99", b"\\\\\t\\x41", b"\xc3\xa9\t\\303\\251"])
