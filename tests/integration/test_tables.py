@@ -236,7 +236,7 @@ def test_empty_tables_and_skipped_ones(empty: str, tmp_path: Path) -> None:
     assert "WARNING ratings: no rows" in ran.err
     assert gzip.decompress((item_of(tmp_path) / name_of("ratings")).read_bytes()) == b""
     manifest = json.loads((item_of(tmp_path) / "manifest.json").read_bytes())
-    assert manifest["skipped"] == ["wikidata", "covers_metadata", "ia-metadata"]
+    assert manifest["skipped"] == ["covers_metadata", "ia-metadata", "wikidata"]
     assert not (item_of(tmp_path) / name_of("wikidata")).exists()
 
 
