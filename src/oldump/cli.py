@@ -66,6 +66,9 @@ MaxRejects = Annotated[
     int | None, typer.Option(metavar="N", help="More rejected rows than this fail the command. Default: 1000.")
 ]
 Rejects = Annotated[Path, typer.Option(metavar="FILE", help="Where rows go that cannot become records.")]
+Tmpdir = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Where intermediate files go. Default: TMPDIR, or /tmp.")
+]
 # readable=False: whether a file can be read is ours to say, with our exit code
 File = Annotated[
     Path | None, typer.Argument(metavar="[FILE]", readable=False, help="Plain or gzip; default: standard input.")
@@ -217,9 +220,7 @@ def cdump(
 @app.command()
 def sort(
     file: File = None,
-    tmpdir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where intermediate files go. Default: TMPDIR, or /tmp.")
-    ] = None,
+    tmpdir: Tmpdir = None,
     workers: Workers = None,
     memory: Memory = None,
 ) -> None:
@@ -311,6 +312,26 @@ def ia_metadata(archive_database: ArchiveDatabase = None) -> None:
     with Leading(conninfo, table.tables) as leading, _standard_output() as output:
         rows = tables.write_table(table, leading, date_of(None), output)
     log.info("ia-metadata: %s rows", f"{rows:,}")
+
+
+@app.command()
+def deworks(
+    dump: Annotated[Path, typer.Argument(metavar="DUMP", readable=False, help="A dump, plain or gzip.")],
+    items: Annotated[
+        Path, typer.Argument(metavar="IA_METADATA", readable=False, help="What ia-metadata wrote, plain or gzip.")
+    ],
+    tmpdir: Tmpdir = None,
+    workers: Workers = None,
+    memory: Memory = None,
+) -> None:
+    """Write denormalized works to standard output: a line a work, with editions, authors and archive items."""
+    from oldump.settings import Settings
+    from oldump.stages.deworks import stage
+
+    settings = Settings.of(workers=workers, memory=memory)
+    with _standard_output() as output, _progress_of_filter(reads_input=False) as progress:
+        made = stage.write_deworks(dump, items, output, tmpdir, settings, progress)
+    log.info("deworks: %s lines", f"{made.tally.lines:,}")
 
 
 @app.command()

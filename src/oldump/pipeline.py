@@ -42,6 +42,7 @@ from oldump.run.progress import Progress, Silence
 from oldump.settings import Settings, flag_of
 from oldump.sources import DATABASES, beginning, connection_of, file_of, is_database, is_file
 from oldump.stages import extract, splice, tables
+from oldump.stages.deworks import stage as deworks
 from oldump.stages.dumps import stage as dumps
 
 log = logging.getLogger("oldump")
@@ -138,6 +139,18 @@ def _splice(context: Context) -> Outcome:
     return Outcome([splice.splice(parts, context.folder, context.progress)], {})
 
 
+def _deworks(context: Context) -> Outcome:
+    folder = context.folder
+    _, *parts = context.made_by("dumps")
+    paths = {name: folder.artifact(part.name, part.item) for name, part in zip(PARTS, parts, strict=True)}
+    items = folder.ia_metadata if "ia-metadata" in context.journal.stages else None
+    if items is None:
+        log.warning("deworks: without the archive's items; no edition will have its boxid and collections")
+    counts, artifact = deworks.make_artifact(paths, items, folder, context.settings, context.progress)
+    log.info("deworks: %s", ", ".join(f"{name} {count}" for name, count in counts.items()))
+    return Outcome([artifact], counts)
+
+
 STAGES = (
     # What is quickly copied comes first, so that what is wrong with it is known before the long work.
     *(_table_stage(table) for table in tables.TABLES if table.database != "source"),
@@ -145,6 +158,7 @@ STAGES = (
     Stage("extract", (DATABASES["source"],), ("data",), _extract, "source"),
     Stage("dumps", ("data",), ("cdump", *PARTS), _dumps),
     Stage("splice", PARTS, ("dump",), _splice),
+    Stage("deworks", (*deworks.READS, "ia-metadata"), ("deworks",), _deworks, is_optional=True),
 )
 
 
@@ -537,7 +551,7 @@ def _stands(committed: Committed, folder: RunFolder) -> bool:
 
 def _require_inputs(stage: Stage, context: Context) -> None:
     for other in STAGES[: STAGES.index(stage)]:
-        if not _applies(other, context.settings):
+        if not _applies(other, context.settings) or other.is_optional:
             continue
         if set(other.writes) & set(stage.reads) and other.name not in context.journal.stages:
             raise ConfigurationError(
@@ -573,7 +587,9 @@ def _write_sums_and_manifest(context: Context, artifacts: list[Artifact]) -> Non
     for algorithm, name in SUMS.items():
         write_whole(folder.dump_item / name, sums_of(algorithm, artifacts, folder.dump_item, indexes))
     skipped = [stage.name for stage in STAGES if stage.is_optional and stage.name not in journal.stages]
-    manifest = manifest_of(folder.date, _sources(journal), journal.stages["dumps"].counts, artifacts, skipped)
+    made = journal.stages.get("deworks")
+    counts = {"rows": journal.stages["dumps"].counts, "deworks": made.counts if made else None}
+    manifest = manifest_of(folder.date, _sources(journal), counts, artifacts, skipped)
     write_whole(folder.dump_item / MANIFEST, manifest)
 
 

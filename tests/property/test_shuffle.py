@@ -4,7 +4,7 @@ Whatever the workers, the memory and the cut into tasks.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oldump.engine.segments import SEGMENT_BYTES, Segment, segment_texts
-from oldump.engine.shuffle import Batch, Budget, Gathering, Ranks, Scattering, Tags, gatherer, scatterer
+from oldump.engine.shuffle import Batch, Budget, Gathering, Scattering, gatherer, scatterer
 from oldump.engine.workers import Crew
 
 MAX_RANK = (1 << 64) - 1
@@ -54,10 +54,12 @@ def compress(text: bytes) -> Segment:
     return Segment(b"", text.count(b"\n"), len(text), 0, text)
 
 
-def read(lines: list[Line]) -> tuple[int, list[bytes], Ranks, Tags]:
-    """What a worker makes of a task."""
-    ranks = np.array([line.rank for line in lines], np.uint64)
-    return len(lines), [line.text for line in lines], ranks, np.array([line.tag for line in lines], np.uint8)
+def read(lines: list[Line]) -> Generator[Batch, None, int]:
+    """What a worker makes of a task: two batches, of which one or both may be empty."""
+    for some in (lines[: len(lines) // 2], lines[len(lines) // 2 :]):
+        ranks = np.array([line.rank for line in some], np.uint64)
+        yield Batch([line.text for line in some], ranks, np.array([line.tag for line in some], np.uint8))
+    return len(lines)
 
 
 def shuffled(tasks: list[list[Line]], workers: int, budget: Budget, folder: Path) -> dict[str, list[bytes]]:

@@ -20,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 from isal import isal_zlib
@@ -89,6 +89,23 @@ def compressed(text: bytes, *, first_key: bytes, records: int, level: int = DEFA
         deflate = zlib_ng.compressobj(level, zlib_ng.DEFLATED, _RAW_DEFLATE, 9)
     data = deflate.compress(text) + deflate.flush(zlib_ng.Z_FULL_FLUSH)
     return Segment(first_key, records, len(text), zlib_ng.crc32(text), data)
+
+
+def uncompressed(text: bytes) -> Segment:
+    """Text as a segment that is not compressed."""
+    return Segment(b"", 0, len(text), 0, text)
+
+
+class TextWriter:
+    """Takes segments that are not compressed, and writes their text."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        """Take where to."""
+        self._output = output
+
+    def append(self, segment: Segment) -> None:
+        """Write the next one."""
+        self._output.write(segment.data)
 
 
 def cuts(lengths: "np.ndarray[tuple[int], np.dtype[np.int64]]", open_bytes: int) -> list[int]:

@@ -15,8 +15,11 @@ order, an exact order for equal ranks, and an arrange step. Nothing here knows w
 """
 
 import heapq
+import shutil
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing.connection import Connection
@@ -137,6 +140,20 @@ def budget_within(memory_bytes: int, workers: int, size_bytes: int, text_per_key
     keys = max(1, target // text_per_key)
     spill_bytes = min(share, _MOST_SPILL_BYTES)
     return Budget(spill_bytes, share, key_shift + keys.bit_length() - 1, max(1, spill_bytes // frame_bytes))
+
+
+@contextmanager
+def spill_folder(name: str, parent: Path | None) -> Iterator[Path]:
+    """A new folder for intermediate files, gone afterwards. parent: where; None: where the system has such.
+
+    Raises StorageError.
+    """
+    with storage_errors(parent or Path(tempfile.gettempdir())):
+        folder = Path(tempfile.mkdtemp(prefix=f"oldump-{name}-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Arrange(Protocol):
@@ -279,8 +296,8 @@ def _read_frame(path: Path, frame: np.void) -> Batch:
     return Batch(content[8 + 9 * count :].split(b"\n"), ranks.copy(), tags.copy())
 
 
-Read = Callable[[Any], tuple[Any, list[bytes], Ranks, Tags]]
-"""What a worker makes of a task's content: a summary for the leader; lines, ranks and tags for the spill."""
+Read = Callable[[Any], Generator[Batch, None, Any]]
+"""What a worker makes of a task's content: it yields batches for the spill, and returns a summary for the leader."""
 
 
 def scatterer(read: Read, folder: Path, budget: Budget) -> Callable[[int], Perform]:
@@ -294,14 +311,24 @@ def scatterer(read: Read, folder: Path, budget: Budget) -> Callable[[int], Perfo
 
         def perform(content: object) -> Task:
             yield from ()  # a task without conversation
-            if content == FLUSH:
+            if isinstance(content, str) and content == FLUSH:
                 return None, spill.flush()
-            summary, lines, ranks, tags = read(content)
-            return summary, spill.add(lines, ranks, tags)
+            return _spilled(read(content), spill)
 
         return perform
 
     return begin
+
+
+def _spilled(reading: Generator[Batch, None, Any], spill: Spill) -> tuple[Any, Frames]:
+    """All that is read goes to the spill; the summary, and the frames that were written meanwhile."""
+    frames: list[Frames] = [_NO_FRAMES]
+    while True:
+        try:
+            batch = next(reading)
+        except StopIteration as end:
+            return end.value, np.concatenate(frames)
+        frames.append(spill.add(*batch))
 
 
 FLUSH = "flush"
@@ -337,9 +364,13 @@ class Scattering:
 
         (Its workers would keep alive what is freed here.)
         """
+        return buckets_of(self.frames(), budget)
+
+    def frames(self) -> Frames:
+        """The table of frames, which is the caller's from now on."""
         frames = np.concatenate([_NO_FRAMES, *self._frames])
         self._frames = []
-        return buckets_of(frames, budget)
+        return frames
 
 
 def buckets_of(frames: Frames, budget: Budget) -> Iterator[tuple[str, Frames]]:
@@ -417,7 +448,7 @@ def gatherer(
 
         def perform(frames: Frames) -> Task:
             arranging = arrange()
-            for batch, last in _slices(frames, exact, runs, budget):
+            for batch, last in slices(frames, exact, runs, budget):
                 streams = arranging(batch, last=last)
                 del batch
                 yield from conversation(streams, compress, last=last)
@@ -456,15 +487,15 @@ def line_lengths(lines: list[bytes]) -> Lengths:
     return np.fromiter(map(len, lines), np.int64, len(lines)) + 1
 
 
-def _slices(frames: Frames, exact: Exact, runs: Path, budget: Budget) -> Iterator[tuple[Batch, bool]]:
+def slices(frames: Frames, exact: Exact, runs: Path, budget: Budget) -> Iterator[tuple[Batch, bool]]:
     """A bucket's records in order: as a whole, or slice by slice when it is overfull; with whether it ends there."""
     if frames["text_bytes"].sum() <= budget.bucket_bytes:
         yield in_order(_joined(_read_spills(runs.parent, frames)), exact), True
         return
     try:
-        slices = _merged_slices(frames, exact, runs, budget)
-        held = next(slices)
-        for batch in slices:
+        merged = _merged_slices(frames, exact, runs, budget)
+        held = next(merged)
+        for batch in merged:
             yield held, False
             held = batch
         yield held, True

@@ -72,6 +72,20 @@ def normalised(stored: bytes) -> Document:
     return Document(*_columns(document), "".join(pieces).encode("ascii"))
 
 
+def parsed(text: bytes) -> dict[str, Any]:
+    """The members of a document of the dumps; numbers as they are spelled. Raises Rejected."""
+    with _room_for_deep_nesting():
+        return _parsed(text)
+
+
+def printed(document: dict[str, Any]) -> bytes:
+    """The JSON of what `parsed` gave, in the dress of the dumps."""
+    pieces: list[str] = []
+    with _room_for_deep_nesting():
+        _print(document, pieces)
+    return "".join(pieces).encode("ascii")
+
+
 def _parsed(stored: bytes) -> dict[str, Any]:
     try:
         document = json.loads(
@@ -97,7 +111,7 @@ def _modernised(document: dict[str, Any]) -> dict[str, Any]:
     document.pop("id", None)
     _modernise(document)
     location: Any = document.get("location")
-    if _is_text(location) and _member(document, "type", "key") == "/type/redirect":
+    if is_text(location) and _member(document, "type", "key") == "/type/redirect":
         document["location"] = modern(location)
     return document
 
@@ -108,9 +122,9 @@ def _modernise(value: Any) -> None:  # noqa: ANN401 - any JSON value
         for item in value:
             _modernise(item)
     elif isinstance(value, dict):
-        if _is_text(value.get("key")):
+        if is_text(value.get("key")):
             value["key"] = modern(value["key"])
-        if value.get("type") == "/type/datetime" and _is_text(value.get("value")):
+        if value.get("type") == "/type/datetime" and is_text(value.get("value")):
             value["value"] = value["value"].replace(" ", "T", 1)
         for item in value.values():
             _modernise(item)
@@ -118,21 +132,22 @@ def _modernise(value: Any) -> None:  # noqa: ANN401 - any JSON value
 
 def _columns(document: dict[str, Any]) -> tuple[str, str, str, str]:
     key: Any = document.get("key")
-    if not _is_text(key):
+    if not is_text(key):
         raise Rejected(Reject.NO_KEY)
     type_key = _member(document, "type", "key")
-    if not _is_text(type_key):
+    if not is_text(type_key):
         raise Rejected(Reject.NO_TYPE)
     revision = document.get("revision")
     if not isinstance(revision, _Number) or not revision.lstrip("-").isdigit():
         raise Rejected(Reject.NO_REVISION)
     last_modified = _member(document, "last_modified", "value")
-    if not _is_text(last_modified):
+    if not is_text(last_modified):
         raise Rejected(Reject.NO_LAST_MODIFIED)
     return key, type_key, "0" if revision == "-0" else str(revision), last_modified
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
+    """Whether a value that was parsed is a string, rather than a number as it is spelled."""
     return isinstance(value, str) and not isinstance(value, _Number)
 
 

@@ -21,16 +21,16 @@ MANIFEST = "manifest.json"
 
 
 def manifest_of(
-    day: date, source: dict[str, Any], rows: dict[str, Any], artifacts: Iterable[Artifact], skipped: list[str]
+    day: date, source: dict[str, Any], counts: dict[str, Any], artifacts: Iterable[Artifact], skipped: list[str]
 ) -> bytes:
-    """The text of manifest.json. skipped: the table dumps that the run does without."""
+    """The text of manifest.json. counts: what stages counted; skipped: the stages that the run does without."""
     manifest = {
         "format": FORMAT_VERSION,
         "date": day.isoformat(),
         "cutoff": f"{day.isoformat()}T23:59:59.999999",
         "tool": {"name": "oldump", "version": version("oldump")},
         "source": source,
-        "rows": rows,
+        **counts,
         "skipped": skipped,
         "artifacts": {
             artifact.name: {name: value for name, value in asdict(artifact).items() if name != "name"}

@@ -295,7 +295,7 @@ def test_a_disk_that_is_full_while_spilling(tmp_path: Path) -> None:
     """Here /dev/full: the worker's StorageFull reaches the leader, with the path."""
     (tmp_path / "spill-0").symlink_to("/dev/full")
     one = np.zeros(1, np.uint64), np.zeros(1, np.uint8)
-    scatter = scatterer(lambda content: (None, [content], *one), tmp_path, BUDGET)
+    scatter = scatterer(lambda content: (Batch(lines, *one) for lines in [[content]]), tmp_path, BUDGET)
     with pytest.raises(StorageFull, match="spill-0: no space left"), Crew(1, scatter) as crew:
         list(crew.run([("a", bytes(2000)), ("b", bytes(2000))]))
     with Crew(1, scatter) as crew:

@@ -8,9 +8,7 @@
 Memory:     the budget; cdump and dump some blocks, split one open segment a part
 """
 
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from datetime import date
 from functools import partial
@@ -21,21 +19,20 @@ import numpy as np
 
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
 from oldump.engine.commit import CommittedFile
-from oldump.engine.segments import Compressing, Packer, Segment, SegmentWriter, segment_of
+from oldump.engine.segments import Compressing, Packer, SegmentWriter, TextWriter, segment_of, uncompressed
 from oldump.engine.shuffle import (
     Batch,
     Gathering,
-    Ranks,
     Scattering,
-    Tags,
     budget_within,
     gatherer,
     scatterer,
+    spill_folder,
     text_of,
     workers_within,
 )
 from oldump.engine.workers import Crew, Perform, Task
-from oldump.errors import ConfigurationError, NotSorted, RecordError, SourceDamaged, SourceEmpty, storage_errors
+from oldump.errors import ConfigurationError, NotSorted, RecordError, SourceDamaged, SourceEmpty
 from oldump.records import rows
 from oldump.records.keys import REVISION_BITS
 from oldump.records.privacy import first_text_after
@@ -136,21 +133,6 @@ class _AsTheyAre:
         return self._lines
 
 
-class _Writes:
-    """A sink that writes segments of plain text."""
-
-    def __init__(self, output: BinaryIO) -> None:
-        self._output = output
-
-    def append(self, segment: Segment) -> None:
-        self._output.write(segment.data)
-
-
-def _plain(text: bytes) -> Segment:
-    """Text as a segment that is not compressed."""
-    return Segment(b"", 0, len(text), 0, text)
-
-
 def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, settings: Settings, progress: Progress) -> int:
     """Write the records in order; how many. spill_parent: a folder for intermediate files; None: the system's.
 
@@ -160,9 +142,7 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
     shared = SharedMemory(workers + 4)
     source = Source(path, shared)
     budget = budget_within(settings.memory, settings.workers, source.size_bytes or 0, TEXT_PER_KEY, REVISION_BITS)
-    with storage_errors(spill_parent or Path(tempfile.gettempdir())):
-        folder = Path(tempfile.mkdtemp(prefix="oldump-sort-", dir=spill_parent))
-    try:
+    with spill_folder("sort", spill_parent) as folder:
         lines = _LineCount(source.name)
         blocks: dict[int, Block] = {}
         progress.begin("sort", "scatter")
@@ -178,27 +158,26 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
         buckets = scattering.buckets(budget)
         written = 0
         progress.begin("sort", "gather")
-        with Crew(workers, gatherer(record_order, _AsTheyAre, _plain, folder, budget)) as crew:
-            gathering = Gathering(crew, {"records": _Writes(output)}, _plain)
+        with Crew(workers, gatherer(record_order, _AsTheyAre, uncompressed, folder, budget)) as crew:
+            gathering = Gathering(crew, {"records": TextWriter(output)}, uncompressed)
             for records in gathering.run(buckets):
                 assert isinstance(records, int)  # noqa: S101 - what _AsTheyAre.tally gives
                 written += records
                 progress.update(written, written / lines.total)
         progress.end("sort")
         return lines.total
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read_records(source: Source, content: Content) -> tuple[_Lines, list[bytes], Ranks, Tags]:
+def _read_records(source: Source, content: Content) -> Generator[Batch, None, _Lines]:
     lines = _lines(source.text(content), source.name)
     ranks: list[int] = []
     for line in lines:
         try:
             ranks.append(record_rank(line))
         except ValueError:
-            return _Lines(len(lines), len(ranks)), [], np.empty(0, np.uint64), np.empty(0, np.uint8)
-    return _Lines(len(lines), None), lines, np.array(ranks, np.uint64), np.zeros(len(lines), np.uint8)
+            return _Lines(len(lines), len(ranks))
+    yield Batch(lines, np.array(ranks, np.uint64), np.zeros(len(lines), np.uint8))
+    return _Lines(len(lines), None)
 
 
 class _LineCount:

@@ -9,7 +9,7 @@ On failure: nothing half-written stays under its final name; run again and the s
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -19,12 +19,11 @@ from typing import Self
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
 from oldump.engine.segments import Segment, SegmentWriter, index_path, segment_of
 from oldump.engine.shuffle import (
+    Batch,
     Budget,
     Frames,
     Gathering,
-    Ranks,
     Scattering,
-    Tags,
     budget_within,
     gatherer,
     scatterer,
@@ -113,9 +112,10 @@ class _Reader:
         self._source = source
         self._cutoff = first_text_after(day)
 
-    def __call__(self, content: Content) -> tuple[Summary, list[bytes], Ranks, Tags]:
+    def __call__(self, content: Content) -> Generator[Batch, None, Summary]:
         batch = rows.Batch(self._source.text(content), self._cutoff)
-        return Summary.of(batch), batch.records, batch.ranks, batch.part_numbers
+        yield Batch(batch.records, batch.ranks, batch.part_numbers)
+        return Summary.of(batch)
 
 
 def scatter(

@@ -1,0 +1,1 @@
+"""Denormalized works: one line a work, with everything about it."""

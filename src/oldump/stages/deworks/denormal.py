@@ -1,0 +1,172 @@
+"""Lines of deworks, put together from what was brought to each.
+
+Does not: sort; the engine does.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from xxhash import xxh3_64_intdigest
+
+from oldump.engine.shuffle import Batch
+from oldump.records.document import parsed, printed
+from oldump.records.keys import order_key
+from oldump.stages.deworks.lines import SECTION_SHIFT, Kind, Section
+
+STREAM = "deworks"
+_UNKNOWN_ITEM = b'{"collection": []}'
+_MASK = (1 << 64) - 1
+
+
+@dataclass
+class Tally:
+    """What the leader hears of a bucket."""
+
+    lines: int = 0
+    works: int = 0
+    editions: int = 0
+    works_missing: int = 0
+    """Lines whose work does not exist."""
+    editions_without_work: int = 0
+    digest: int = 0
+    """As that of records: see oldump.records.tally."""
+    last_key: bytes = b""
+
+    def add(self, other: "Tally") -> None:
+        """Count in the bucket behind."""
+        self.lines += other.lines
+        self.works += other.works
+        self.editions += other.editions
+        self.works_missing += other.works_missing
+        self.editions_without_work += other.editions_without_work
+        self.digest = (self.digest + other.digest) & _MASK
+        self.last_key = other.last_key or self.last_key
+
+
+class Edition(NamedTuple):
+    """An edition, as it was brought."""
+
+    key: bytes
+    ocaid: bytes
+    """As JSON; empty if it has none."""
+    how: bytes
+    text: bytes
+
+
+@dataclass
+class Brought:
+    """All that was brought to one line."""
+
+    section: int
+    key: bytes
+    work: bytes | None = None
+    editions: list[Edition] = field(default_factory=list)
+    authors: list[bytes] = field(default_factory=list)
+    items: dict[bytes, bytes] = field(default_factory=dict)
+    """What the archive says of the scan of an edition, by its key."""
+    duplicates: dict[bytes, set[bytes]] = field(default_factory=dict)
+
+    @property
+    def is_a_line(self) -> bool:
+        """Whether there is a work or an edition; a redirect may lead to a key that is of neither."""
+        return self.work is not None or bool(self.editions)
+
+    def take(self, kind: int, fields: list[bytes]) -> None:
+        """Take what a line brought."""
+        match kind:
+            case Kind.WORK:
+                (self.work,) = fields
+            case Kind.EDITION:
+                self.editions.append(Edition(*fields))
+            case Kind.AUTHOR:
+                self.authors.append(fields[1])
+            case Kind.ITEM:
+                self.items.setdefault(*fields)
+            case _:
+                self.duplicates.setdefault(fields[0], set()).add(fields[1])
+
+    def line(self) -> bytes:
+        """The line of deworks, without its newline."""
+        return b'%b\t{"work": %b, "editions": [%b], "authors": [%b], "ia": [%b], "duplicates": {%b}}' % (
+            self.key,
+            self.work or b"{}",
+            b", ".join(map(self._with_ia_meta, self.editions)),
+            b", ".join(self.authors),
+            b", ".join(self._ia()),
+            b", ".join(self._duplicates()),
+        )
+
+    def _with_ia_meta(self, edition: Edition) -> bytes:
+        if not edition.ocaid:
+            return edition.text
+        item = self.items.get(edition.key, _UNKNOWN_ITEM)
+        if edition.how == b"r":
+            return printed({**parsed(edition.text), "_ia_meta": parsed(item)})
+        return b'%b, "_ia_meta": %b}' % (edition.text[:-1], item)
+
+    def _ia(self) -> Iterator[bytes]:
+        for edition in self.editions:
+            item = self.items.get(edition.key)
+            if item is not None:
+                yield b'{"identifier": %b, %b' % (edition.ocaid, item[1:])
+
+    def _duplicates(self) -> Iterator[bytes]:
+        names = dict.fromkeys((self.key, *(edition.key for edition in self.editions)))
+        for name in names:
+            if name in self.duplicates:
+                sources = sorted(self.duplicates[name], key=order_key)
+                yield b"%b: %b" % (_json(name.decode()), _json([source.decode() for source in sources]))
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+class Denormal:
+    """Arranges a bucket's sorted lines into lines of deworks."""
+
+    def __init__(self) -> None:
+        """Begin a bucket."""
+        self._brought: Brought | None = None
+        """What was brought to the line that the slice before may not have ended."""
+        self._tally = Tally()
+
+    def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:
+        """The next lines of deworks."""
+        made: list[bytes] = []
+        for line, rank in zip(batch.lines, batch.ranks.tolist(), strict=True):
+            key, kind, *fields = line.split(b"\t")
+            section = rank >> SECTION_SHIFT
+            brought = self._brought
+            if brought is None or brought.key != key or brought.section != section:
+                made += self._end()
+                brought = self._brought = Brought(section, key)
+            brought.take(int(kind), fields)
+        if last:
+            made += self._end()
+        return {STREAM: made}
+
+    def tally(self) -> Tally:
+        """Counts of what was made."""
+        return self._tally
+
+    def _end(self) -> Iterator[bytes]:
+        brought, self._brought = self._brought, None
+        if brought is None or not brought.is_a_line:
+            return
+        line = brought.line()
+        without_work = brought.section == Section.EDITIONS
+        self._tally.add(
+            Tally(
+                lines=1,
+                works=brought.work is not None,
+                editions=len(brought.editions),
+                works_missing=brought.work is None and not without_work,
+                editions_without_work=without_work,
+                digest=xxh3_64_intdigest(line),
+                last_key=brought.key,
+            )
+        )
+        yield line

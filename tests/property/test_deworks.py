@@ -1,0 +1,63 @@
+"""Deworks are what the judge says, line by line: for any catalogue, number of workers and memory."""
+
+import io
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+
+from catalogues import Catalogue, catalogues
+from deworks_reference import counts_of, deworks_of, same_line
+from oldump.engine.segments import TextWriter, uncompressed
+from oldump.engine.shuffle import Budget
+from oldump.run.progress import Silence
+from oldump.stages.deworks.stage import Input, Job, Made, make_deworks
+
+AMPLE = Budget(spill_bytes=8 << 20, bucket_bytes=32 << 20, bucket_shift=31)
+MANY_BUCKETS = Budget(spill_bytes=3_000, bucket_bytes=2_000, bucket_shift=18, flush_buckets=64)
+OVERFULL = Budget(spill_bytes=2_000, bucket_bytes=300, bucket_shift=60)
+
+
+def made_in(folder: Path, dump: bytes, ia_metadata: bytes, workers: int, budget: Budget) -> tuple[list[bytes], Made]:
+    """The lines that the stage makes of a dump in one file, without newlines."""
+    (folder / "dump").write_bytes(dump)
+    (folder / "ia").write_bytes(ia_metadata)
+    output = io.BytesIO()
+    made = make_deworks(
+        [Input(folder / "dump"), Input(folder / "ia", is_items=True)],
+        [folder / "dump"],
+        TextWriter(output),
+        Job(workers, budget, folder / "spill"),
+        uncompressed,
+        Silence(),
+    )
+    assert not (folder / "spill").exists()
+    return output.getvalue().split(b"\n")[:-1], made
+
+
+def require_judged(lines: list[bytes], made: Made, dump: bytes, ia_metadata: bytes) -> None:
+    """The judge's lines, and its counts."""
+    judged = deworks_of(dump, ia_metadata)
+    assert [line.split(b"\t")[0] for line in lines] == [line.split(b"\t")[0] for line in judged]
+    for line, wanted in zip(lines, judged, strict=True):
+        assert same_line(line, wanted), (line, wanted)
+    tally = made.tally
+    assert counts_of(dump) == {
+        "works": tally.works,
+        "editions": tally.editions,
+        "missing_works": tally.works_missing,
+        "editions_without_work": tally.editions_without_work,
+        "lines": tally.lines,
+    }
+
+
+@pytest.mark.parametrize(("workers", "budget"), [(1, AMPLE), (2, MANY_BUCKETS), (2, OVERFULL)])
+@given(catalogue=catalogues())
+@settings(deadline=None, max_examples=40)
+def test_any_catalogue(workers: int, budget: Budget, catalogue: Catalogue) -> None:
+    """Chains and loops of redirects, works and authors that are missing, odd links of every kind."""
+    dump = b"".join(catalogue.records)
+    with tempfile.TemporaryDirectory() as folder:
+        lines, made = made_in(Path(folder), dump, catalogue.ia_metadata, workers, budget)
+    require_judged(lines, made, dump, catalogue.ia_metadata)
