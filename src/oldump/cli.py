@@ -66,6 +66,7 @@ MaxRejects = Annotated[
     int | None, typer.Option(metavar="N", help="More rejected rows than this fail the command. Default: 1000.")
 ]
 Rejects = Annotated[Path, typer.Option(metavar="FILE", help="Where rows go that cannot become records.")]
+Level = Annotated[int | None, typer.Option(metavar="1-9", help="gzip level of what is published. Default: 6.")]
 Tmpdir = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where intermediate files go. Default: TMPDIR, or /tmp.")
 ]
@@ -106,9 +107,7 @@ def run(
     workers: Workers = None,
     memory: Memory = None,
     max_rejects: MaxRejects = None,
-    level: Annotated[
-        int | None, typer.Option(metavar="1-9", help="gzip level of what is published. Default: 6.")
-    ] = None,
+    level: Level = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin anew; what is there goes when the new one is complete.")
     ] = False,
@@ -151,13 +150,16 @@ def plan(
     coverstore: Coverstore = None,
     archive_database: ArchiveDatabase = None,
     out: Out = None,
+    only: Only = None,
+    skip: Skip = None,
 ) -> None:
     """Print the table of stages: what each reads and writes, and whether it is committed for the date."""
     from oldump import pipeline
     from oldump.settings import Settings, date_of
 
     settings = Settings.of(source=source, coverstore=coverstore, archive_database=archive_database, out=out)
-    _print_table(pipeline.planned(settings, date_of(date), pipeline.selected([], [], settings)))
+    choice = pipeline.selected(only or [], skip or [], settings)
+    _print_table(pipeline.planned(settings, date_of(date), choice))
 
 
 @app.command()
@@ -167,7 +169,11 @@ def doctor(
     coverstore: Coverstore = None,
     archive_database: ArchiveDatabase = None,
     out: Out = None,
+    jobs: Jobs = None,
+    workers: Workers = None,
     memory: Memory = None,
+    max_rejects: MaxRejects = None,
+    level: Level = None,
     only: Only = None,
     skip: Skip = None,
 ) -> None:
@@ -176,7 +182,15 @@ def doctor(
     from oldump.settings import Settings, date_of
 
     settings = Settings.of(
-        source=source, coverstore=coverstore, archive_database=archive_database, out=out, memory=memory
+        source=source,
+        coverstore=coverstore,
+        archive_database=archive_database,
+        out=out,
+        jobs=jobs,
+        workers=workers,
+        memory=memory,
+        max_rejects=max_rejects,
+        level=level,
     )
     choice = pipeline.selected(only or [], skip or [], settings)
     _warn_of_passwords(source=source, coverstore=coverstore, archive_database=archive_database)

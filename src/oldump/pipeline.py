@@ -176,10 +176,16 @@ def selected(only: list[str], skip: list[str], settings: Settings) -> Choice:
         if name not in names:
             raise ConfigurationError(f"{name!r} is not a stage. There are: {', '.join(names)}.")
     applicable = [stage for stage in STAGES if _applies(stage, settings)]
-    return Choice(
-        [stage for stage in applicable if (not only or stage.name in only) and stage.name not in skip],
-        [stage.name for stage in applicable if not (stage.is_optional and stage.name in skip)],
-    )
+    lacking = set(only) - {stage.name for stage in applicable}
+    if lacking:
+        raise ConfigurationError(
+            f"{', '.join(sorted(lacking))}: a run from a file has no such stage",
+            "Give --source a connection to the database, or leave --only away.",
+        )
+    stages = [stage for stage in applicable if (not only or stage.name in only) and stage.name not in skip]
+    if not stages:
+        raise ConfigurationError("--only and --skip leave no stage", "Give fewer of them.")
+    return Choice(stages, [stage.name for stage in applicable if not (stage.is_optional and stage.name in skip)])
 
 
 def _applies(stage: Stage, settings: Settings) -> bool:
@@ -191,6 +197,7 @@ def _applies(stage: Stage, settings: Settings) -> bool:
 
 def planned(settings: Settings, day: date, choice: Choice, *, overwrite: bool = False) -> list[tuple[str, ...]]:
     """The table of stages, a heading first: name, what it reads and writes, and what would become of it."""
+    _require_whole(choice, overwrite=overwrite)
     journal = Journal(RunFolder(settings.out, day).journal)
     lines: list[tuple[str, ...]] = [("stage", "reads", "writes", f"for {day}")]
     for stage in STAGES:
@@ -228,10 +235,7 @@ def run(settings: Settings, day: date, choice: Choice, progress: Progress, *, ov
     Raises OldumpError as in errors.py.
     """
     folder = RunFolder(settings.out, day)
-    if overwrite and [stage.name for stage in choice.stages] != choice.needed:
-        raise ConfigurationError(
-            "--overwrite begins anew, with all stages: give it without --only, and --skip only what a run may lack."
-        )
+    _require_whole(choice, overwrite=overwrite)
     with storage_errors(folder.private):
         folder.private.mkdir(parents=True, exist_ok=True)
         folder.private.chmod(0o700)  # the whole table is in there
@@ -246,14 +250,23 @@ def run(settings: Settings, day: date, choice: Choice, progress: Progress, *, ov
         _require_leave_to_begin(context, overwrite=overwrite)
         _tidy(folder)
         to_do = choice.stages if overwrite else _to_do(choice, context)
+        _require_fitting_choice(to_do, choice, context, anew=overwrite)
         _require_fit(_work(to_do, to_do, context, anew=overwrite))
         _begin(context, overwrite=overwrite)
         try:
             for database, stages in groupby(to_do, attrgetter("database")):
-                _run_together(database, list(stages), choice, context)
+                _run_together(database, list(stages), context)
         finally:
             _tidy(folder)
         return folder.dump_item if _complete(choice, context) else None
+
+
+def _require_whole(choice: Choice, *, overwrite: bool) -> None:
+    """Refuse to begin anew with a part of the stages."""
+    if overwrite and [stage.name for stage in choice.stages] != choice.needed:
+        raise ConfigurationError(
+            "--overwrite begins anew, with all stages: give it without --only, and --skip only what a run may lack."
+        )
 
 
 def _require_leave_to_begin(context: Context, *, overwrite: bool) -> None:
@@ -303,13 +316,21 @@ def _require_same_beginning(context: Context) -> None:
     """Refuse to go on from another source, or with another level: the artifacts would not belong together."""
     begun, given = context.journal.begun or {}, beginning(context.settings)
     differing = [
-        f"{name} was {begun.get(name)}, now it is {value}" for name, value in given.items() if begun.get(name) != value
+        f"{name} was {begun.get(name)}, now it is {value}"
+        for name, value in given.items()
+        if begun.get(name) != value and not _is_unread(name, context.journal)
     ]
     if differing:
         raise ConfigurationError(
             f"{context.folder.private}: this run was begun otherwise: {'; '.join(differing)}. "
             "Give what it was begun with, or --overwrite to begin anew."
         )
+
+
+def _is_unread(name: str, journal: Journal) -> bool:
+    """Whether this is a database beside the source, of which nothing is committed: it may be another one now."""
+    stages = [stage.name for stage in STAGES if stage.database == name != "source"]
+    return bool(stages) and not set(stages) & set(journal.stages)
 
 
 def _require_as_chosen(choice: Choice, context: Context) -> None:
@@ -421,14 +442,57 @@ def _require_fit(work: Work) -> None:
         raise failures[0]
 
 
-def _run_together(database: str | None, stages: list[Stage], choice: Choice, context: Context) -> None:
+def _run_together(database: str | None, stages: list[Stage], context: Context) -> None:
     """Run the stages, which share a database or have none."""
     if database is not None:
-        _require_together(database, stages, choice, context)
         _perform_in_one_snapshot(database, stages, context)
         return
     for stage in stages:
         _perform(stage, context)
+
+
+def _require_fitting_choice(to_do: list[Stage], choice: Choice, context: Context, *, anew: bool) -> None:
+    """Refuse a choice with which artifacts would not belong together, before anything is done."""
+    if anew or not to_do:
+        to_do_names: set[str] = set()
+    else:
+        to_do_names = {stage.name for stage in to_do}
+        _require_items_in_the_making(context)
+        for database, stages in groupby(to_do, attrgetter("database")):
+            if database is not None:
+                _require_together(database, list(stages), choice, context)
+    if not anew:
+        _require_others_intact(to_do_names, choice, context)
+
+
+def _require_items_in_the_making(context: Context) -> None:
+    """Refuse to write among what is published already."""
+    folder = context.folder
+    renamed = [item for item in folder.items if folder.published(item).exists() and not folder.made(item).exists()]
+    if renamed and context.journal.stages:
+        raise ConfigurationError(
+            f"{folder.private}: this run was stopped while it was published",
+            "Give the command that it was begun with, or --overwrite to make all anew.",
+        )
+
+
+def _require_others_intact(to_do: set[str], choice: Choice, context: Context) -> None:
+    """Refuse to make something of a file that is not as it was committed, or to publish it.
+
+    What is chosen was looked at, and is made anew if need be; this looks at what --only and --skip leave out.
+    """
+    committed = context.journal.stages
+    completes = set(choice.needed) <= set(committed) | to_do
+    read = {name for stage in STAGES if stage.name in to_do for name in stage.reads}
+    for stage in STAGES:
+        if stage in choice.stages or stage.name not in committed or stage.name not in choice.needed:
+            continue
+        is_published = any(artifact.item for artifact in committed[stage.name].artifacts)
+        if (read & set(stage.writes) or (completes and is_published)) and not _is_done(stage, context):
+            raise StorageError(
+                f"{context.folder.private}: what {stage.name} made is not as it was committed",
+                "Leave --only and --skip away, and it is made anew with all that was made of it.",
+            )
 
 
 def _require_together(database: str, stages: list[Stage], choice: Choice, context: Context) -> None:
@@ -567,6 +631,9 @@ def _complete(choice: Choice, context: Context) -> bool:
     if missing:
         log.info("not complete: %s still to be run", ", ".join(missing))
         return False
+    left_out = set(journal.stages) - set(choice.needed)
+    if left_out:  # made before, and skipped by name now
+        journal.forget(left_out)
     artifacts = [
         artifact for stage in STAGES if stage.name in journal.stages for artifact in context.made_by(stage.name)
     ]

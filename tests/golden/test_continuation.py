@@ -332,3 +332,53 @@ def test_the_journal_is_what_the_manifest_says(small: Path, complete: Path, tmp_
     assert [entry["event"] for entry in entries] == ["begun", "committed", "committed", "published"]
     committed = {each.pop("name"): each for entry in entries[1:3] for each in entry["artifacts"]}
     assert committed == json.loads((item_of(complete) / "manifest.json").read_bytes())["artifacts"]
+
+
+# What --only and --skip leave out
+
+
+def test_a_harmed_file_that_is_left_out_is_not_used(small: Path, complete: Path, tmp_path: Path) -> None:
+    """Neither read nor published, though its stage is not chosen: an artifact counts only with its digest."""
+    out = tmp_path / "other"
+    run(small, out, "--only", "dumps", cwd=tmp_path)
+    making = private_of(out) / "making"
+    for path in (cdump_of(making), item_of(making) / name_of("works")):
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        line = ("run", DATE, "--source", small, "--out", out, "--only", "splice", "--only", "deworks")
+        failed(oldump(*line, cwd=tmp_path), 30, "what dumps made is not as it was committed", "--only")
+        assert not item_of(out).exists()
+        path.write_bytes(content)
+    run(small, out, cwd=tmp_path)
+    assert published(out) == published(complete)
+
+
+def test_what_is_skipped_by_name_is_not_published(small: Path, tmp_path: Path) -> None:
+    """Even if it was made before: the run is as if it had never been, and complete without it."""
+    out = tmp_path / "out"
+    run(small, out, "--skip", "splice", cwd=tmp_path)
+    assert (item_of(private_of(out) / "making") / name_of("deworks")).exists()
+    run(small, out, "--skip", "deworks", cwd=tmp_path)
+    run(small, tmp_path / "never", "--skip", "deworks", cwd=tmp_path)
+    assert published(out) == published(tmp_path / "never")
+    assert stages_run(run(small, out, "--skip", "deworks", cwd=tmp_path).err) == []
+    failed(oldump("run", DATE, "--source", small, "--out", out, cwd=tmp_path), 2, "without deworks", "--skip deworks")
+
+
+def test_a_choice_that_leaves_nothing_is_refused(small: Path, tmp_path: Path) -> None:
+    """Rather than end well and make nothing; by plan and doctor too."""
+    for command in ("run", "plan", "doctor"):
+        line = (command, DATE, "--source", small, "--out", "o")
+        failed(oldump(*line, "--only", "ratings", cwd=tmp_path), 2, "ratings", "from a file")
+        failed(oldump(*line, "--only", "splice", "--skip", "splice", cwd=tmp_path), 2, "leave no stage")
+    for more in ((), ("--dry-run",)):
+        anew = ("run", DATE, "--source", small, "--out", "o", "--overwrite", "--only", "dumps", *more)
+        failed(oldump(*anew, cwd=tmp_path), 2, "--overwrite begins anew")
+
+
+def test_another_database_may_be_named_while_nothing_is_read_of_it(small: Path, tmp_path: Path) -> None:
+    """A run that was begun without coverstore goes on with one: here as far as the server that does not answer."""
+    run(small, "o", "--only", "dumps", cwd=tmp_path)
+    line = ("run", DATE, "--source", small, "--out", "o", "--coverstore", "host=127.0.0.1 port=1")
+    failed(oldump(*line, cwd=tmp_path), 13, "port=1")
+    run(small, "o", cwd=tmp_path)

@@ -4,8 +4,8 @@ An artifact counts only if the journal has its digest and the file still has it.
 never from looking which files there are.
 
 Each line is a JSON object with a member `event`: `begun` (what the run is made from; all before it is history),
-`committed` (a stage with its artifacts and counts), `published` (the items have their final names). A line that a crash
-cut short is as if it were not there.
+`committed` (a stage with its artifacts and counts), `forgotten` (stages that are left out after all), `published` (the
+items have their final names). A line that a crash cut short is as if it were not there.
 """
 
 import hashlib
@@ -92,6 +92,10 @@ class Journal:
         """Note that a stage is done, durably; and which stages' artifacts are worthless now, being made from others."""
         self._note({"event": "committed", **asdict(committed), "worthless": sorted(worthless)})
 
+    def forget(self, stages: Collection[str]) -> None:
+        """Note that what these stages made is to be left out."""
+        self._note({"event": "forgotten", "stages": sorted(stages)})
+
     def publish(self, others: dict[str, str]) -> None:
         """Note that the items have their final names. others: SHA-256 of indexes, sums and manifest, by item/name."""
         self._note({"event": "published", "others": others})
@@ -121,6 +125,9 @@ class Journal:
                 self.published = False
                 artifacts = [Artifact(**artifact) for artifact in entry["artifacts"]]
                 self.stages[entry["stage"]] = Committed(entry["stage"], artifacts, entry["counts"], entry["seconds"])
+            case "forgotten":
+                for name in entry["stages"]:
+                    self.stages.pop(name, None)
             case "published":
                 self.published = True
                 self.others = entry["others"]
