@@ -116,7 +116,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
 ) -> None:
     """Make the dumps for a date. A run that stopped goes on where it stopped."""
-    from oldump import pipeline
+    from oldump import pipeline, runner
     from oldump.display import progress_shown
     from oldump.settings import Settings, date_of
 
@@ -135,10 +135,10 @@ def run(
     choice = pipeline.selected(only or [], skip or [], settings)
     _warn_of_passwords(source=source, coverstore=coverstore, archive_database=archive_database)
     if dry_run:
-        _print_table(pipeline.planned(settings, day, choice, overwrite=overwrite))
+        _print_table(runner.planned(settings, day, choice, overwrite=overwrite))
         return
     with progress_shown() as progress:
-        item = pipeline.run(settings, day, choice, progress, overwrite=overwrite)
+        item = runner.run(settings, day, choice, progress, overwrite=overwrite)
     if item:
         _say(str(item))
 
@@ -154,12 +154,12 @@ def plan(
     skip: Skip = None,
 ) -> None:
     """Print the table of stages: what each reads and writes, and whether it is committed for the date."""
-    from oldump import pipeline
+    from oldump import pipeline, runner
     from oldump.settings import Settings, date_of
 
     settings = Settings.of(source=source, coverstore=coverstore, archive_database=archive_database, out=out)
     choice = pipeline.selected(only or [], skip or [], settings)
-    _print_table(pipeline.planned(settings, date_of(date), choice))
+    _print_table(runner.planned(settings, date_of(date), choice))
 
 
 @app.command()
@@ -178,7 +178,7 @@ def doctor(
     skip: Skip = None,
 ) -> None:
     """Check what a run would need: databases, rights, room on the disk, clock. It changes nothing."""
-    from oldump import pipeline
+    from oldump import pipeline, runner
     from oldump.settings import Settings, date_of
 
     settings = Settings.of(
@@ -194,7 +194,7 @@ def doctor(
     )
     choice = pipeline.selected(only or [], skip or [], settings)
     _warn_of_passwords(source=source, coverstore=coverstore, archive_database=archive_database)
-    found = pipeline.doctor(settings, date_of(date), choice)
+    found = runner.doctor(settings, date_of(date), choice)
     _print_table([("check", "verdict", "found", "what to do")] + [each.row for each in found])
     for check in found:
         if check.error:

@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from oldump import pipeline
+from oldump import pipeline, runner
 from oldump.errors import ConfigurationError, storage_errors
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Journal
@@ -169,7 +169,7 @@ def show(rows: int, out: Path | None, workers: int | None, memory: str | None, p
             workers=workers,
             memory=memory,
         )
-        pipeline.run(settings, DAY, pipeline.selected([], [], settings), progress)
+        runner.run(settings, DAY, pipeline.selected([], [], settings), progress)
     return _report(RunFolder(out, DAY))
 
 

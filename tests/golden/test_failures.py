@@ -20,7 +20,7 @@ from golden.command import (
     oldump,
     private_of,
 )
-from oldump import pipeline
+from oldump import pipeline, runner
 from oldump.errors import OldumpError
 from oldump.run.progress import Silence
 from oldump.settings import Settings, date_of
@@ -299,7 +299,7 @@ def test_no_password_is_told(kind: str, tmp_path: Path) -> None:
     source, code = SECRET_SOURCES[kind]
     settings = Settings.of(source=source, out=tmp_path / "out")
     with pytest.raises(OldumpError) as caught:
-        pipeline.run(settings, date_of(DATE), pipeline.selected(["extract"], [], settings), Silence())
+        runner.run(settings, date_of(DATE), pipeline.selected(["extract"], [], settings), Silence())
     assert caught.value.exit_code == code
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(SECRET.encode() in each for each in (str(caught.value).encode(), *written))

@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from golden.command import DATE, bash, name_of, oldump, private_of, published, texts
 from integration.conftest import PSQL, Database, Proxied, extract, filled, psql, run_data
-from oldump import pipeline
+from oldump import pipeline, runner
 from oldump.demo import fill
 from oldump.errors import SourceUnreachable
 from oldump.outside.postgres import Leading
@@ -82,7 +82,7 @@ def test_rows_that_change_meanwhile(database: Database, tmp_path: Path) -> None:
             connection.execute("UPDATE data SET revision = revision")
     settings = Settings.of(source=source, out=tmp_path, workers=2, jobs=2)
     meddling = Meddling(source)
-    assert pipeline.run(settings, DAY, pipeline.selected(list(OF_SOURCE), [], settings), meddling) is None
+    assert runner.run(settings, DAY, pipeline.selected(list(OF_SOURCE), [], settings), meddling) is None
     assert gzip.decompress(data_of(tmp_path)) == meddling.seen["data"]
     for name in OF_SOURCE[:3]:
         (path,) = private_of(tmp_path).glob(f"making/*/{name_of(name)}")
@@ -178,6 +178,6 @@ def test_workers_that_find_no_server(database: Database, tmp_path: Path) -> None
     source = filled(database(), copy_blocks(300))
     settings = Settings.of(source=source, out=tmp_path, workers=1)
     unlucky = Unlucky(source)
-    pipeline.run(settings, DAY, pipeline.selected(["extract"], [], settings), unlucky)
+    runner.run(settings, DAY, pipeline.selected(["extract"], [], settings), unlucky)
     assert unlucky.times == 2
     assert gzip.decompress(data_of(tmp_path)) == psql(source, "copy data to stdout")

@@ -1,0 +1,345 @@
+"""The runner over the table of stages: what is committed is passed over, the rest is run and committed.
+
+A run goes on where the one before it stopped. When all is committed, sums and manifest are written, and the items get
+their final names.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import tenacity
+
+from oldump.engine.commit import TEMPORARY_SUFFIX, sync_folder, write_whole
+from oldump.engine.segments import index_path
+from oldump.errors import (
+    SnapshotLost,
+    SourceUnreachable,
+    storage_errors,
+)
+from oldump.outside import postgres
+from oldump.pipeline import STAGES, Choice, Context, Stage, applies, made_from, query_of
+from oldump.preflight import Check, Reading, Verdict, Work, checks, lock_check, size_bytes
+from oldump.publication import publish, remove_strangers
+from oldump.refusals import (
+    begins_anew,
+    is_done,
+    require_as_chosen,
+    require_fitting_choice,
+    require_inputs,
+    require_intact,
+    require_leave_to_begin,
+    require_same_beginning,
+    require_whole,
+)
+from oldump.run.folder import RunFolder
+from oldump.run.journal import Artifact, Committed, Journal, sha256_of
+from oldump.run.lock import locked
+from oldump.run.log import logged
+from oldump.run.manifest import MANIFEST, SUMS, manifest_of, sums_of
+from oldump.run.progress import Progress, Silence
+from oldump.settings import Settings, flag_of
+from oldump.sources import DATABASES, beginning, connection_of, is_file
+
+log = logging.getLogger("oldump")
+
+
+def planned(settings: Settings, day: date, choice: Choice, *, overwrite: bool = False) -> list[tuple[str, ...]]:
+    """The table of stages, a heading first: name, what it reads and writes, and what would become of it."""
+    require_whole(choice, overwrite=overwrite)
+    journal = Journal(RunFolder(settings.out, day).journal)
+    lines: list[tuple[str, ...]] = [("stage", "reads", "writes", f"for {day}")]
+    for stage in STAGES:
+        committed = journal.stages.get(stage.name)
+        if committed and not overwrite:
+            state = f"committed ({committed.seconds:,.0f} s)"
+        elif not applies(stage, settings):
+            state = "not needed: from a file"
+        elif stage not in choice.stages:
+            state = "not run" if stage.name in choice.needed else "skipped"
+        elif stage.database and connection_of(stage.database, settings) is None:
+            state = f"lacks {flag_of(stage.database)}"
+        else:
+            state = "to be run"
+        lines.append((stage.name, ", ".join(stage.reads), ", ".join(stage.writes), state))
+    return lines
+
+
+def doctor(settings: Settings, day: date, choice: Choice) -> list[Check]:
+    """All checks for the chosen stages. What is committed, by the journal alone, needs no room on the disk.
+
+    Raises OldumpError if the journal cannot be read.
+    """
+    folder = RunFolder(settings.out, day)
+    context = Context(settings, folder, Journal(folder.journal), Silence())
+    lacking = [stage for stage in choice.stages if stage.name not in context.journal.stages]
+    return [lock_check(folder), *checks(_work(choice.stages, lacking, context))]
+
+
+def run(settings: Settings, day: date, choice: Choice, progress: Progress, *, overwrite: bool = False) -> Path | None:
+    """Run the stages that are not committed yet, and complete the run if then all are.
+
+    The folder of the dump, None if the run is not complete.
+
+    Raises OldumpError as in errors.py.
+    """
+    folder = RunFolder(settings.out, day)
+    require_whole(choice, overwrite=overwrite)
+    with storage_errors(folder.private):
+        folder.private.mkdir(parents=True, exist_ok=True)
+        folder.private.chmod(0o700)  # the whole table is in there
+    with locked(folder.lock), logged(folder.log):
+        context = Context(settings, folder, Journal(folder.journal), progress)
+        if context.journal.published and not overwrite:
+            require_same_beginning(context)
+            require_as_chosen(choice, context)
+            require_intact(context)
+            log.info("complete before, nothing to do: %s", folder.dump_item)
+            return folder.dump_item
+        require_leave_to_begin(context, overwrite=overwrite)
+        _tidy(folder)
+        to_do = choice.stages if overwrite else _to_do(choice, context)
+        require_fitting_choice(to_do, choice, context, anew=overwrite)
+        _require_fit(_work(to_do, to_do, context, anew=overwrite))
+        _begin(context, overwrite=overwrite)
+        try:
+            for database, stages in groupby(to_do, attrgetter("database")):
+                _run_together(database, list(stages), context)
+        finally:
+            _tidy(folder)
+        return folder.dump_item if _complete(choice, context) else None
+
+
+def _begin(context: Context, *, overwrite: bool) -> None:
+    """Take up the run where it stopped, or begin it anew."""
+    journal, folder = context.journal, context.folder
+    if begins_anew(context, overwrite=overwrite):
+        journal.begin(beginning(context.settings), overwrite=overwrite)
+        with storage_errors(folder.private):
+            sync_folder(folder.private)
+            sync_folder(folder.out)
+    if not journal.stages:  # whatever a run made that was stopped, here or in its first stage, is worthless
+        with storage_errors(folder.making):
+            shutil.rmtree(folder.making, ignore_errors=True)
+            for item in folder.items:
+                folder.made(item).mkdir(parents=True)
+
+
+def _tidy(folder: RunFolder) -> None:
+    """Remove what a stage that was broken off may have left."""
+    for path in _leftovers(folder):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(folder.spill, ignore_errors=True)
+
+
+def _leftovers(folder: RunFolder) -> set[Path]:
+    """What a stage that was broken off may have left: spill and temporary files."""
+    temporary = f"*{TEMPORARY_SUFFIX}"
+    return {*folder.spill.glob("*"), *folder.private.glob(temporary), *folder.making.glob(f"*/{temporary}")}
+
+
+def _to_do(choice: Choice, context: Context) -> list[Stage]:
+    """The chosen stages that are not committed or whose files have changed, and those that must be done with them.
+
+    A database is read at one moment: all that was copied of it is copied anew. What was made of that is made anew too.
+    """
+    lacking = {stage.name for stage in choice.stages if not is_done(stage, context)}
+    databases = {stage.database for stage in choice.stages if stage.name in lacking} - {None}
+    begun = [stage for stage in choice.stages if stage.name in lacking or stage.database in databases]
+    again = {stage.name for stage in begun}.union(*map(made_from, begun))
+    for stage in choice.stages:
+        if stage.name not in again:
+            log.info("%s: committed before, nothing to do", stage.name)
+    return [stage for stage in choice.stages if stage.name in again]
+
+
+def _work(read_by: list[Stage], written_by: list[Stage], context: Context, *, anew: bool = False) -> Work:
+    """What preflight looks at: what stages read, and what stages are yet to write. anew: what is there is worthless."""
+    settings, folder = context.settings, context.folder
+    writes = {name for stage in written_by for name in stage.writes}
+    reads_rows = any("data" in stage.reads for stage in read_by)
+    extracted = None if anew or "data" in writes else context.journal.stages.get("extract")
+    worthless = folder.making.glob("*/*") if anew or not context.journal.stages else ()
+    return Work(
+        folder=folder,
+        readings=list(_readings(read_by, context)),
+        file=settings.source if reads_rows and is_file(settings.source) else None,
+        writes=writes,
+        text_bytes=extracted.artifacts[0].text_bytes if extracted else None,
+        left_bytes=sum(map(size_bytes, _leftovers(folder).union(worthless))),
+        memory_bytes=settings.memory,
+        level=settings.level,
+    )
+
+
+def _readings(stages: list[Stage], context: Context) -> Iterator[Reading]:
+    """What the stages read, database by database."""
+    for database, group in groupby(stages, attrgetter("database")):
+        if database is not None:
+            queries = {stage.name: query_of(stage, context.folder.date) for stage in group}
+            yield Reading(DATABASES[database], database, connection_of(database, context.settings), queries)
+
+
+def _require_fit(work: Work) -> None:
+    """Refuse to begin what is known to fail. Raises what the first failed check says; logs the others."""
+    if not work.writes:
+        return
+    failures = []
+    for check in checks(work):
+        if check.error:
+            failures.append(check.error)
+        elif check.verdict is Verdict.WARNING:
+            log.warning("%s", check)
+        else:
+            log.info("preflight: %s: %s", check.what, check)
+    for error in failures[1:]:
+        log.warning("this would fail the run too: %s", error)
+    if failures:
+        raise failures[0]
+
+
+def _run_together(database: str | None, stages: list[Stage], context: Context) -> None:
+    """Run the stages, which share a database or have none."""
+    if database is not None:
+        _perform_in_one_snapshot(database, stages, context)
+        return
+    for stage in stages:
+        _perform(stage, context)
+
+
+def _perform_in_one_snapshot(database: str, stages: list[Stage], context: Context) -> None:
+    """Run the stages of a database in one snapshot; all of them again in another one if that is lost."""
+    conninfo = connection_of(database, context.settings)
+    assert conninfo is not None  # noqa: S101 - preflight has looked
+    read = [name for stage in stages for name in query_of(stage, context.folder.date).tables]
+    for attempt in tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(SnapshotLost),
+        stop=tenacity.stop_after_attempt(5),
+        wait=tenacity.wait_exponential(multiplier=5, max=60),
+        before_sleep=_tell_of_lost_snapshot,
+        reraise=True,
+    ):
+        with attempt, _led(conninfo, read, again=attempt.retry_state.attempt_number > 1) as leading:
+            for stage in stages:
+                _perform(stage, replace(context, leading=leading))
+
+
+@contextmanager
+def _led(conninfo: str, read: list[str], *, again: bool) -> Iterator[postgres.Leading]:
+    """A new snapshot. Raises SourceError; SnapshotLost where another one may help.
+
+    That is if there was one before, since the server may be on its way back; and if whoever reads in it finds no server
+    and it is gone itself.
+    """
+    try:
+        leading = postgres.Leading(conninfo, read)
+    except SourceUnreachable as error:
+        if again:
+            raise SnapshotLost(str(error)) from error
+        raise
+    with leading:
+        try:
+            yield leading
+        except SourceUnreachable:
+            leading.require_alive()
+            raise
+
+
+def _tell_of_lost_snapshot(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    seconds = state.next_action.sleep if state.next_action else 0
+    log.warning("the snapshot is lost; all of this database is copied anew in %.0f s: %s", seconds, error)
+
+
+def _perform(stage: Stage, context: Context) -> None:
+    """Run the stage and commit it; what was made of its earlier artifacts, or in another snapshot, is worthless."""
+    require_inputs(stage, context)
+    log.info("%s: begins", stage.name)
+    began = time.monotonic()
+    artifacts, counts = stage.run(context)
+    seconds = time.monotonic() - began
+    context.journal.commit(
+        Committed(stage.name, artifacts, counts, round(seconds, 3)),
+        made_from(stage) | _of_other_snapshots(stage, counts, context.journal),
+    )
+    context.progress.end(stage.name)
+    for artifact in artifacts:
+        log.info(
+            "%s: %s, %s %s, %s bytes",
+            stage.name,
+            artifact.name,
+            f"{artifact.records:,}",
+            "records" if artifact.item and not artifact.columns else "rows",
+            f"{artifact.size_bytes:,}",
+        )
+    log.info("%s: committed after %.1f seconds", stage.name, seconds)
+
+
+def _of_other_snapshots(stage: Stage, counts: dict[str, Any], journal: Journal) -> set[str]:
+    """The committed stages that read the stage's database at another moment, and what was made of them."""
+    others = [
+        other
+        for other in STAGES
+        if stage.database
+        and other.database == stage.database
+        and other.name in journal.stages
+        and any(journal.stages[other.name].counts[name] != counts[name] for name in ("snapshot", "started"))
+    ]
+    return {name for other in others for name in (other.name, *made_from(other))}
+
+
+def _complete(choice: Choice, context: Context) -> bool:
+    """Write sums and manifest and give the items their final names, if every stage is committed; whether it is."""
+    journal, folder = context.journal, context.folder
+    missing = [name for name in choice.needed if name not in journal.stages]
+    if missing:
+        log.info("not complete: %s still to be run", ", ".join(missing))
+        return False
+    left_out = set(journal.stages) - set(choice.needed)
+    if left_out:  # made before, and skipped by name now
+        journal.forget(left_out)
+    artifacts = [
+        artifact for stage in STAGES if stage.name in journal.stages for artifact in context.made_by(stage.name)
+    ]
+    published = [artifact for artifact in artifacts if artifact.item]
+    remove_strangers(folder, published)
+    _write_sums_and_manifest(context, published)
+    publish(folder)
+    names = {artifact.name for artifact in artifacts}
+    others = [path for item in folder.items for path in folder.published(item).iterdir() if path.name not in names]
+    journal.publish({f"{path.parent.name}/{path.name}": sha256_of(path) for path in others})
+    log.info("complete: %s", folder.dump_item)
+    return True
+
+
+def _write_sums_and_manifest(context: Context, artifacts: list[Artifact]) -> None:
+    journal, folder = context.journal, context.folder
+    indexes = [index_path(folder.artifact(artifact.name, artifact.item)) for artifact in artifacts]
+    for algorithm, name in SUMS.items():
+        write_whole(folder.dump_item / name, sums_of(algorithm, artifacts, folder.dump_item, indexes))
+    skipped = [stage.name for stage in STAGES if stage.is_optional and stage.name not in journal.stages]
+    made = journal.stages.get("deworks")
+    counts = {"rows": journal.stages["dumps"].counts, "deworks": made.counts if made else None}
+    manifest = manifest_of(folder.date, _sources(journal), counts, artifacts, skipped)
+    write_whole(folder.dump_item / MANIFEST, manifest)
+
+
+def _sources(journal: Journal) -> dict[str, Any]:
+    """What the manifest says of sources: neither hosts and roles nor the moment a file was written."""
+    begun = journal.begun or {}
+    sources: dict[str, Any] = {name: begun[name] for name in ("kind", "name", "size_bytes") if name in begun}
+    for stage in STAGES:
+        committed = journal.stages.get(stage.name)
+        if committed and stage.name == "extract":
+            sources |= committed.counts
+        elif committed and stage.database not in {None, "source"}:
+            sources[str(stage.database)] = committed.counts
+    return sources
