@@ -8,6 +8,7 @@ Inputs and outputs lie in a temporary folder (TMPDIR) of about 4 KB a row, remov
 """
 
 import argparse
+import json
 import os
 import platform
 import shlex
@@ -22,6 +23,7 @@ from pathlib import Path
 import psycopg
 
 from bench.measure import Measured, measured, shell
+from bench.skewed import KINDS
 from oldump.demo import embedded_database, psql_program
 from oldump.engine.segments import DEFAULT_LEVEL
 from oldump.records.record import PARTS
@@ -46,6 +48,7 @@ def main() -> None:
             results["baseline"].append(_baseline(folder))
         _print(results, options)
         _print_sizes(folder)
+        _print_deworks(folder, options)
         _print_extract(folder, options)
 
 
@@ -70,7 +73,8 @@ def _oldump(folder: Path, source: Path, options: argparse.Namespace) -> Measured
     out = folder / "oldump"
     shutil.rmtree(out, ignore_errors=True)
     limits = ["--workers", str(options.workers), "--memory", options.memory]
-    return measured([*OLDUMP, "run", DAY, "--source", str(source), "--out", str(out), *limits], folder)
+    command = [*OLDUMP, "run", DAY, "--source", str(source), "--out", str(out), "--skip", "deworks", *limits]
+    return measured(command, folder)
 
 
 def _floor(folder: Path, options: argparse.Namespace) -> Measured:
@@ -117,6 +121,31 @@ def _print(results: dict[str, list[Measured]], options: argparse.Namespace) -> N
             f"{name:24}{seconds[name]:>10.1f}{options.rows / seconds[name]:>12,.0f}"
             f"{seconds['baseline'] / seconds[name]:>12.2f}{seconds[name] / seconds['floor']:>10.2f}{peak:>10,}"
         )
+
+
+def _print_deworks(folder: Path, options: argparse.Namespace) -> None:
+    """Deworks beside dumps, as stages of a run; and dumps in which much hangs on one key beside dumps in which not."""
+    limits = ["--workers", str(options.workers), "--memory", options.memory]
+    run = [*OLDUMP, "run", DAY, "--source", "seekable/data.txt.gz", "--out", "deworks", *limits]
+    dumps = measured([*run, "--only", "dumps"], folder)
+    deworks = measured([*run, "--only", "deworks"], folder)
+    counts = json.loads((folder / "deworks" / f"run-{DAY}" / "journal.jsonl").read_text().splitlines()[-1])["counts"]
+    documents = counts["works"] + counts["editions"]
+    print(f"\n{'':24}{'seconds':>10}{'of what':>26}{'a second':>12}{'peak MiB':>10}")
+    for name, run_of, count, what in (
+        ("dumps", dumps, options.rows, "rows"),
+        ("deworks", deworks, documents, "works and editions"),
+    ):
+        peak = run_of.peak_rss_bytes >> 20
+        print(f"{name:24}{run_of.seconds:>10.1f}{count:>10,} {what:<19}{count / run_of.seconds:>8,.0f}{peak:>10,}")
+    shutil.rmtree(folder / "deworks")
+    print(f"\n{'deworks of a dump':36}{'seconds':>10}{'peak MiB':>10}")
+    for name, records in KINDS.items():
+        with (folder / "dump.txt").open("wb") as stream:
+            stream.writelines(records())
+        (folder / "items.txt").write_bytes(b"")
+        ran = measured([*OLDUMP, "deworks", "dump.txt", "items.txt", *limits], folder)
+        print(f"{name:36}{ran.seconds:>10.1f}{ran.peak_rss_bytes >> 20:>10,}")
 
 
 def _print_extract(folder: Path, options: argparse.Namespace) -> None:
