@@ -13,9 +13,10 @@ from xxhash import xxh3_64_intdigest
 from oldump.engine.shuffle import Batch
 from oldump.records.document import parsed, printed
 from oldump.records.keys import order_key
-from oldump.stages.deworks.lines import SECTION_SHIFT, Kind, Section
+from oldump.stages.deworks.lines import KIND_CODES, SECTION_SHIFT, Kind, Section
 
 STREAM = "deworks"
+_WORK, _EDITION, _AUTHOR, _ITEM = (KIND_CODES[kind] for kind in (Kind.WORK, Kind.EDITION, Kind.AUTHOR, Kind.ITEM))
 _UNKNOWN_ITEM = b'{"collection": []}'
 _MASK = (1 << 64) - 1
 
@@ -55,7 +56,7 @@ class Edition(NamedTuple):
     text: bytes
 
 
-@dataclass
+@dataclass(slots=True)
 class Brought:
     """All that was brought to one line."""
 
@@ -73,19 +74,18 @@ class Brought:
         """Whether there is a work or an edition; a redirect may lead to a key that is of neither."""
         return self.work is not None or bool(self.editions)
 
-    def take(self, kind: int, fields: list[bytes]) -> None:
+    def take(self, kind: bytes, fields: list[bytes]) -> None:
         """Take what a line brought."""
-        match kind:
-            case Kind.WORK:
-                (self.work,) = fields
-            case Kind.EDITION:
-                self.editions.append(Edition(*fields))
-            case Kind.AUTHOR:
-                self.authors.append(fields[1])
-            case Kind.ITEM:
-                self.items.setdefault(*fields)
-            case _:
-                self.duplicates.setdefault(fields[0], set()).add(fields[1])
+        if kind == _EDITION:
+            self.editions.append(Edition(*fields))
+        elif kind == _AUTHOR:
+            self.authors.append(fields[1])
+        elif kind == _WORK:
+            (self.work,) = fields
+        elif kind == _ITEM:
+            self.items.setdefault(*fields)
+        else:
+            self.duplicates.setdefault(fields[0], set()).add(fields[1])
 
     def line(self) -> bytes:
         """The line of deworks, without its newline."""
@@ -94,8 +94,8 @@ class Brought:
             self.work or b"{}",
             b", ".join(map(self._with_ia_meta, self.editions)),
             b", ".join(self.authors),
-            b", ".join(self._ia()),
-            b", ".join(self._duplicates()),
+            b", ".join(self._ia()) if self.items else b"",
+            b", ".join(self._duplicates()) if self.duplicates else b"",
         )
 
     def _with_ia_meta(self, edition: Edition) -> bytes:
@@ -136,37 +136,38 @@ class Denormal:
     def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:
         """The next lines of deworks."""
         made: list[bytes] = []
+        brought = self._brought
         for line, rank in zip(batch.lines, batch.ranks.tolist(), strict=True):
             key, kind, *fields = line.split(b"\t")
             section = rank >> SECTION_SHIFT
-            brought = self._brought
             if brought is None or brought.key != key or brought.section != section:
-                made += self._end()
-                brought = self._brought = Brought(section, key)
-            brought.take(int(kind), fields)
+                self._end(brought, made)
+                brought = Brought(section, key)
+            brought.take(kind, fields)
         if last:
-            made += self._end()
+            self._end(brought, made)
+            brought = None
+        self._brought = brought
         return {STREAM: made}
 
     def tally(self) -> Tally:
         """Counts of what was made."""
         return self._tally
 
-    def _end(self) -> Iterator[bytes]:
-        brought, self._brought = self._brought, None
+    def _end(self, brought: Brought | None, made: list[bytes]) -> None:
+        """Make the line for which all has been brought."""
         if brought is None or not brought.is_a_line:
             return
         line = brought.line()
-        without_work = brought.section == Section.EDITIONS
-        self._tally.add(
-            Tally(
-                lines=1,
-                works=brought.work is not None,
-                editions=len(brought.editions),
-                works_missing=brought.work is None and not without_work,
-                editions_without_work=without_work,
-                digest=xxh3_64_intdigest(line),
-                last_key=brought.key,
-            )
-        )
-        yield line
+        made.append(line)
+        tally = self._tally
+        tally.lines += 1
+        tally.editions += len(brought.editions)
+        tally.digest = (tally.digest + xxh3_64_intdigest(line)) & _MASK
+        tally.last_key = brought.key
+        if brought.work is not None:
+            tally.works += 1
+        elif brought.section == Section.EDITIONS:
+            tally.editions_without_work += 1
+        else:
+            tally.works_missing += 1

@@ -50,6 +50,10 @@ class Kind(IntEnum):
     DUPLICATE = 4
 
 
+KIND_CODES = tuple(b"%d" % kind for kind in Kind)
+"""How a line names its kind."""
+
+
 class Joined(IntEnum):
     """What a join line is."""
 
@@ -76,7 +80,7 @@ class Lines:
 
     def bring(self, section: int, key: bytes, kind: Kind, position: int, *fields: bytes) -> None:
         """Add a line to what goes into a line of deworks."""
-        self._lines.append(b"\t".join((key, b"%d" % kind, *fields)))
+        self._lines.append(b"\t".join((key, KIND_CODES[kind], *fields)))
         place = kind << _KIND_SHIFT | min(position, _MOST_POSITION)
         self._ranks.append(section << SECTION_SHIFT | _rank(key, place) >> 2)
 
