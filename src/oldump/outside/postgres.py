@@ -10,6 +10,7 @@ this module.
 Does not: know what is in a table, or what becomes of the text.
 """
 
+import os
 import select
 import socket
 import threading
@@ -36,6 +37,7 @@ OLDEST_VERSION = 100_000
 _LIMITS_TRANSACTIONS = 170_000
 """Older servers do not know transaction_timeout, and would refuse a connection whose options name it."""
 _SHOWN = ("service", "host", "port", "dbname", "user")
+_SERVICE_VARIABLES = {"service": "PGSERVICE", "servicefile": "PGSERVICEFILE"}
 _PARAMETERS = {
     "connect_timeout": "15",
     "keepalives_idle": "15",
@@ -44,6 +46,7 @@ _PARAMETERS = {
     "tcp_user_timeout": "45000",
     "application_name": "oldump",
 }
+"""What is asked of a connection unless the operator, a variable or a service file asks for something else."""
 _DEADLINE_SECONDS = 50.0
 """For an answer to a short query; the server itself gives up a little earlier."""
 _SILENCE_SECONDS = 30.0
@@ -93,13 +96,27 @@ def looks_like_conninfo(source: str) -> bool:
 
 def shown(conninfo: str) -> dict[str, str]:
     """What may be shown of a connection: no password. Raises ConfigurationError."""
-    parameters = {**_defaults(), **_parameters(conninfo)}
+    parameters = _completed(_parameters(conninfo))
     return {name: str(parameters[name]) for name in _SHOWN if parameters.get(name)}
 
 
-def _defaults() -> dict[str, str]:
-    """What libpq's own variables and files say."""
-    defaults = pq.Conninfo.get_defaults()
+def _completed(parameters: Mapping[str, str | int | None]) -> dict[str, str | int | None]:
+    """The parameters, and behind them what libpq's own variables and files say."""
+    return {**_defaults(parameters), **parameters}
+
+
+def _defaults(parameters: Mapping[str, str | int | None]) -> dict[str, str]:
+    """What libpq takes where these parameters say nothing: of the service that they name, of variables, its own."""
+    named = {_SERVICE_VARIABLES[name]: str(parameters[name]) for name in _SERVICE_VARIABLES if parameters.get(name)}
+    before = {variable: os.environ.get(variable) for variable in named}
+    try:
+        os.environ.update(named)  # libpq gives what a service says to none but the one that variables name
+        defaults = pq.Conninfo.get_defaults()
+    finally:
+        for variable, value in before.items():
+            os.environ.pop(variable, None)
+            if value is not None:
+                os.environ[variable] = value
     return {each.keyword.decode(): each.val.decode(errors="replace") for each in defaults if each.val}
 
 
@@ -159,11 +176,13 @@ def _one_line(error: psycopg.Error) -> str:
 def connected(conninfo: str) -> Connection:
     """A connection whose transactions are read-only, each on one snapshot. Raises SourceError, ConfigurationError."""
     parameters = _parameters(conninfo)
+    told = _completed(parameters)
+    ours = {name: value for name, value in _PARAMETERS.items() if not told.get(name)}
     options = " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items())
-    options = " ".join(filter(None, (str(parameters.pop("options", "") or ""), options)))
+    options = " ".join(filter(None, (str(told.get("options") or ""), options)))  # of two that differ the last one holds
     place = place_of(conninfo)
     with _errors(place):
-        connection = psycopg.connect(make_conninfo("", **{**_PARAMETERS, **parameters, "options": options}))
+        connection = psycopg.connect(make_conninfo("", **{**parameters, **ours, "options": options}))
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     try:
         _fit(connection, place)
