@@ -2,6 +2,8 @@
 
 import signal
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -135,6 +137,55 @@ def test_what_is_told_of_an_error(wide: str, sqlstate: str, hint: str) -> None:
     """A lock, a timeout or a conflict is no reason to look for the server: each message says what to do."""
     with Leading(wide) as leading, pytest.raises(SourceUnreachable, match=rf"^[^\n]*: for once\. .*{hint}"):
         leading.fetch(f"DO $$ BEGIN RAISE 'for once' USING ERRCODE = '{sqlstate}'; END $$")
+
+
+SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'pg_sleep[(]61' AND pid <> pg_backend_pid()"
+
+
+class Interrupted(BaseException):
+    """As a signal's handler raises it."""
+
+
+@pytest.fixture
+def interrupted_soon() -> Iterator[None]:
+    """Whatever the test waits for after 0.5 s ends with Interrupted."""
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("interrupted_soon")
+def test_a_copy_that_is_interrupted_ends_on_the_server(wide: str) -> None:
+    """It would sort on for hours, and hold the snapshot."""
+    with Leading(wide) as leading, pytest.raises(Interrupted), leading.reader() as reader:
+        Copying(reader, "(SELECT 1 FROM pg_sleep(61))").take(1)
+    until = time.monotonic() + 5
+    while psql(wide, SLEEPING) != b"0\n":
+        assert time.monotonic() < until
+
+
+@pytest.mark.usefixtures("interrupted_soon")
+def test_a_server_that_does_not_hear_the_end_is_not_waited_for(wide: str, proxied: Proxied) -> None:
+    """Who gives Ctrl-C waits some seconds at most, and sees no other error."""
+    proxy = proxied(wide)
+    proxy.when(3, 0, lambda: proxy.deafen(3))  # the leading one, the reader, and that which asks to cancel
+    began = time.monotonic()
+    with Leading(proxy.conninfo) as leading, pytest.raises(Interrupted), leading.reader() as reader:
+        Copying(reader, "(SELECT 1 FROM pg_sleep(61))").take(1)
+    assert time.monotonic() < began + 10
+    proxy.restart(0)
+
+
+def test_a_server_looks_whether_its_client_is_there(wide: str) -> None:
+    """A process that is killed can cancel nothing."""
+    with Leading(wide) as leading:
+        assert leading.fetch("SHOW client_connection_check_interval") == [("10s",)]
 
 
 def test_no_thread_is_left_of_a_deadline(wide: str) -> None:

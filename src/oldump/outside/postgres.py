@@ -36,6 +36,8 @@ OLDEST_VERSION = 100_000
 
 _LIMITS_TRANSACTIONS = 170_000
 """Older servers do not know transaction_timeout, and would refuse a connection whose options name it."""
+_LOOKS_FOR_CLIENT = 140_000
+"""Older servers do not notice amid a query that their client is gone."""
 _SHOWN = ("service", "host", "port", "dbname", "user")
 _SERVICE_VARIABLES = {"service": "PGSERVICE", "servicefile": "PGSERVICEFILE"}
 _PARAMETERS = {
@@ -51,6 +53,8 @@ _DEADLINE_SECONDS = 50.0
 """For an answer to a short query; the server itself gives up a little earlier."""
 _SILENCE_SECONDS = 30.0
 """So long a copy may say nothing before the server is asked whether it is still at work."""
+_CANCEL_SECONDS = 3.0
+"""So long a server may take to hear that a copy is not wanted any more."""
 _PIECE_BYTES = 1 << 18
 _HINTS = {
     "40001": "A standby has to follow its primary: set hot_standby_feedback, or raise max_standby_streaming_delay.",
@@ -193,7 +197,11 @@ def connected(conninfo: str) -> Connection:
 
 
 def _fit(connection: Connection, place: str) -> None:
-    """Refuse a server that is too old; lift a limit that its options cannot. Raises SourceError."""
+    """Refuse a server that is too old; say what not every one understands as an option. Raises SourceError.
+
+    That is to lift a limit, and to look amid a query whether we are still there: else the query of a process that was
+    killed goes on to its end, and with it the snapshot.
+    """
     version = connection.info.server_version
     if version < OLDEST_VERSION:
         said = connection.info.parameter_status("server_version")
@@ -202,6 +210,13 @@ def _fit(connection: Connection, place: str) -> None:
         with _errors(place), _deadline(connection):
             connection.execute("SET transaction_timeout = 0")  # as pg_dump does
             connection.commit()
+    if version >= _LOOKS_FOR_CLIENT:
+        with _errors(place), _deadline(connection):
+            try:
+                connection.execute("SET client_connection_check_interval = '10s'")
+                connection.commit()
+            except psycopg.errors.InvalidParameterValue:  # its system cannot look
+                connection.rollback()
 
 
 @contextmanager
@@ -223,6 +238,13 @@ def _cut(descriptor: int) -> None:
             stream.shutdown(socket.SHUT_RDWR)
         finally:
             stream.detach()  # it is libpq's to close
+
+
+def _cancel(connection: Connection) -> None:
+    """Ask the server to stop what it is at, and do not wait for long, nor fail: it notices by itself, only later."""
+    if psycopg.capabilities.has_cancel_safe():  # what older libpqs have instead may wait for ever
+        with suppress(psycopg.Error, OSError):
+            connection.cancel_safe(timeout=_CANCEL_SECONDS)
 
 
 def _executed(connection: Connection, place: str, query: str, *parameters: object) -> psycopg.Cursor[tuple[Any, ...]]:
@@ -413,10 +435,14 @@ class Reader:
             raise
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connection, and what the server does for it: that would hold snapshot and locks till it has done."""
         if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+            connection, self._connection = self._connection, None
+            try:
+                if connection.info.transaction_status == pq.TransactionStatus.ACTIVE:
+                    _cancel(connection)
+            finally:
+                connection.close()
 
     def __enter__(self) -> Self:
         """Nothing to prepare: it connects when it is needed."""
