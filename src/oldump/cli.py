@@ -294,12 +294,12 @@ def idump(
     """Write the records of the revisions that were created on DAY to standard output, as they were created."""
     from oldump.outside.postgres import Leading
     from oldump.settings import Settings, date_of
-    from oldump.sources import connection_of
+    from oldump.sources import understood
     from oldump.stages.dumps import idump as stage
 
     settings = Settings.of(source=source, max_rejects=max_rejects)
     _warn_of_passwords(source=source)
-    conninfo = connection_of("source", settings)
+    conninfo = understood("source", settings)
     if conninfo is None:
         raise ConfigurationError("idump reads the database: give --source a PostgreSQL connection, not a file.")
     with (
@@ -318,10 +318,15 @@ def ia_metadata(archive_database: ArchiveDatabase = None) -> None:
     """Write identifier, boxid and collection of the archive's texts to standard output, sorted by identifier."""
     from oldump.outside.postgres import Leading
     from oldump.settings import Settings, date_of
+    from oldump.sources import understood
     from oldump.stages import tables
 
-    conninfo = Settings.of(archive_database=archive_database).archive_database
     _warn_of_passwords(archive_database=archive_database)
+    conninfo = understood("archive_database", Settings.of(archive_database=archive_database))
+    if conninfo is None:
+        raise ConfigurationError(
+            "ia-metadata reads the archive's database, which is not libpq's default one: give --archive-database."
+        )
     table = tables.TABLE_OF["ia-metadata"]
     with Leading(conninfo, table.tables) as leading, _standard_output() as output:
         rows = tables.write_table(table, leading, date_of(None), output)
@@ -394,14 +399,14 @@ def demo(
 
 def _warn_of_passwords(**flags: str | None) -> None:
     """A password in an argument list is no secret. Raises ConfigurationError."""
-    from oldump.outside.postgres import has_password
-    from oldump.sources import is_database
+    from oldump.settings import flag_of
+    from oldump.sources import bears_password
 
-    for name, conninfo in flags.items():
-        if conninfo and is_database(conninfo) and has_password(conninfo):
+    for name, given in flags.items():
+        if given and bears_password(name, given):
             log.warning(
-                "every user of this machine can read the password in --%s: put it in a password file (~/.pgpass)",
-                name.replace("_", "-"),
+                "every user of this machine can read the password in %s: put it in a password file (~/.pgpass)",
+                flag_of(name),
             )
 
 

@@ -22,7 +22,7 @@ from oldump.outside.postgres import Examined, Query, TableSize
 from oldump.run.folder import RunFolder
 from oldump.run.lock import require_free
 from oldump.settings import flag_of
-from oldump.sources import status_of
+from oldump.sources import naming, status_of
 from oldump.stages import extract
 from oldump.stages.dumps.latest import CDUMP
 from oldump.stages.tables import TABLE_OF
@@ -216,7 +216,8 @@ def _examine(reading: Reading) -> Examined:
             f"{', '.join(reading.queries)} needs a connection to the {reading.name}",
             f"Give {flag_of(reading.setting)}, or leave it out with {skips}.",
         )
-    return postgres.examine(reading.conninfo, reading.queries)
+    with naming(reading.setting):
+        return postgres.examine(reading.conninfo, reading.queries)
 
 
 def database_checks(reading: Reading, examined: Examined) -> Iterator[Check]:

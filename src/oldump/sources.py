@@ -4,13 +4,15 @@ Does not: read them, or show a password.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from oldump.errors import SourceMissing
+from oldump.errors import ConfigurationError, SourceMissing
 from oldump.outside import postgres
-from oldump.settings import Settings
+from oldump.settings import Settings, flag_of
 
 DATABASES = {"source": "database", "coverstore": "coverstore", "archive_database": "archive database"}
 """What the settings that name databases are called in the table."""
@@ -41,10 +43,39 @@ def connection_of(database: str, settings: Settings) -> str | None:
     return given or None
 
 
+def understood(database: str, settings: Settings) -> str | None:
+    """The same, if libpq would understand it. Raises ConfigurationError, which names the flag."""
+    given = connection_of(database, settings)
+    if given is not None:
+        shown_of(database, given)
+    return given
+
+
+def shown_of(database: str, given: str) -> dict[str, str]:
+    """What may be shown of a setting's connection: no password. Raises ConfigurationError, which names the flag."""
+    with naming(database):
+        return postgres.shown(given)
+
+
+def bears_password(database: str, given: str) -> bool:
+    """Whether what is given for a setting is a connection with a password in it. Raises ConfigurationError."""
+    with naming(database):
+        return is_database(given) and postgres.has_password(given)
+
+
+@contextmanager
+def naming(database: str) -> Iterator[None]:
+    """Name the flag in what is said against its connection."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{flag_of(database)}: {error.told}", error.remedy) from error
+
+
 def beginning(settings: Settings) -> dict[str, Any]:
     """What the journal says a run is made from: enough to notice that it is something else; no password."""
     others = {
-        database: " ".join(f"{name}={value}" for name, value in postgres.shown(connection).items())
+        database: " ".join(f"{name}={value}" for name, value in shown_of(database, connection).items())
         for database in DATABASES
         if database != "source" and (connection := connection_of(database, settings))
     }
@@ -55,7 +86,7 @@ def _described(source: str) -> dict[str, Any]:
     if source == "-":
         return {"kind": "standard input"}
     if is_database(source):
-        return {"kind": "database", **postgres.shown(source)}
+        return {"kind": "database", **shown_of("source", source)}
     status = status_of(source)
     modified = datetime.fromtimestamp(status.st_mtime_ns / 1e9, UTC).isoformat()
     return {"kind": "file", "name": Path(source).name, "size_bytes": status.st_size, "modified": modified}

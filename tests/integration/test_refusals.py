@@ -120,6 +120,39 @@ def test_a_password_is_in_no_process_list(locked: str, proxied: Proxied, tmp_pat
     assert not any(PASSWORD in line for line in lists)
 
 
+@pytest.mark.parametrize("place", ["variable", "service file", "words"])
+def test_a_uri_where_a_name_belongs_is_shown_nowhere(server: str, tmp_path: Path, place: str) -> None:
+    """Taken for the name of a database, it would be shown as one: refused, and the place is named."""
+    uri = f"postgresql://me:{WRONG}@127.0.0.1/openlibrary"
+    (tmp_path / "services").write_text(f"[library]\ndbname={uri}\n")
+    source, variables = {
+        "variable": (f"host={conninfo_to_dict(server)['host']} user=postgres", {"PGDATABASE": uri}),
+        "service file": ("service=library", {"PGSERVICEFILE": str(tmp_path / "services")}),
+        "words": (f"host=127.0.0.1 dbname={uri}", {}),
+    }[place]
+    out = tmp_path / "out"
+    out.mkdir()
+    for command in (("run", DATE, "--out", ".", *DATA_ALONE), ("doctor", DATE, "--out", ".", *DATA_ALONE)):
+        ran = oldump(*command, "--source", source, cwd=out, env=variables)
+        line = failed(ran, 2, "--source: ", "a URI with" if place == "words" else "dbname has :// or @ in it")
+        assert ("PGDATABASE" in line) == (place != "words")
+        assert WRONG not in ran.err + ran.out.decode()
+    assert WRONG.encode() not in written(out)
+
+
+@pytest.mark.parametrize("place", ["flag", "variable"])
+def test_the_flag_of_a_connection_that_is_none_is_named(server: str, tmp_path: Path, place: str) -> None:
+    """There are three of them. What is given is not repeated: it may have a password in it."""
+    given = f"hots=db password={WRONG}"
+    for name, stage in {"coverstore": "covers_metadata", "archive-database": "ia-metadata"}.items():
+        flags = (f"--{name}", given) if place == "flag" else ()
+        variables = {f"OLDUMP_{name.upper().replace('-', '_')}": given} if place == "variable" else {}
+        for line in (("run", DATE, "--source", server, "--out", ".", "--only", stage), ("ia-metadata",)):
+            if line[0] in ("run", stage):
+                ran = oldump(*line, *flags, cwd=tmp_path, env=variables)
+                assert WRONG not in failed(ran, 2, f"--{name}: not a connection that libpq understands. Write ")
+
+
 def test_a_missing_table(locked: str, database: Database, tmp_path: Path) -> None:
     """Also one of the small ones, before anything is copied."""
     source = filled(database(), copy_blocks(10))

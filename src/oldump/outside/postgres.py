@@ -39,6 +39,8 @@ _LIMITS_TRANSACTIONS = 170_000
 _LOOKS_FOR_CLIENT = 140_000
 """Older servers do not notice amid a query that their client is gone."""
 _SHOWN = ("service", "host", "port", "dbname", "user")
+_NAMING = {"host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "dbname": "PGDATABASE"}
+"""What is shown of a connection beside role and service, and the variables that libpq takes it from."""
 _SERVICE_VARIABLES = {"service": "PGSERVICE", "servicefile": "PGSERVICEFILE"}
 _PARAMETERS = {
     "connect_timeout": "15",
@@ -105,8 +107,22 @@ def shown(conninfo: str) -> dict[str, str]:
 
 
 def _completed(parameters: Mapping[str, str | int | None]) -> dict[str, str | int | None]:
-    """The parameters, and behind them what libpq's own variables and files say."""
-    return {**_defaults(parameters), **parameters}
+    """The parameters, and behind them what libpq's own variables and files say.
+
+    Raises ConfigurationError where what names host, port or database is rather a URI: a password may be in it.
+    """
+    completed = {**_defaults(parameters), **parameters}
+    for name, variable in _NAMING.items():
+        text = str(completed.get(name) or "")
+        if (
+            "://" in text or "@" in text[1:] or (text.startswith("@") and name != "host")
+        ):  # @… is a socket without a file
+            where = "its" if parameters.get(name) else f"{variable}, or the service file's"
+            raise ConfigurationError(
+                f"{where} {name} has :// or @ in it, as a URI with a password may have",
+                f"Let {name} be a {name} alone, and give a whole URI as a setting of oldump's.",
+            )
+    return completed
 
 
 def _defaults(parameters: Mapping[str, str | int | None]) -> dict[str, str]:
@@ -130,14 +146,15 @@ def _parameters(conninfo: str) -> dict[str, str | int | None]:
     except psycopg.ProgrammingError:
         # from None: libpq's message repeats the text, and with it perhaps a password
         raise ConfigurationError(
-            "The source is not a connection that libpq understands. Write postgresql://USER@HOST:PORT/DBNAME, or "
-            "'host=HOST dbname=DBNAME user=USER', and the password in a password file."
+            "not a connection that libpq understands",
+            "Write postgresql://USER@HOST:PORT/DBNAME, or 'host=HOST dbname=DBNAME user=USER', and the password in a "
+            "password file.",
         ) from None
     if "://" in conninfo and any("@" in str(parameters.get(name)) for name in ("host", "port", "dbname")):
         # Where libpq sees two @, or a slash before it, what it takes for host or database is the password's end.
         raise ConfigurationError(
-            "The source is a URI with an @ where none belongs. Write @ as %40 and / as %2F in a password, or better "
-            "put it in a password file."
+            "a URI with an @ where none belongs",
+            "Write @ as %40 and / as %2F in a password, or better put it in a password file.",
         )
     return parameters
 
