@@ -114,3 +114,8 @@ def test_ia_metadata_gives_the_texts_that_are_not_dark(databases: Databases, tmp
     failed(
         oldump("ia-metadata", "--archive-database", databases.coverstore, cwd=tmp_path), 10, '"metadata" does not exist'
     )
+
+
+def test_ia_metadata_needs_to_be_told_the_database(databases: Databases, tmp_path: Path) -> None:
+    """Another database that libpq's variables happen to name is not the archive's."""
+    failed(oldump("ia-metadata", cwd=tmp_path, env={"PGHOST": "127.0.0.1"}), 2, "--archive-database")
