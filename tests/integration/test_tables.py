@@ -207,6 +207,24 @@ def test_swapped_tables_fail_the_run(empty: str, tmp_path: Path) -> None:
     assert final_names(tmp_path) == []
 
 
+def test_ratings_for_a_reading_log_fail_the_run(empty: str, tmp_path: Path) -> None:
+    """The twin: a number is no shelf's name, nor is one that is missing."""
+    execute(
+        empty,
+        "DROP TABLE bookshelves_books, bookshelves",
+        "CREATE VIEW bookshelves AS SELECT DISTINCT rating AS id, rating::text AS name FROM ratings",
+        "CREATE VIEW bookshelves_books AS SELECT username, work_id, edition_id, rating AS bookshelf_id, created "
+        "FROM ratings",
+        "INSERT INTO ratings (username, work_id, edition_id, rating, created) VALUES "
+        "('somebody', 7, NULL, 4, '2020-01-01')",
+    )
+    line = ("run", DATE, "--source", empty, "--out", ".", "--only", "reading-log")
+    failed(oldump(*line, cwd=tmp_path), 40, "another shape", "table bookshelves_books")
+    execute(empty, "UPDATE ratings SET rating = NULL")
+    failed(oldump(*line, cwd=tmp_path), 40, "another shape", "table bookshelves_books")
+    assert final_names(tmp_path) == []
+
+
 def test_a_complete_run(databases: Databases, tmp_path: Path) -> None:
     """All tables are in the dump's item with their columns, nothing is skipped, and no user is named."""
     out = tmp_path / "out"

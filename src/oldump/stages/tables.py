@@ -69,10 +69,10 @@ TABLES = (
         columns=("work_key", "edition_key", "shelf", "date"),
         query="""
             SELECT '/works/OL' || work_id || 'W', '/books/OL' || edition_id || 'M', shelf.name, reading.created::date
-            FROM bookshelves_books AS reading JOIN bookshelves AS shelf ON shelf.id = reading.bookshelf_id
+            FROM bookshelves_books AS reading LEFT JOIN bookshelves AS shelf ON shelf.id = reading.bookshelf_id
             WHERE reading.created < :end
             ORDER BY work_id, edition_id, shelf.name COLLATE "C", reading.created::date""",
-        line=re.compile(rb"%b\t(?:%b|%b)\t[^\t\n]+\t%b" % (_WORK, _EDITION, _NULL, _DAY)),
+        line=re.compile(rb"%b\t(?:%b|%b)\t(?!(?:-?\d+|%b)\t)[^\t\n]+\t%b" % (_WORK, _EDITION, _NULL, _NULL, _DAY)),
     ),
     Table(
         name="ratings",
