@@ -18,7 +18,7 @@ from pathlib import Path
 from oldump.engine.blocks import SharedMemory, Source
 from oldump.errors import ConfigurationError, OldumpError, StorageFull, storage_errors
 from oldump.outside import postgres
-from oldump.outside.postgres import Examined, Query, TableSize
+from oldump.outside.postgres import SCANS_RANGES, Examined, Query, TableSize
 from oldump.run.folder import RunFolder
 from oldump.run.lock import require_free
 from oldump.settings import flag_of
@@ -47,7 +47,6 @@ DUMPS_PER_TABLE = 0.15
 
 _MEASURED_LEVEL = 6
 _SPARE = 1.2
-_SCANS_RANGES = 140_000
 _CLOCK_WARNING_SECONDS = 120
 _CLOCK_FAILURE_SECONDS = 86_400
 
@@ -225,7 +224,7 @@ def database_checks(reading: Reading, examined: Examined) -> Iterator[Check]:
     told = f"{examined.place}: reached, PostgreSQL {examined.server_version}"
     if examined.in_recovery:
         told += ", a standby"
-    if examined.version < _SCANS_RANGES and extract.TABLE in examined.sizes:
+    if examined.version < SCANS_RANGES and extract.TABLE in examined.sizes:
         told += "; table data is read by thing_id, since only version 14 and later can scan a part of a table"
     if examined.cancels_readers:
         remedy = "Set hot_standby_feedback = on there, or max_standby_streaming_delay = -1 while a run lasts."
@@ -259,10 +258,10 @@ def needs(
     """
     if text_bytes is None and extract.TABLE in sizes:
         text_bytes = int(TEXT_PER_TABLE * sizes[extract.TABLE].all_bytes)
-    table_bytes = sum(
-        sizes[table].all_bytes for stage in sorted(writes & set(TABLE_OF)) for table in TABLE_OF[stage].tables
-        if table in sizes
-    )  # fmt: skip
+    tables = [table for stage in sorted(writes & set(TABLE_OF)) for table in TABLE_OF[stage].tables]
+    if not sizes.keys() >= set(tables):
+        return None
+    table_bytes = sum(sizes[table].all_bytes for table in tables)
     found = {"tables": int(DUMPS_PER_TABLE * table_bytes)} if table_bytes else {}
     larger = LOW_LEVEL if level < _MEASURED_LEVEL else 1
     shares = {

@@ -119,6 +119,24 @@ def test_a_row_policy_is_found(databases: Databases) -> None:
     assert refused(examine(reader, QUERIES), "extract", "row-level security policy")
 
 
+def test_data_that_is_a_view_is_found(databases: Databases, tmp_path: Path) -> None:
+    """It has no pages that could be divided, and no size: doctor says what extract would meet."""
+    spoilt(databases, "ALTER TABLE data RENAME TO rows; CREATE VIEW data AS SELECT * FROM rows")
+    ran = told("doctor", databases, tmp_path)
+    failed(ran, 10, '"ctid" does not exist')
+    assert verdicts(ran)["extract"] == "failure"
+    assert b"how much is needed is not known beforehand" in ran.out
+
+
+def test_a_table_dump_of_a_view(databases: Databases, tmp_path: Path) -> None:
+    """It can be read; how much it is nobody knows beforehand."""
+    spoilt(databases, "ALTER TABLE ratings RENAME TO stars; CREATE VIEW ratings AS SELECT * FROM stars")
+    ran = told("doctor", databases, tmp_path)
+    assert verdicts(ran)["ratings"] == "ok"
+    assert b"ratings of unknown size" in ran.out
+    assert b"how much is needed is not known beforehand" in ran.out
+
+
 @pytest.mark.parametrize(
     ("statement", "words"),
     [

@@ -105,9 +105,11 @@ def test_a_low_level_makes_larger_files() -> None:
 
 
 def test_table_dumps_are_judged_by_their_tables() -> None:
-    """By all that a stage reads, where it is known."""
+    """By all that a stage reads; if one of them has no size that is known, as a view, nobody can know."""
     sizes = {"bookshelves_books": TableSize(900, 1_000, None), "bookshelves": TableSize(0, 0, None), **DATA}
-    assert needs({"reading-log", "ratings"}, None, sizes, 6) == {"tables": 150}
+    assert needs({"reading-log"}, None, sizes, 6) == {"tables": 150}
+    assert needs({"reading-log", "ratings"}, None, sizes, 6) is None
+    assert needs({"ratings"}, 1_000, {}, 6) is None
 
 
 def test_text_that_is_known_goes_before_an_estimate() -> None:

@@ -34,6 +34,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 OLDEST_VERSION = 100_000
 """The oldest server that psycopg speaks with: PostgreSQL 10."""
 
+SCANS_RANGES = 140_000
+"""Older servers cannot scan a part of a table, by ctid."""
 _LIMITS_TRANSACTIONS = 170_000
 """Older servers do not know transaction_timeout, and would refuse a connection whose options name it."""
 _LOOKS_FOR_CLIENT = 140_000
@@ -277,6 +279,12 @@ class Query(NamedTuple):
     """What it reads."""
     statement: str
     """What COPY takes, such as '(SELECT …)'."""
+    old_statement: str = ""
+    """The same for servers that cannot scan a part of a table, if they are asked otherwise."""
+
+    def statement_for(self, server_version: int) -> str:
+        """What this server is asked."""
+        return self.old_statement if self.old_statement and server_version < SCANS_RANGES else self.statement
 
 
 class TableSize(NamedTuple):
@@ -304,7 +312,7 @@ class Examined:
     ahead_seconds: float
     """How far its clock is ahead of ours."""
     sizes: dict[str, TableSize]
-    """Of the tables that are there."""
+    """Of the tables that are there; a view has no size of its own."""
     refused: dict[str, SourceError]
     """The queries that the server refuses, with what it said."""
 
@@ -316,7 +324,7 @@ _ASKED_OF_SERVER = """
 _ASKED_OF_TABLE = """
     SELECT pg_relation_size(oid), pg_table_size(oid), CASE WHEN relpages > 0 AND reltuples >= 0
         THEN (reltuples::float8 / relpages * pg_relation_size(oid) / current_setting('block_size')::int)::bigint END
-    FROM pg_class WHERE oid = to_regclass(%s)"""
+    FROM pg_class WHERE oid = to_regclass(%s) AND relkind IN ('r', 'm')"""
 
 
 def examine(conninfo: str, queries: Mapping[str, Query], clock: Callable[[], float] = time.time) -> Examined:
@@ -352,11 +360,12 @@ def examine(conninfo: str, queries: Mapping[str, Query], clock: Callable[[], flo
 
 def _refusal(connection: Connection, place: str, query: Query) -> SourceError | None:
     """What the server says against a query and the locks that go before it, None if nothing."""
+    statement = query.statement_for(connection.info.server_version)
     try:
         _executed(connection, place, "BEGIN")
         for table in query.tables:
             _executed(connection, place, _lock(table))
-        _executed(connection, place, f"SELECT * FROM {query.statement} AS asked LIMIT 0")  # noqa: S608 - a stage's own
+        _executed(connection, place, f"SELECT * FROM {statement} AS asked LIMIT 0")  # noqa: S608 - a stage's own
     except SourceError as error:
         return error
     else:

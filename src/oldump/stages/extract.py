@@ -18,7 +18,7 @@ from oldump.engine.segments import QUICK, Segment, SegmentWriter, segment_of
 from oldump.engine.shuffle import Gathering, conversation
 from oldump.engine.workers import Crew, Perform, Task
 from oldump.errors import SourceEmpty
-from oldump.outside.postgres import Copying, Leading, Query, Reader
+from oldump.outside.postgres import SCANS_RANGES, Copying, Leading, Query, Reader
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
 from oldump.run.progress import Progress
@@ -30,7 +30,6 @@ _PAGES = 1_024
 """Pages of the table in a range: 8 MiB, of which the oversized fields lie elsewhere."""
 _THINGS = 8_192
 """Documents in a range, of a server that cannot scan a part of a table."""
-_SCANS_RANGES = 140_000
 _SLICE_BYTES = 32 << 20
 """Text that is compressed at a time; seldom less than a range has, so that no connection waits for another."""
 _ALIVE_SECONDS = 10.0
@@ -74,7 +73,7 @@ def extract(
 
 def _ranges(leading: Leading) -> Iterator[str]:
     """Conditions that divide the table: each row meets one of them, and in their order they follow the table's."""
-    if leading.server_version >= _SCANS_RANGES:
+    if leading.server_version >= SCANS_RANGES:
         query = "SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::integer"
         pages = leading.fetch(query, TABLE)[0][0]
         borders = [f"'({page},0)'" for page in range(_PAGES, pages, _PAGES)]
@@ -105,8 +104,8 @@ def _statement(condition: str) -> str:
     return f"(SELECT thing_id, revision, data.data FROM data WHERE {condition}{order})"  # noqa: S608 - no word is a user's
 
 
-QUERY = Query((TABLE,), _statement("thing_id IS NOT NULL"))
-"""One of those that the stage asks."""
+QUERY = Query((TABLE,), _statement("ctid IS NOT NULL"), _statement("thing_id IS NOT NULL"))
+"""One of those that the stage asks: a view, which has no ctid, is refused before the long work."""
 
 
 def _copier(connect: Callable[[], Reader], compress: Callable[[bytes], Segment]) -> Callable[[int], Perform]:
