@@ -125,6 +125,8 @@ class Work:
     """What a run that was stopped left, and the next one removes at its beginning."""
     memory_bytes: int
     level: int
+    jobs: int
+    """Connections that copy table data."""
 
 
 def checks(work: Work) -> Iterator[Check]:
@@ -142,6 +144,7 @@ def checks(work: Work) -> Iterator[Check]:
             yield Check.failed(reading.name, error)
         else:
             yield from database_checks(reading, examined[reading.name])
+            yield from connection_checks(reading, examined[reading.name], work.jobs)
     sizes = {table: size for each in examined.values() for table, size in each.sizes.items()}
     yield disk_check(work, needs(work.writes, text_bytes, sizes, work.level), free_bytes(work.folder.private))
     yield memory_check(work.memory_bytes, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -237,6 +240,24 @@ def database_checks(reading: Reading, examined: Examined) -> Iterator[Check]:
         else:
             tables = "; ".join(f"{table} {_shown_size(examined.sizes.get(table))}" for table in query.tables)
             yield Check.passed(stage, f"may be read: {tables}")
+
+
+def connection_checks(reading: Reading, examined: Examined, jobs: int) -> Iterator[Check]:
+    """Whether so many connections are allowed as a run makes at a time; nothing is said if they are.
+
+    One leads, some read, and one asks whether a silent server is at work, when it must.
+    """
+    readers = jobs if "extract" in reading.queries else 1
+    for limit in examined.limits:
+        told = (
+            f"{examined.place}: {readers} that read + 1 that leads + 1 that asks = {readers + 2} connections; "
+            f"{limit.what} allows {limit.allowed}, of which {limit.used} are used"
+        )
+        remedy = "Give fewer --jobs, or raise the limit."
+        if limit.allowed < readers + 1:
+            yield Check.failed(f"{reading.name} connections", ConfigurationError(told, remedy))
+        elif limit.allowed - limit.used < readers + 2:
+            yield Check.warned(f"{reading.name} connections", told, remedy)
 
 
 def _shown_size(size: TableSize | None) -> str:

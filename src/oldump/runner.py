@@ -20,6 +20,7 @@ import tenacity
 
 from oldump.engine.commit import TEMPORARY_SUFFIX, sync_folder, write_whole
 from oldump.engine.segments import index_path
+from oldump.engine.shuffle import workers_within
 from oldump.errors import (
     SnapshotLost,
     SourceUnreachable,
@@ -177,6 +178,7 @@ def _work(read_by: list[Stage], written_by: list[Stage], context: Context, *, an
         left_bytes=sum(map(size_bytes, _leftovers(folder).union(worthless))),
         memory_bytes=settings.memory,
         level=settings.level,
+        jobs=workers_within(settings.memory, settings.jobs),
     )
 
 

@@ -131,7 +131,7 @@ def test_a_snapshot_whose_connection_is_just_ending(wide: str, server: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("sqlstate", "hint"), [("55P03", "pg_locks"), ("57014", "timeout"), ("40001", "standby"), ("53300", "Check host")]
+    ("sqlstate", "hint"), [("55P03", "pg_locks"), ("57014", "timeout"), ("40001", "standby"), ("53300", "--jobs")]
 )
 def test_what_is_told_of_an_error(wide: str, sqlstate: str, hint: str) -> None:
     """A lock, a timeout or a conflict is no reason to look for the server: each message says what to do."""

@@ -119,6 +119,15 @@ def test_a_row_policy_is_found(databases: Databases) -> None:
     assert refused(examine(reader, QUERIES), "extract", "row-level security policy")
 
 
+def test_the_limits_of_a_role_are_found(databases: Databases, tmp_path: Path) -> None:
+    """Before the run meets them hours later; a superuser's connections have the server's limit alone."""
+    assert [limit.what for limit in examine(databases.openlibrary, QUERIES).limits] == ["the server"]
+    reader = reader_of(databases, "ratings, wikidata, bookshelves, bookshelves_books, data")
+    spoilt(databases, f"ALTER ROLE {conninfo_to_dict(reader)['user']} CONNECTION LIMIT 2")
+    ran = told("doctor", databases, tmp_path, openlibrary=reader)
+    failed(ran, 2, "= 4 connections; the role allows 2, of which 0 are used", "--jobs")
+
+
 def test_data_that_is_a_view_is_found(databases: Databases, tmp_path: Path) -> None:
     """It has no pages that could be divided, and no size: doctor says what extract would meet."""
     spoilt(databases, "ALTER TABLE data RENAME TO rows; CREATE VIEW data AS SELECT * FROM rows")

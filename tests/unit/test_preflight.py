@@ -11,7 +11,7 @@ import pytest
 from oldump import preflight
 from oldump.engine.segments import SegmentWriter, segment_of
 from oldump.errors import ConfigurationError, SourceError, SourceMissing, StorageError, StorageFull
-from oldump.outside.postgres import Examined, Query, TableSize
+from oldump.outside.postgres import Examined, Limit, Query, TableSize
 from oldump.preflight import Check, Reading, Verdict, Work, needs, shown_bytes
 from oldump.run.folder import RunFolder
 from oldump.run.lock import locked
@@ -32,6 +32,7 @@ def work(out: Path, **more: object) -> Work:
         "left_bytes": 0,
         "memory_bytes": 1 << 30,
         "level": 6,
+        "jobs": 2,
     }
     return Work(folder=RunFolder(out, DAY), **{**common, **more})  # type: ignore[arg-type] # all are named above
 
@@ -39,7 +40,7 @@ def work(out: Path, **more: object) -> Work:
 def examined(**more: object) -> Examined:
     """A server that is as it should be, with some of it otherwise."""
     common = {"place": "host=db", "server_version": "14.5", "version": 140_005, "in_recovery": False}
-    common |= {"cancels_readers": False, "ahead_seconds": 0.0, "sizes": DATA, "refused": {}}
+    common |= {"cancels_readers": False, "ahead_seconds": 0.0, "sizes": DATA, "refused": {}, "limits": []}
     return Examined(**{**common, **more})  # type: ignore[arg-type] # all are named above
 
 
@@ -171,6 +172,25 @@ def test_a_standby_that_cancels_long_reads_is_warned_of() -> None:
     assert (warned.verdict, fine.verdict) == (Verdict.WARNING, Verdict.OK)
     assert "hot_standby_feedback" in warned.remedy
     assert "a standby" in fine.told
+
+
+@pytest.mark.parametrize(
+    ("allowed", "used", "verdicts"),
+    [(6, 0, []), (7, 1, []), (6, 1, ["warning"]), (5, 0, ["warning"]), (5, 5, ["warning"]), (4, 0, ["failure"])],
+)
+def test_too_few_connections_are_found(allowed: int, used: int, verdicts: list[str]) -> None:
+    """Four that read, one that leads, one that asks: those that others use may be free by then, a limit is not."""
+    limited = examined(limits=[Limit("the role", allowed, used)])
+    found = list(preflight.connection_checks(reading(), limited, 4))
+    assert [check.verdict.value for check in found] == verdicts
+    for check in found:
+        assert check.told.endswith(f"= 6 connections; the role allows {allowed}, of which {used} are used")
+
+
+def test_a_table_dump_has_one_reader() -> None:
+    """Whatever --jobs is."""
+    limited = examined(limits=[Limit("the role", 3, 0)])
+    assert not list(preflight.connection_checks(reading(stage="ratings"), limited, 64))
 
 
 def test_a_query_that_is_refused_fails_its_stage() -> None:

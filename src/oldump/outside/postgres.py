@@ -62,6 +62,7 @@ _CANCEL_SECONDS = 3.0
 _PIECE_BYTES = 1 << 18
 _HINTS = {
     "40001": "A standby has to follow its primary: set hot_standby_feedback, or raise max_standby_streaming_delay.",
+    "53300": "Give fewer --jobs, or raise the limit on connections of the role, the database or the server.",
     "55P03": "Another session holds a lock on the table: find it in pg_locks, and give the command again when it ends.",
     "57014": "A timeout or somebody cancelled it: see what keeps the server busy, and give the command again.",
 }
@@ -298,6 +299,15 @@ class TableSize(NamedTuple):
     """About so many; None if the server has not counted yet."""
 
 
+class Limit(NamedTuple):
+    """How many connections something allows."""
+
+    what: str
+    allowed: int
+    used: int
+    """By others, at the moment."""
+
+
 @dataclass(frozen=True)
 class Examined:
     """What a database is, and what it lets the role read."""
@@ -315,12 +325,28 @@ class Examined:
     """Of the tables that are there; a view has no size of its own."""
     refused: dict[str, SourceError]
     """The queries that the server refuses, with what it said."""
+    limits: list[Limit]
+    """Of connections, as far as they hold for the role."""
 
 
 _ASKED_OF_SERVER = """
     SELECT extract(epoch FROM clock_timestamp())::float8, current_setting('server_version'), pg_is_in_recovery(),
         pg_is_in_recovery() AND current_setting('hot_standby_feedback') = 'off'
         AND current_setting('max_standby_streaming_delay') <> '-1'"""
+_LIMITS = """
+    WITH sessions AS (
+        SELECT usesysid, datid FROM pg_stat_activity
+        WHERE pid <> pg_backend_pid() AND datid IS NOT NULL
+        AND coalesce(backend_type, 'client backend') = 'client backend'
+    ), role AS (SELECT * FROM pg_roles WHERE rolname = session_user)
+    SELECT 'the role', rolconnlimit, (SELECT count(*) FROM sessions WHERE usesysid = role.oid)
+    FROM role WHERE rolconnlimit >= 0 AND NOT rolsuper
+    UNION ALL
+    SELECT 'the database', datconnlimit, (SELECT count(*) FROM sessions WHERE datid = pg_database.oid)
+    FROM pg_database, role WHERE datname = current_database() AND datconnlimit >= 0 AND NOT rolsuper
+    UNION ALL
+    SELECT 'the server', current_setting('max_connections')::int - CASE WHEN rolsuper THEN 0
+        ELSE current_setting('superuser_reserved_connections')::int END, (SELECT count(*) FROM sessions) FROM role"""
 _ASKED_OF_TABLE = """
     SELECT pg_relation_size(oid), pg_table_size(oid), CASE WHEN relpages > 0 AND reltuples >= 0
         THEN (reltuples::float8 / relpages * pg_relation_size(oid) / current_setting('block_size')::int)::bigint END
@@ -355,6 +381,7 @@ def examine(conninfo: str, queries: Mapping[str, Query], clock: Callable[[], flo
             ahead_seconds=ahead_seconds,
             sizes=sizes,
             refused={name: error for name, error in answers.items() if error},
+            limits=[Limit(*row) for row in _executed(connection, place, _LIMITS)],
         )
 
 
