@@ -14,6 +14,7 @@ from oldump.engine.shuffle import Batch
 from oldump.records.document import parsed, printed
 from oldump.records.keys import order_key
 from oldump.stages.deworks.lines import KIND_CODES, SECTION_SHIFT, Kind, Section
+from oldump.stages.deworks.redirects import standing_twice
 
 STREAM = "deworks"
 _WORK, _EDITION, _AUTHOR, _ITEM = (KIND_CODES[kind] for kind in (Kind.WORK, Kind.EDITION, Kind.AUTHOR, Kind.ITEM))
@@ -75,12 +76,16 @@ class Brought:
         return self.work is not None or bool(self.editions)
 
     def take(self, kind: bytes, fields: list[bytes]) -> None:
-        """Take what a line brought."""
+        """Take what a line brought. Raises RecordError on a document that was brought before."""
         if kind == _EDITION:
+            if self.editions and self.editions[-1].key == fields[0]:
+                raise standing_twice(fields[0])
             self.editions.append(Edition(*fields))
         elif kind == _AUTHOR:
             self.authors.append(fields[1])
         elif kind == _WORK:
+            if self.work is not None:
+                raise standing_twice(self.key)
             (self.work,) = fields
         elif kind == _ITEM:
             self.items.setdefault(*fields)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
-from oldump.errors import StorageError
+from oldump.errors import RecordError, StorageError
 from oldump.records.record import column
 
 _FILTER_BYTES = 4 << 20
@@ -50,14 +50,24 @@ def _places(key: bytes) -> tuple[int, int]:
     return digest & _PLACES, digest >> 32 & _PLACES
 
 
+def standing_twice(key: bytes) -> RecordError:
+    """What to raise when two records have one key."""
+    return RecordError(f"{key.decode(errors='replace')}: stands in two records", "Is it a dump, and no cdump?")
+
+
 class Redirects:
     """All redirects of a dump. Made by one process, read by those that are forked from it."""
 
     def __init__(self, path: Path, redirects: Iterable[tuple[bytes, str]]) -> None:
-        """Store redirects: (key as a column, key that it leads to as its document spells it). Raises StorageError."""
+        """Store redirects: (key as a column, key that it leads to as its document spells it).
+
+        Raises StorageError, RecordError on a key that stands twice.
+        """
         self._path = path
         self._connection: sqlite3.Connection | None = None
         self._sources, self._targets = Filter(), Filter()
+        self._last = b""
+        """The redirect that was stored last."""
         try:
             with closing(sqlite3.connect(path, isolation_level=None)) as connection:
                 connection.execute("PRAGMA journal_mode = OFF")
@@ -66,6 +76,8 @@ class Redirects:
                 connection.execute("BEGIN")
                 connection.executemany("INSERT INTO redirect VALUES (?, ?, ?)", self._rows(redirects))
                 connection.execute("COMMIT")
+        except sqlite3.IntegrityError as error:
+            raise standing_twice(self._last) from error
         except sqlite3.Error as error:
             raise StorageError(
                 f"{path}: the redirects cannot be stored ({error})", "See whether the disk is full."
@@ -73,7 +85,7 @@ class Redirects:
 
     def _rows(self, redirects: Iterable[tuple[bytes, str]]) -> Iterable[tuple[bytes, bytes, bytes]]:
         for source, location in redirects:
-            key = column(location)
+            key, self._last = column(location), source
             self._sources.add(source)
             self._targets.add(key)
             yield source, key, encode_basestring_ascii(location).encode()

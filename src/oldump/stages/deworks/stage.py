@@ -10,6 +10,7 @@ On failure: nothing under the final name; run again and the stage begins anew
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ from oldump.engine.shuffle import (
 )
 from oldump.engine.workers import Crew
 from oldump.errors import RecordError, SourceEmpty, VerificationError, storage_errors
+from oldump.records.document import Rejected
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
 from oldump.run.progress import Progress
@@ -54,6 +56,8 @@ _TEXT_PER_KEY = 1_500
 """All that is brought to a work, on average; it only tunes how fine buckets are."""
 _KEY_SHIFT = 18
 """Ranks that are equal but for so many bits are of one line."""
+_RECORDS = "is no record: five columns, the last of them a JSON object"
+_ITEMS = "has not three columns, as ia-metadata writes them"
 
 
 @dataclass(frozen=True)
@@ -181,12 +185,24 @@ def make_deworks(
 def _redirects(paths: list[Path]) -> Iterator[tuple[bytes, str]]:
     """The redirects among the records of these files: key and location."""
     for path in paths:
-        source = Source(path, SharedMemory(4))
+        shared = SharedMemory(4)
+        source = Source(path, shared)
         for block in source.blocks():
-            for record in source.text(block.content).split(b"\n")[:-1]:
-                if (redirect := redirect_of(record)) is not None:
-                    yield redirect
+            records = source.text(block.content).removesuffix(b"\n").split(b"\n")
+            shared.free(block.content)
+            with _record_errors(source.name, _RECORDS):
+                redirects = [redirect for redirect in map(redirect_of, records) if redirect is not None]
+            yield from redirects
         source.require_unchanged()
+
+
+@contextmanager
+def _record_errors(name: str, wrong: str) -> Iterator[None]:
+    """Translate what is said of a line that is not what it should be."""
+    try:
+        yield
+    except (ValueError, Rejected) as error:
+        raise RecordError(f"{name}: a line {wrong}", "Is it the right file?") from error
 
 
 class _Brought:
@@ -275,11 +291,8 @@ class _Reading:
         if texts[-1] == b"":
             texts.pop()
         lines = Lines()
-        try:
+        with _record_errors(source.name, _ITEMS if is_items else _RECORDS):
             counts = of_items(texts, number, lines) if is_items else self._links.of_records(texts, lines)
-        except ValueError as error:
-            what = "three columns, as ia-metadata writes them" if is_items else "five columns, as records have"
-            raise RecordError(f"{source.name}: a line has not {what}", "Is it the right file?") from error
         yield lines.batch()
         return counts
 
