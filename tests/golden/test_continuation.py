@@ -29,7 +29,10 @@ ARTIFACTS = {
     "a part": (item_of(Path()) / name_of("works"), "dumps"),
     "an index": (item_of(Path()) / (name_of("lists") + ".index"), "dumps"),
     "the dump": (item_of(Path()) / name_of(None), "splice"),
+    "deworks": (item_of(Path()) / name_of("deworks"), "deworks"),
 }
+MADE_WITH = {"dumps": ["dumps", "splice", "deworks"], "splice": ["splice"], "deworks": ["deworks"]}
+"""The stages that are run when one is run anew."""
 HARMS = [(name, "removed") for name in ARTIFACTS] + [(name, "changed") for name in ARTIFACTS if name != "an index"]
 
 
@@ -90,7 +93,7 @@ def test_a_harmed_artifact_is_made_again(artifact: str, harm: str, small: Path, 
     path, stage = ARTIFACTS[artifact]
     harm_done(unpublish(complete) / path, harm)
     again = run(small, complete, cwd=tmp_path)
-    assert stages_run(again.err) == (["dumps", "splice"] if stage == "dumps" else ["splice"])
+    assert stages_run(again.err) == MADE_WITH[stage]
     assert published(complete) == whole
 
 
@@ -115,26 +118,26 @@ def test_a_torn_line_is_as_if_it_were_not_there(torn: int, small: Path, complete
     """A crash while the journal was written costs the stage that was being noted, and nothing else."""
     whole = published(complete)
     unpublish(complete)
-    begun, dumps, splice = journal_lines(complete)
-    write_journal(complete, [begun, dumps, splice[:torn]])
+    begun, dumps, splice, deworks = journal_lines(complete)
+    write_journal(complete, [begun, dumps, splice, deworks[:torn]])
     again = run(small, complete, cwd=tmp_path)
-    assert stages_run(again.err) == ["splice"]
+    assert stages_run(again.err) == ["deworks"]
     assert published(complete) == whole
     run(small, complete, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("kept", [1, 2, 3, 4])
+@pytest.mark.parametrize("kept", [1, 2, 3, 4, 5])
 def test_a_run_goes_on_from_each_line_of_its_journal(kept: int, small: Path, complete: Path, tmp_path: Path) -> None:
     """Killed behind any line, it ends with the same files: behind the last but one, all are published already."""
     whole = published(complete)
     lines = journal_lines(complete)
-    if kept < 3:
+    if kept < 4:
         unpublish(complete)
     write_journal(complete, lines[:kept])
     if kept == 1:
         shutil.rmtree(private_of(complete) / "making")
     again = run(small, complete, cwd=tmp_path)
-    assert stages_run(again.err) == ["dumps", "splice"][kept - 1 :]
+    assert stages_run(again.err) == MADE_WITH["dumps"][kept - 1 :]
     assert published(complete) == whole
     assert not (private_of(complete) / "making").exists()
 
@@ -306,6 +309,7 @@ def test_plan_tells_what_is_committed(small: Path, tmp_path: Path) -> None:
         **dict.fromkeys(read_databases, "not needed: from a file"),
         "dumps": "to be run",
         "splice": "to be run",
+        "deworks": "to be run",
     }
     run(small, "o", "--only", "dumps", cwd=tmp_path)
     assert (states()["dumps"][:9], states()["splice"]) == ("committed", "to be run")
@@ -329,8 +333,8 @@ def test_the_lock_and_the_log_outlive_the_run(small: Path, tmp_path: Path) -> No
 def test_the_journal_is_what_the_manifest_says(small: Path, complete: Path, tmp_path: Path) -> None:
     """Both describe the same artifacts: what is published was committed."""
     entries = [json.loads(line) for line in journal_lines(complete)]
-    assert [entry["event"] for entry in entries] == ["begun", "committed", "committed", "published"]
-    committed = {each.pop("name"): each for entry in entries[1:3] for each in entry["artifacts"]}
+    assert [entry["event"] for entry in entries] == ["begun", "committed", "committed", "committed", "published"]
+    committed = {each.pop("name"): each for entry in entries[1:4] for each in entry["artifacts"]}
     assert committed == json.loads((item_of(complete) / "manifest.json").read_bytes())["artifacts"]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deworks_reference import deworks_of, same_line
 from golden.command import oldump
 from oldump.demo import DAY
 from oldump.stages.tables import TABLES
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.postgres
 
 
 def test_the_demo_shows_what_it_made_and_cleans_up(tmp_path: Path) -> None:
-    """A report, cdump, dump and seven parts that are right; the server and its folder are gone."""
+    """A report, cdump, dump, seven parts and deworks that are right; the server and its folder are gone."""
     temporary = Path(tempfile.mkdtemp(prefix="oldump-tests-", dir="/tmp"))
     temporary.chmod(0o755)
     try:
@@ -32,9 +33,11 @@ def test_the_demo_shows_what_it_made_and_cleans_up(tmp_path: Path) -> None:
     report = ran.out.decode()
     item = tmp_path / "shown" / f"ol_dump_{DAY}"
     names = [f"ol_dump_{DAY}.txt.gz", *(f"ol_dump_{part}_{DAY}.txt.gz" for part in PARTS)]
+    deworks = f"ol_dump_deworks_{DAY}.txt.gz"
+    assert deworks in report
     assert all(name in report for name in (f"ol_cdump_{DAY}.txt.gz", *names, "zcat", "sha256sum -c"))
     tables = {f"ol_dump_{table.name}_{DAY}.txt.gz" for table in TABLES if table.is_published}
-    assert {path.name for path in item.iterdir() if path.name.endswith(".gz")} == {*names, *tables}
+    assert {path.name for path in item.iterdir() if path.name.endswith(".gz")} == {*names, *tables, deworks}
     manifest = json.loads((item / "manifest.json").read_bytes())
     assert manifest["source"]["rows"] == 5_000
     data = gzip_text(tmp_path / "shown" / f"run-{DAY}" / "data.txt.gz")
@@ -42,6 +45,12 @@ def test_the_demo_shows_what_it_made_and_cleans_up(tmp_path: Path) -> None:
     assert gzip_text(item / names[0]) == judged.dump
     for part, name in zip(PARTS, names[1:], strict=True):
         assert gzip_text(item / name) == judged.parts[part]
+    items = gzip_text(tmp_path / "shown" / f"run-{DAY}" / f"ia_metadata_dump_{DAY}.txt.gz")
+    lines = gzip_text(item / deworks).splitlines(keepends=True)
+    for line, wanted in zip(lines, deworks_of(judged.dump, items), strict=True):
+        assert same_line(line, wanted + b"\n"), (line, wanted)
+    assert b'"boxid": ["IA' in b"".join(lines)
+    assert manifest["deworks"]["items"] == items.count(b"\n")
 
 
 def gzip_text(path: Path) -> bytes:
