@@ -44,7 +44,7 @@ EXPECTED = rb"""
 /works/OL1W	{"work": {"key": "/works/OL1W", "authors": [{"author": {"key": "/authors/OL2A"}}, {}, {"author": {"key": "/authors/OL3A"}}]}, "editions": [{"key": "/books/OL9M", "works": [{"key": "/works/OL1W"}], "ocaid": "known", "_ia_meta": {"boxid": ["IA1", "IA2"], "collection": ["inlibrary"]}}, {"key": "/books/OL10M", "works": [{"key": "/works/OL1W"}], "n": 1E+5}], "authors": [{"key": "/authors/OL1A", "name": "A\u00e9"}, {"key": "/authors/OL3A"}], "ia": [{"identifier": "known", "boxid": ["IA1", "IA2"], "collection": ["inlibrary"]}], "duplicates": {"/works/OL1W": ["/works/OL9W", "/works/OL10W"]}}
 /works/OL7W	{"work": {}, "editions": [{"key": "/books/OL12M", "works": [{"key": "/works/OL7W"}]}], "authors": [], "ia": [], "duplicates": {}}
 /books/OL11M	{"work": {}, "editions": [{"key": "/books/OL11M", "ocaid": "dark", "_ia_meta": {"collection": []}}], "authors": [], "ia": [], "duplicates": {}}
-""".removeprefix(b"\n")  # noqa: E501
+""".removeprefix(b"\n")  # noqa: E501 - records are long
 
 
 @pytest.fixture
