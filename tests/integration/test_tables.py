@@ -119,7 +119,10 @@ def test_ratings(empty: str, tmp_path: Path) -> None:
 def test_covers(empty: str, tmp_path: Path) -> None:
     """The same."""
     execute(empty, "INSERT INTO cover VALUES (10, NULL, NULL, :last), (9, 1, 2, '2008-04-01'), (8, 1, 2, :next)")
-    assert made("covers_metadata", empty, tmp_path) == b"9\t1\t2\t2008-04-01\n10\t\\N\t\\N\t2022-07-31\n"
+    execute(empty, "INSERT INTO cover VALUES (9, -1, -1, '2008-04-02'), (9, -1, -1, '2008-04-01')")
+    assert made("covers_metadata", empty, tmp_path) == (
+        b"9\t-1\t-1\t2008-04-01\n9\t-1\t-1\t2008-04-02\n9\t1\t2\t2008-04-01\n10\t\\N\t\\N\t2022-07-31\n"
+    )
 
 
 def test_wikidata(empty: str, tmp_path: Path) -> None:
@@ -129,6 +132,7 @@ def test_wikidata(empty: str, tmp_path: Path) -> None:
         "Q10": '\n {"a":\n\t[1,\r\n2]}\n',
         "Q2": None,
         "Q3": "[]",
+        "Q4": '{"a": "\u2028 \u2029 \u0085 \x7f \u009f é \\\\"}',
     }
     with psycopg.connect(empty) as connection:
         for name, text in texts.items():
@@ -140,6 +144,7 @@ def test_wikidata(empty: str, tmp_path: Path) -> None:
         'Q10\t2022-07-31\t  {"a":  [1,  2]} ',
         "Q2\t2022-07-31\t\\N",
         "Q3\t2022-07-31\t[]",
+        "Q4\t2022-07-31\t" + r'{"a": "\u2028 \u2029 \u0085 \u007f \u009f é \\"}',
         "",
     ]
 
@@ -149,9 +154,11 @@ def test_the_archives_items(empty: str, tmp_path: Path) -> None:
     execute(
         empty,
         "INSERT INTO metadata VALUES ('foo00bar', 'texts', 'approved', 'IA1', 'a;b'), ('bar', 'texts', NULL, NULL, "
-        "NULL), ('dark', 'texts', 'dark', 'IA2', NULL), ('song', 'audio', NULL, NULL, NULL)",
+        "NULL), ('dark', 'texts', 'dark', 'IA2', NULL), ('song', 'audio', NULL, NULL, NULL), "
+        "('', 'texts', NULL, 'IA3', NULL), (NULL, 'texts', NULL, 'IA4', NULL), ('bar', 'texts', NULL, 'b', ''), "
+        "('bar', 'texts', NULL, 'B', ''), ('bar', 'texts', NULL, '', 'z')",
     )
-    assert made("ia-metadata", empty, tmp_path) == b"bar\t\t\nfoo00bar\tIA1\ta;b\n"
+    assert made("ia-metadata", empty, tmp_path) == b"bar\t\t\nbar\t\tz\nbar\tB\t\nbar\tb\t\nfoo00bar\tIA1\ta;b\n"
     assert not list(tmp_path.rglob("ol_dump_*.gz"))
 
 

@@ -27,6 +27,8 @@ _TAKEN_BYTES = 4 << 20
 _DAY = rb"\d{4}-\d\d-\d\d"
 _WORK, _EDITION = rb"/works/OL-?\d+W", rb"/books/OL-?\d+M"
 _NULL = rb"\\N"
+_ODD = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+"""DEL, the control characters beyond ASCII, and the separators of lines and paragraphs, in UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ TABLES = (
             SELECT id, updated::date, translate(data::text, E'\n\r\t', '   ')
             FROM wikidata
             WHERE updated < :end
-            ORDER BY id COLLATE "C" """,
+            ORDER BY id COLLATE "C", updated::date, data::text COLLATE "C" """,
         line=re.compile(rb"[^\t\n]+\t%b\t(?: *[\[{].*|%b)" % (_DAY, _NULL)),
         raw_last=True,
     ),
@@ -105,8 +107,12 @@ TABLES = (
         database="coverstore",
         tables=("cover",),
         columns=("id", "width", "height", "date"),
-        query="SELECT id, width, height, created::date FROM cover WHERE created < :end ORDER BY id",
-        line=re.compile(rb"\d+\t(?:\d+|%b)\t(?:\d+|%b)\t%b" % (_NULL, _NULL, _DAY)),
+        query="""
+            SELECT id, width, height, created::date
+            FROM cover
+            WHERE created < :end
+            ORDER BY id, width, height, created::date""",
+        line=re.compile(rb"\d+\t(?:-?\d+|%b)\t(?:-?\d+|%b)\t%b" % (_NULL, _NULL, _DAY)),
     ),
     Table(
         name="ia-metadata",
@@ -116,8 +122,8 @@ TABLES = (
         query="""
             SELECT identifier, coalesce(boxid, ''), coalesce(collection, '')
             FROM metadata
-            WHERE mediatype = 'texts' AND curatestate IS DISTINCT FROM 'dark'
-            ORDER BY identifier COLLATE "C", boxid, collection""",
+            WHERE mediatype = 'texts' AND curatestate IS DISTINCT FROM 'dark' AND identifier <> ''
+            ORDER BY identifier COLLATE "C", coalesce(boxid, '') COLLATE "C", coalesce(collection, '') COLLATE "C" """,
         line=re.compile(rb"[^\t\n]+\t[^\t\n]*\t[^\t\n]*"),
         is_published=False,
     ),
@@ -181,6 +187,13 @@ def texts(table: Table, copying: Copying) -> Iterator[bytes]:
 
 
 def _with_raw_last(line: bytes) -> bytes:
-    """The line with its last column as it is, rather than as COPY text; NULL stays as it is written."""
+    """The line with its last column as it is, rather than as COPY text; NULL stays as it is written.
+
+    What some readers take for the end of a line stands within JSON's strings only: its escape there is the same.
+    """
     start, tab, last = line.rpartition(b"\t")
-    return start + tab + (last if last == NULL else unescaped(last))
+    return start + tab + (last if last == NULL else _ODD.sub(_escape, unescaped(last)))
+
+
+def _escape(odd: "re.Match[bytes]") -> bytes:
+    return b"\\u%04x" % ord(odd[0].decode())
