@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, BinaryIO, NoReturn, TextIO
@@ -293,6 +294,7 @@ def idump(
 ) -> None:
     """Write the records of the revisions that were created on DAY to standard output, as they were created."""
     from oldump.outside.postgres import Leading
+    from oldump.preflight import Verdict, date_check
     from oldump.settings import Settings, date_of
     from oldump.sources import understood
     from oldump.stages.dumps import idump as stage
@@ -302,6 +304,9 @@ def idump(
     conninfo = understood("source", settings)
     if conninfo is None:
         raise ConfigurationError("idump reads the database: give --source a PostgreSQL connection, not a file.")
+    check = date_check(date_of(day), datetime.now(UTC).date())
+    if check.verdict is Verdict.WARNING:
+        log.warning("%s", check)
     with (
         Leading(conninfo, stage.TABLES) as leading,
         _standard_output() as output,

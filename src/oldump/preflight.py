@@ -365,5 +365,5 @@ def date_check(day: date, today: date) -> Check:
     """Whether the run's date is over. today: in UTC."""
     if day >= today:
         told = f"{day} has not ended yet (UTC): what is written later that day will be missing"
-        return Check.warned("date", told, "Start the run when the date is over.")
+        return Check.warned("date", told, "Give the command again when the date is over.")
     return Check.passed("date", f"{day} is over (UTC)")

@@ -88,7 +88,28 @@ def test_a_day_begins_and_ends_at_midnight(database: Database, tmp_path: Path) -
 def test_a_day_without_records_is_an_error(databases: Databases, tmp_path: Path) -> None:
     """Open Library is never quiet for a day: it is the wrong day, or the wrong database."""
     failed(oldump("idump", "1999-01-01", "--source", databases.openlibrary, cwd=tmp_path), 14, "1999-01-01")
-    failed(oldump("idump", "9999-12-31", "--source", databases.openlibrary, cwd=tmp_path), 14, "9999-12-31")
+    ran = oldump("idump", "9999-12-31", "--source", databases.openlibrary, cwd=tmp_path)
+    failed(ran, 14, "9999-12-31")
+    assert "WARNING 9999-12-31 has not ended yet (UTC)" in ran.err
+
+
+def test_a_revision_whose_document_is_missing_is_rejected(database: Database, tmp_path: Path) -> None:
+    """It is counted, named in rejects.txt.gz and warned of, and fails the command that allows no rejects."""
+    source = fill(database(), copy_blocks(500)).openlibrary
+    (day, *_) = busiest_days(source)
+    with psycopg.connect(source) as connection:
+        connection.execute(
+            "DELETE FROM data USING version, transaction WHERE data.thing_id = version.thing_id "
+            "AND data.revision = version.revision AND transaction.id = transaction_id AND version.id = "
+            "(SELECT min(version.id) FROM version JOIN transaction ON transaction.id = transaction_id "
+            "WHERE transaction.created::date = %s)",
+            [day],
+        )
+    ran = oldump("idump", day, "--source", source, cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert "rejected 1" in ran.err
+    assert "rejects.txt.gz" in ran.err
+    failed(oldump("idump", day, "--source", source, "--max-rejects", 0, cwd=tmp_path), 21)
 
 
 def test_idump_needs_a_database(tmp_path: Path) -> None:

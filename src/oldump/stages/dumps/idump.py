@@ -41,12 +41,12 @@ def idump(leading: Leading, day: date, output: BinaryIO, rejects: Path, max_reje
 
 
 def _query(day: date) -> str:
-    """What COPY takes: rows as in table data."""
+    """What COPY takes: rows as in table data. A version without its row there has NULL, and is rejected, not lost."""
     return f"""(
-        SELECT data.thing_id, data.revision, data.data
+        SELECT version.thing_id, version.revision, data.data
         FROM transaction
         JOIN version ON version.transaction_id = transaction.id
-        JOIN data ON data.thing_id = version.thing_id AND data.revision = version.revision
+        LEFT JOIN data ON data.thing_id = version.thing_id AND data.revision = version.revision
         WHERE transaction.created >= timestamp '{day}' AND transaction.created < {midnight_after(day)}
         ORDER BY transaction.created, transaction.id, version.id
     )"""  # noqa: S608 - no word is a user's
