@@ -139,6 +139,33 @@ def test_what_is_told_of_an_error(wide: str, sqlstate: str, hint: str) -> None:
         leading.fetch(f"DO $$ BEGIN RAISE 'for once' USING ERRCODE = '{sqlstate}'; END $$")
 
 
+@pytest.mark.parametrize(
+    ("parameter", "hint"), [({"dbname": "no_such"}, "psql -l"), ({"user": "nobody_here"}, "pg_hba.conf")]
+)
+def test_what_is_told_of_a_refused_connection(wide: str, parameter: dict[str, str], hint: str) -> None:
+    """The server is up, and says what is wrong."""
+    with pytest.raises(SourceUnreachable, match=hint):
+        Leading(make_conninfo(wide, **parameter))
+
+
+def test_a_question_of_libpqs_is_no_end_of_a_sentence(tmp_path: Path) -> None:
+    """It asks whether a server listens on that socket."""
+    with pytest.raises(SourceUnreachable, match=r"on that socket\. Check host"):
+        Leading(f"host={tmp_path}")
+
+
+def test_readers_go_where_the_snapshot_is(wide: str, proxied: Proxied) -> None:
+    """Though the connection names several servers, and any of them will do."""
+    proxies = [proxied(wide), proxied(wide)]
+    ports = ",".join(str(proxy.port) for proxy in proxies)
+    conninfo = make_conninfo(proxies[0].conninfo, host="127.0.0.1,127.0.0.1", port=ports, load_balance_hosts="random")
+    with Leading(conninfo) as leading:
+        for _ in range(8):
+            with leading.reader() as reader:
+                assert taken(Copying(reader, "(SELECT 1)")) == [b"1\n"]
+    assert sorted(proxy.connections for proxy in proxies) == [0, 9]
+
+
 SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'pg_sleep[(]61' AND pid <> pg_backend_pid()"
 
 

@@ -11,6 +11,7 @@ Does not: know what is in a table, or what becomes of the text.
 """
 
 import os
+import re
 import select
 import socket
 import threading
@@ -64,9 +65,21 @@ _HINTS = {
     "40001": "A standby has to follow its primary: set hot_standby_feedback, or raise max_standby_streaming_delay.",
     "53300": "Give fewer --jobs, or raise the limit on connections of the role, the database or the server.",
     "55P03": "Another session holds a lock on the table: find it in pg_locks, and give the command again when it ends.",
+    "28000": "Check the role's name and the server's pg_hba.conf, which says who may connect from where.",
+    "28P01": "Check the password: in a password file (~/.pgpass, mode 600), its fields must fit the connection.",
+    "3D000": "Check the database's name: psql -l lists those that the server has.",
+    "57P01": "Somebody ended the session, or the server is shut down: give the command again when it is up.",
     "57014": "A timeout or somebody cancelled it: see what keeps the server busy, and give the command again.",
 }
-"""What to do about errors of the server that have nothing to do with the connection, by SQLSTATE."""
+"""What to do about errors of the server, by SQLSTATE."""
+_HINT = "Check host, port, role and password file, and that the server is up."
+_REFUSALS = {
+    "28P01": re.compile("password authentication failed|no password supplied"),
+    "28000": re.compile('role ".*" (does not exist|is not permitted)|no pg_hba.conf entry|authentication failed'),
+    "3D000": re.compile('database ".*" does not exist'),
+    "53300": re.compile("too many (connections|clients)|remaining connection slots are reserved"),
+}
+"""How English servers refuse a connection, by SQLSTATE; of others the hint is the general one."""
 _LOST = (
     psycopg.errors.UndefinedObject,
     psycopg.errors.InvalidParameterValue,
@@ -183,8 +196,9 @@ def _errors(place: str) -> Iterator[None]:
     try:
         yield
     except psycopg.OperationalError as error:
-        hint = _HINTS.get(error.sqlstate or "", "Check host, port, role and password file, and that the server is up.")
-        raise SourceUnreachable(f"{place}: {_one_line(error)}", hint) from error
+        told = _one_line(error)
+        hint = _HINTS.get(error.sqlstate or _state_of(told), _HINT)
+        raise SourceUnreachable(f"{place}: {told}", hint) from error
     except psycopg.Error as error:
         raise SourceError(
             f"{place}: {_one_line(error)}", "Check that the tables are there and that the role may read them."
@@ -192,9 +206,13 @@ def _errors(place: str) -> Iterator[None]:
 
 
 def _one_line(error: psycopg.Error) -> str:
-    if error.diag.message_primary:
-        return error.diag.message_primary
-    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip()).rstrip(".")
+    told = error.diag.message_primary or "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    return told.rstrip(".?! ")
+
+
+def _state_of(told: str) -> str:
+    """The SQLSTATE of a connection that was refused: libpq keeps it to itself, and gives the server's words alone."""
+    return next((state for state, words in _REFUSALS.items() if words.search(told)), "")
 
 
 def connected(conninfo: str) -> Connection:
@@ -447,11 +465,17 @@ class Leading:
         try:
             self.fetch("SELECT 1")
         except SourceError as error:
-            raise SnapshotLost(f"{error} The connection that held the snapshot is lost.") from error
+            raise SnapshotLost(f"{error.told}; the connection that held the snapshot is lost", error.remedy) from error
 
     def reader(self, silence_seconds: float = _SILENCE_SECONDS) -> "Reader":
         """A connection that reads in this snapshot; it is made when it is needed."""
-        return Reader(self.conninfo, self.exported, silence_seconds)
+        return Reader(self._pinned(), self.exported, silence_seconds)
+
+    def _pinned(self) -> str:
+        """To the same server again, where several are named: no other one has the snapshot."""
+        info = self._connection.info
+        address = {"hostaddr": info.hostaddr} if info.hostaddr else {}
+        return make_conninfo(self.conninfo, host=info.host, port=info.port, **address)
 
     def __enter__(self) -> Self:
         """Nothing to prepare: it is connected."""
@@ -515,7 +539,9 @@ class Reader:
             except SourceError as error:
                 connection.close()
                 if isinstance(error.__cause__, _LOST):
-                    raise SnapshotLost(f"{error} The connection that held the snapshot is lost.") from error
+                    raise SnapshotLost(
+                        f"{error.told}; the connection that held the snapshot is lost", error.remedy
+                    ) from error
                 raise
             self._connection = connection
         return self._connection
@@ -626,7 +652,7 @@ class Copying:
                 held_bytes += len(piece)
         except SourceUnreachable as error:
             self._pieces = None
-            self.failures.append(str(error))
+            self.failures.append(error.told)
             raise
         return b"".join(held)
 
