@@ -19,7 +19,7 @@ from oldump.settings import Settings
 
 DAY = date(2022, 7, 31)
 DATA = {"data": TableSize(80_000_000_000, 100_000_000_000, 192_000_000)}
-ALL = {"data", "cdump", "works", "dump"}
+ALL = {"data", "cdump", "works", "dump", "deworks"}
 
 
 def work(out: Path, **more: object) -> Work:
@@ -62,14 +62,14 @@ def test_the_arithmetic_is_shown(tmp_path: Path) -> None:
     check = preflight.disk_check(work(tmp_path), needs(ALL, None, DATA, 6), 120_000_000_000)
     assert check.verdict is Verdict.OK
     assert check.told == (
-        f"{tmp_path}: data 30.0 GB + spill 25.0 GB + cdump 14.0 GB + parts 8.0 GB + dump 8.0 GB = 85.0 GB, estimated; "
-        "120.0 GB are free"
+        f"{tmp_path}: data 30.0 GB + spill 25.0 GB + cdump 14.0 GB + parts 8.0 GB + dump 8.0 GB + deworks 9.0 GB = "
+        "94.0 GB, estimated; 120.0 GB are free"
     )
 
 
 @pytest.mark.parametrize(
     ("free", "verdict"),
-    [(102_000_000_000, "ok"), (101_999_999_999, "warning"), (85_000_000_000, "warning"), (84_999_999_999, "failure")],
+    [(112_800_000_000, "ok"), (112_799_999_999, "warning"), (94_000_000_000, "warning"), (93_999_999_999, "failure")],
 )
 def test_less_than_the_sum_fails_and_little_more_is_warned_of(free: int, verdict: str, tmp_path: Path) -> None:
     """A fifth above the estimate is to spare."""
@@ -88,7 +88,7 @@ def test_a_full_disk_says_how_much_room_is_lacking(tmp_path: Path) -> None:
 
 def test_what_a_stopped_run_left_is_room(tmp_path: Path) -> None:
     """It is removed before anything is written."""
-    check = preflight.disk_check(work(tmp_path, left_bytes=30_000_000_000), needs(ALL, None, DATA, 6), 80_000_000_000)
+    check = preflight.disk_check(work(tmp_path, left_bytes=30_000_000_000), needs(ALL, None, DATA, 6), 90_000_000_000)
     assert check.verdict is Verdict.OK
     assert "30.0 GB are removed first" in check.told
 
@@ -97,12 +97,20 @@ def test_what_is_committed_needs_no_room() -> None:
     """Neither data that is extracted nor dumps that are made."""
     assert needs({"cdump", "works", "dump"}, 1_000, {}, 6) == {"spill": 250, "cdump": 140, "parts": 80, "dump": 80}
     assert needs({"dump"}, 1_000, {}, 6) == {"dump": 80}
+    assert needs({"deworks"}, 1_000, {}, 6) == {"spill": 250, "deworks": 90}
     assert needs(set(), 1_000, DATA, 6) == {}
 
 
 def test_a_low_level_makes_larger_files() -> None:
     """Of what is published; data.txt.gz and the spill have levels of their own."""
-    assert needs(ALL, 1_000, {}, 5) == {"data": 300, "spill": 250, "cdump": 210, "parts": 120, "dump": 120}
+    assert needs(ALL, 1_000, {}, 5) == {
+        "data": 300,
+        "spill": 250,
+        "cdump": 224,
+        "parts": 128,
+        "dump": 128,
+        "deworks": 144,
+    }
 
 
 def test_table_dumps_are_judged_by_their_tables() -> None:
