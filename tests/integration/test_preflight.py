@@ -173,7 +173,8 @@ def test_a_later_database_is_looked_at_before_the_first_is_read(databases: Datab
 
 def test_what_is_committed_is_not_asked_for_again(databases: Databases, tmp_path: Path) -> None:
     """A run goes on without the databases that it has copied."""
-    assert oldump("run", DATE, *places(databases), "--skip", "dumps", "--skip", "splice", cwd=tmp_path).code == 0
+    but_the_tables = ("--skip", "dumps", "--skip", "splice", "--skip", "deworks")
+    assert oldump("run", DATE, *places(databases), *but_the_tables, cwd=tmp_path).code == 0
     spoilt(databases, "DROP TABLE data")
     ran = oldump("run", DATE, *places(databases), cwd=tmp_path)
     assert ran.code == 0, ran.err

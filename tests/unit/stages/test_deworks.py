@@ -358,6 +358,8 @@ NO_RECORDS = {
     "four columns": b"/type/work\t/works/OL2W\t1\t{}\n",
     "a redirect of two columns": b"/type/redirect\t/works/OL2W\n",
     "six columns": b"/type/edition\t/books/OL2M\t1\t2010-01-01\t{}\t{}\n",
+    "a key that is not UTF-8": b"/type/work\t/works/\xff\t1\t2010-01-01\t{}\n",
+    "a redirect of which the key is not UTF-8": b'/type/redirect\t/works/\xff\t1\t2010\t{"location": "/works/OL1W"}\n',
     "no JSON": b"/type/work\t/works/OL2W\t1\t2010-01-01\tno JSON\n",
     "JSON that breaks off": b'/type/edition\t/books/OL2M\t1\t2010-01-01\t{"key": "/bo\n',
     "no object": b"/type/work\t/works/OL2W\t1\t2010-01-01\t[]\n",

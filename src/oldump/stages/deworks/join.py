@@ -31,10 +31,14 @@ class Counts(NamedTuple):
 
 
 def redirect_of(record: bytes) -> tuple[bytes, str] | None:
-    """Key and location of a redirect; None if the record is none, or leads nowhere."""
+    """Key and location of a redirect; None if the record is none, or leads nowhere.
+
+    Raises ValueError, Rejected on what is no record.
+    """
     if not record.startswith(b"/type/redirect\t"):
         return None
     _, key, _, _, text = columns(record)
+    key.decode()  # raises ValueError
     location = location_of(text)
     return None if location is None else (key, location)
 
@@ -47,10 +51,11 @@ class Links:
         self._redirects = redirects
 
     def of_records(self, records: list[bytes], lines: Lines) -> Counts:
-        """Add the lines of some records of the dump."""
+        """Add the lines of some records of the dump. Raises ValueError, Rejected on what is no record."""
         works = editions = 0
         for record in records:
             type_key, key, _, _, text = columns(record)
+            key.decode()  # raises ValueError: it is going to be written as text, and in the journal
             match type_key:
                 case b"/type/edition":
                     editions += 1
