@@ -24,7 +24,7 @@ demo: .venv ## the whole pipeline on an embedded PostgreSQL; ARGS='…'
 	$(BIN)/oldump demo $(ARGS)
 
 test: .venv ## all tests; ARGS='-k shuffle'
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: .venv ## lint, format, types, imports
 	$(BIN)/ruff check

@@ -72,8 +72,8 @@ def test_a_copy_whose_connection_goes_deaf(wide: str, proxied: Proxied) -> None:
 def test_a_server_that_is_at_work_may_be_silent(wide: str, proxied: Proxied) -> None:
     """A long sort says nothing for long: that is no failure."""
     proxy = proxied(wide)
-    with Leading(wide) as leading, Reader(proxy.conninfo, leading.exported, silence_seconds=0.2) as reader:
-        copying = Copying(reader, "(SELECT 1 FROM pg_sleep(1.5))")
+    with Leading(wide) as leading, Reader(proxy.conninfo, leading.exported, silence_seconds=1.0) as reader:
+        copying = Copying(reader, "(SELECT 1 FROM pg_sleep(3.5))")
         assert taken(copying) == [b"1\n"]
     assert copying.failures == []
     assert proxy.connections > 2

@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -39,14 +40,23 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 def _stopping_held() -> Iterator[None]:
     """Signals that stop us wait meanwhile.
 
-    A child has our handlers until it has its own; and what a handler raises within a fork's callbacks is lost, and with
-    it the signal.
+    A child has our handlers until it has its own: what is blocked here is blocked there. And what a handler raises
+    within a fork's callbacks is lost, and with it the signal; since another thread (a live display has one) may take a
+    signal that this one blocks, handlers only note it meanwhile.
     """
+    arrived: list[int] = []
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {number: signal.signal(number, lambda n, _: arrived.append(n)) for number in _STOPPING}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
         yield
     finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for noted in arrived:
+            signal.raise_signal(noted)
 
 
 class Said(NamedTuple):

@@ -462,14 +462,17 @@ def test_signals_wait_until_all_workers_are_there(before_forks: list[Callable[[]
 def test_a_signal_that_comes_while_workers_start_is_heard(before_forks: list[Callable[[], object]]) -> None:
     """When they are there, and then none of them is left."""
 
+    class StoppedError(Exception):
+        """What our handler raises."""
+
     def stop(number: int, frame: FrameType | None) -> None:
-        raise InterruptedError
+        raise StoppedError
 
     forks: list[None] = []
     before_forks += [lambda: os.kill(os.getpid(), signal.SIGTERM), lambda: forks.append(None)]
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        with pytest.raises(InterruptedError):
+        with pytest.raises(StoppedError):
             Crew(3, performing(doubled))
     finally:
         signal.signal(signal.SIGTERM, before)
