@@ -11,9 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from oldump.engine.shuffle import workers_within
-from oldump.errors import (
-    ConfigurationError,
-)
+from oldump.errors import ConfigurationError
 from oldump.outside import postgres
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder

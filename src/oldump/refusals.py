@@ -9,11 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from oldump.engine.segments import index_path
-from oldump.errors import (
-    ConfigurationError,
-    StorageError,
-    storage_errors,
-)
+from oldump.errors import ConfigurationError, StorageError, storage_errors
 from oldump.pipeline import STAGES, Choice, Context, Stage, applies
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Committed, Journal, sha256_of, still_has_its_digest
@@ -113,16 +109,14 @@ def _changed(path: Path) -> StorageError:
 
 def require_fitting_choice(to_do: list[Stage], choice: Choice, context: Context, *, anew: bool) -> None:
     """Refuse a choice with which artifacts would not belong together, before anything is done."""
-    if anew or not to_do:
-        to_do_names: set[str] = set()
-    else:
-        to_do_names = {stage.name for stage in to_do}
+    if anew:
+        return
+    if to_do:
         _require_items_in_the_making(context)
-        for database, stages in groupby(to_do, attrgetter("database")):
-            if database is not None:
-                _require_together(database, list(stages), choice, context)
-    if not anew:
-        _require_others_intact(to_do_names, choice, context)
+    for database, stages in groupby(to_do, attrgetter("database")):
+        if database is not None:
+            _require_together(database, list(stages), choice, context)
+    _require_others_intact(to_do, choice, context)
 
 
 def _require_items_in_the_making(context: Context) -> None:
@@ -136,19 +130,20 @@ def _require_items_in_the_making(context: Context) -> None:
         )
 
 
-def _require_others_intact(to_do: set[str], choice: Choice, context: Context) -> None:
+def _require_others_intact(to_do: list[Stage], choice: Choice, context: Context) -> None:
     """Refuse to make something of a file that is not as it was committed, or to publish it.
 
     What is chosen was looked at, and is made anew if need be; this looks at what --only and --skip leave out.
     """
     committed = context.journal.stages
-    completes = set(choice.needed) <= set(committed) | to_do
-    read = {name for stage in STAGES if stage.name in to_do for name in stage.reads}
+    completes = set(choice.needed) <= {*committed, *(stage.name for stage in to_do)}
+    read = {name for stage in to_do for name in stage.reads}
     for stage in STAGES:
-        if stage in choice.stages or stage.name not in committed or stage.name not in choice.needed:
+        if stage in choice.stages or stage.name not in committed:
             continue
-        is_published = any(artifact.item for artifact in committed[stage.name].artifacts)
-        if (read & set(stage.writes) or (completes and is_published)) and not is_done(stage, context):
+        has_published = any(artifact.item for artifact in committed[stage.name].artifacts)
+        is_published = completes and has_published and stage.name in choice.needed
+        if (read & set(stage.writes) or is_published) and not is_done(stage, context):
             raise StorageError(
                 f"{context.folder.private}: what {stage.name} made is not as it was committed",
                 "Leave --only and --skip away, and it is made anew with all that was made of it.",
@@ -194,6 +189,6 @@ def _stands(committed: Committed, folder: RunFolder) -> bool:
     for artifact in committed.artifacts:
         path = folder.artifact(artifact.name, artifact.item)
         if not still_has_its_digest(path, artifact) or not index_path(path).is_file():
-            log.warning("%s: is not as it was committed; %s is run anew", path, committed.stage)
+            log.warning("%s: is not as %s committed it", path, committed.stage)
             return False
     return True

@@ -21,11 +21,7 @@ import tenacity
 from oldump.engine.commit import TEMPORARY_SUFFIX, sync_folder, write_whole
 from oldump.engine.segments import index_path
 from oldump.engine.shuffle import workers_within
-from oldump.errors import (
-    SnapshotLost,
-    SourceUnreachable,
-    storage_errors,
-)
+from oldump.errors import SnapshotLost, SourceUnreachable, storage_errors
 from oldump.outside import postgres
 from oldump.pipeline import STAGES, Choice, Context, Stage, applies, made_from, query_of
 from oldump.preflight import Check, Reading, Verdict, Work, checks, lock_check, size_bytes

@@ -275,6 +275,18 @@ def test_a_database_that_is_not_named(databases: Databases, tmp_path: Path, flag
     assert not list(tmp_path.rglob("*.gz"))
 
 
+def test_items_that_changed_are_not_read_behind_a_skip(databases: Databases, tmp_path: Path) -> None:
+    """Deworks would be made of them, though their stage is skipped by name now: the run says so and makes nothing."""
+    assert run(databases, tmp_path, "--skip", "deworks", "--skip", "splice").code == 0
+    items = private_of(tmp_path) / f"ia_metadata_dump_{DATE}.txt.gz"
+    content = items.read_bytes()
+    items.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    ran = run(databases, tmp_path, "--only", "deworks", "--skip", "ia-metadata")
+    failed(ran, 30, "what ia-metadata made is not as it was committed")
+    items.write_bytes(content)
+    assert run(databases, tmp_path, "--only", "deworks", "--skip", "ia-metadata").code == 0
+
+
 def test_a_run_that_was_killed_between_tables(databases: Databases, proxied: Proxied, tmp_path: Path) -> None:
     """What it had copied is copied anew with the rest, in one snapshot."""
     proxy = proxied(databases.openlibrary)

@@ -29,8 +29,6 @@ class EditionLinks(NamedTuple):
     """The key of the first of its works."""
     ocaid: str | None
     """The archive's identifier of its scan."""
-    has_ia_meta: bool
-    """Whether it has a member of the name that deworks adds."""
 
 
 def edition_links(text: bytes) -> EditionLinks:
@@ -38,7 +36,7 @@ def edition_links(text: bytes) -> EditionLinks:
     members = _members(text)
     first = members.works[0] if isinstance(members.works, list) and members.works else None
     ocaid = members.ocaid if is_text(members.ocaid) and members.ocaid else None
-    return EditionLinks(_key(first), ocaid, b'"_ia_meta"' in text)
+    return EditionLinks(_key(first), ocaid)
 
 
 def author_keys(text: bytes) -> list[str]:

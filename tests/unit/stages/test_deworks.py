@@ -352,6 +352,21 @@ def test_without_items_no_scan_is_known(tmp_path: Path) -> None:
     assert made.as_json(with_items=True)["items"] == 0
 
 
+def test_an_ia_meta_that_is_stored_already_is_replaced_in_its_place(tmp_path: Path) -> None:
+    """It stands once; that of an inner object, and of an edition without a scan, stays as it is."""
+    stored_one = '"_ia_meta": {"old": 1}'
+    dump = edition(1, "/works/OL1W", f'{stored_one}, "ocaid": "foo00bar", "x": {{{stored_one}}}')
+    dump += edition(2, "/works/OL1W", stored_one)
+    lines, _ = made_in(tmp_path, dump, b"foo00bar\tIA1\t\n")
+    first, second = members_of(lines[0])["editions"]
+    assert lines[0].count(b'"_ia_meta": {"old": 1}') == 2
+    assert lines[0].count(b'"_ia_meta"') == 3
+    assert first["_ia_meta"] == {"boxid": ["IA1"], "collection": []}
+    assert list(first).index("_ia_meta") < list(first).index("ocaid")
+    assert first["x"] == {"_ia_meta": {"old": 1}}
+    assert second["_ia_meta"] == {"old": 1}
+
+
 NO_RECORDS = {
     "words": b"Reading from database ...\n",
     "an empty line": b"\n",

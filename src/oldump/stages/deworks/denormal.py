@@ -53,7 +53,6 @@ class Edition(NamedTuple):
     key: bytes
     ocaid: bytes
     """As JSON; empty if it has none."""
-    how: bytes
     text: bytes
 
 
@@ -107,7 +106,7 @@ class Brought:
         if not edition.ocaid:
             return edition.text
         item = self.items.get(edition.key, _UNKNOWN_ITEM)
-        if edition.how == b"r":
+        if b'"_ia_meta"' in edition.text:  # it has one already, perhaps, which is replaced in its place
             return printed({**parsed(edition.text), "_ia_meta": parsed(item)})
         return b'%b, "_ia_meta": %b}' % (edition.text[:-1], item)
 

@@ -17,8 +17,6 @@ from oldump.stages.deworks.redirects import Redirects
 
 _AUTHOR, _ITEM, _TARGET = b"author ", b"item ", b"target "
 """What a join key begins with."""
-_SPLICED, _REPLACED = b"s", b"r"
-"""How an edition's document gets its _ia_meta: at its end, or in place of one that it has."""
 _BATCH_LINES = 4_096
 
 
@@ -73,8 +71,7 @@ class Links:
         links = edition_links(text)
         section, line_key = (Section.EDITIONS, key) if links.work is None else (Section.WORKS, column(links.work))
         ocaid = encode_basestring_ascii(links.ocaid).encode() if links.ocaid else b""
-        how = _REPLACED if links.has_ia_meta else _SPLICED
-        lines.bring(section, line_key, Kind.EDITION, 0, key, ocaid, how, text)
+        lines.bring(section, line_key, Kind.EDITION, 0, key, ocaid, text)
         place = (b"%d" % section, line_key)
         if links.ocaid and (identifier := _utf8(links.ocaid)) is not None:
             lines.join(Joined.ASKED, _ITEM + escaped(identifier), *place, key)
