@@ -66,6 +66,10 @@ Jobs = Annotated[int | None, typer.Option(metavar="N", help="Connections that co
 MaxRejects = Annotated[
     int | None, typer.Option(metavar="N", help="More rejected rows than this fail the command. Default: 1000.")
 ]
+Checkpoint = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="How often a stage notes how far it has got, to go on from. Default: 120."),
+]
 Rejects = Annotated[Path, typer.Option(metavar="FILE", help="Where rows go that cannot become records.")]
 Level = Annotated[int | None, typer.Option(metavar="1-9", help="gzip level of what is published. Default: 6.")]
 Tmpdir = Annotated[
@@ -108,6 +112,7 @@ def run(
     workers: Workers = None,
     memory: Memory = None,
     max_rejects: MaxRejects = None,
+    checkpoint: Checkpoint = None,
     level: Level = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin anew; what is there goes when the new one is complete.")
@@ -130,6 +135,7 @@ def run(
         workers=workers,
         memory=memory,
         max_rejects=max_rejects,
+        checkpoint=checkpoint,
         level=level,
     )
     day = date_of(date)

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
+from oldump.engine.checkpoint import Checkpoint
 from oldump.engine.shuffle import workers_within
 from oldump.errors import ConfigurationError
 from oldump.outside import postgres
@@ -50,6 +52,18 @@ class Context:
         if self.leading is None:
             raise AssertionError("a stage that reads no database asks for a snapshot")
         return self.leading
+
+    def checkpoint(self, stage: str) -> Checkpoint:
+        """Where a stage notes how far it has got: for these inputs, settings and version of oldump alone."""
+        reads = next(each.reads for each in STAGES if each.name == stage)
+        makers = [each.name for each in STAGES if set(each.writes) & set(reads)]
+        inputs = [artifact for name in makers if name in self.journal.stages for artifact in self.made_by(name)]
+        made_from = {
+            "version": version("oldump"),
+            "begun": self.journal.begun,
+            "inputs": {artifact.name: artifact.sha256 for artifact in inputs},
+        }
+        return Checkpoint(self.folder.checkpoint(stage), made_from, self.settings.checkpoint)
 
     def made_by(self, stage: str) -> list[Artifact]:
         """The artifacts of an earlier stage."""
@@ -98,7 +112,7 @@ def _table_stage(table: tables.Table) -> Stage:
 
 def _dumps(context: Context) -> Outcome:
     data = context.folder.data if is_database(context.settings.source) else file_of(context.settings.source)
-    job = dumps.Job.within(context.settings, context.folder, data)
+    job = dumps.Job.within(context.settings, context.folder, data, context.checkpoint("dumps"))
     if job.workers < context.settings.workers:
         log.warning(
             "dumps: %d workers instead of %d: more do not fit into the memory", job.workers, context.settings.workers
@@ -114,7 +128,7 @@ def _dumps(context: Context) -> Outcome:
 
 def _splice(context: Context) -> Outcome:
     _, *parts = context.made_by("dumps")
-    return Outcome([splice.splice(parts, context.folder, context.progress)], {})
+    return Outcome([splice.splice(parts, context.folder, context.checkpoint("splice"), context.progress)], {})
 
 
 def _deworks(context: Context) -> Outcome:
@@ -124,7 +138,9 @@ def _deworks(context: Context) -> Outcome:
     items = folder.ia_metadata if "ia-metadata" in context.journal.stages else None
     if items is None:
         log.warning("deworks: without the archive's items; no edition will have its boxid and collections")
-    counts, artifact = deworks.make_artifact(paths, items, folder, context.settings, context.progress)
+    counts, artifact = deworks.make_artifact(
+        paths, items, folder, context.settings, context.checkpoint("deworks"), context.progress
+    )
     log.info("deworks: %s", ", ".join(f"{name} {count}" for name, count in counts.items()))
     return Outcome([artifact], counts)
 

@@ -124,7 +124,7 @@ class Work:
     text_bytes: int | None
     """Of table data, where it is extracted already."""
     left_bytes: int
-    """What a run that was stopped left, and the next one removes at its beginning."""
+    """What a run that was stopped left, and the next one goes on with or removes."""
     memory_bytes: int
     level: int
     jobs: int
@@ -306,7 +306,7 @@ def disk_check(work: Work, needed: Mapping[str, int] | None, free: int) -> Check
     room = free + work.left_bytes
     has = f"{shown_bytes(free)} are free"
     if work.left_bytes:
-        has += f" and {shown_bytes(work.left_bytes)} are removed first, which a stopped run left"
+        has += f" and {shown_bytes(work.left_bytes)} are there already, of the run that was stopped"
     place = work.folder.out
     if needed is None:
         return Check.passed("disk", f"{place}: {has}; how much is needed is not known beforehand")

@@ -37,7 +37,7 @@ from oldump.refusals import (
     require_same_beginning,
     require_whole,
 )
-from oldump.run.folder import RunFolder
+from oldump.run.folder import CHECKPOINT, RunFolder
 from oldump.run.journal import Artifact, Committed, Journal, sha256_of
 from oldump.run.lock import locked
 from oldump.run.log import logged
@@ -102,32 +102,38 @@ def run(settings: Settings, day: date, choice: Choice, progress: Progress, *, ov
             log.info("complete before, nothing to do: %s", folder.dump_item)
             return folder.dump_item
         require_leave_to_begin(context, overwrite=overwrite)
-        _tidy(folder)
         to_do = choice.stages if overwrite else _to_do(choice, context)
         require_fitting_choice(to_do, choice, context, anew=overwrite)
         _require_fit(_work(to_do, to_do, context, anew=overwrite))
         _begin(context, overwrite=overwrite)
-        try:
-            for database, stages in groupby(to_do, attrgetter("database")):
-                _run_together(database, list(stages), context)
-        finally:
-            _tidy(folder)
+        for database, stages in groupby(to_do, attrgetter("database")):
+            _run_together(database, list(stages), context)
         return folder.dump_item if _complete(choice, context) else None
 
 
 def _begin(context: Context, *, overwrite: bool) -> None:
     """Take up the run where it stopped, or begin it anew."""
     journal, folder = context.journal, context.folder
+    source = beginning(context.settings)
+    if overwrite or (not journal.stages and journal.begun != source):
+        _tidy(folder)
+        shutil.rmtree(folder.making, ignore_errors=True)
+    if not _checkpoints(folder):
+        _tidy(folder)
+        if not journal.stages:  # whatever a run made that was stopped in its first stage is worthless
+            shutil.rmtree(folder.making, ignore_errors=True)
     if begins_anew(context, overwrite=overwrite):
-        journal.begin(beginning(context.settings), overwrite=overwrite)
-        with storage_errors(folder.private):
+        journal.begin(source, overwrite=overwrite)
+        with storage_errors(folder.making):
+            for item in folder.items:
+                folder.made(item).mkdir(parents=True, exist_ok=True)
             sync_folder(folder.private)
             sync_folder(folder.out)
-    if not journal.stages:  # whatever a run made that was stopped, here or in its first stage, is worthless
-        with storage_errors(folder.making):
-            shutil.rmtree(folder.making, ignore_errors=True)
-            for item in folder.items:
-                folder.made(item).mkdir(parents=True)
+
+
+def _checkpoints(folder: RunFolder) -> list[Path]:
+    """Of stages that were stopped."""
+    return list(folder.spill.glob(f"*/{CHECKPOINT}"))
 
 
 def _tidy(folder: RunFolder) -> None:
@@ -140,7 +146,11 @@ def _tidy(folder: RunFolder) -> None:
 def _leftovers(folder: RunFolder) -> set[Path]:
     """What a stage that was broken off may have left: spill and temporary files."""
     temporary = f"*{TEMPORARY_SUFFIX}"
-    return {*folder.spill.glob("*"), *folder.private.glob(temporary), *folder.making.glob(f"*/{temporary}")}
+    return {
+        *(path for path in folder.spill.rglob("*") if path.is_file()),
+        *folder.private.glob(temporary),
+        *folder.making.glob(f"*/{temporary}"),
+    }
 
 
 def _to_do(choice: Choice, context: Context) -> list[Stage]:
@@ -268,6 +278,7 @@ def _perform(stage: Stage, context: Context) -> None:
         Committed(stage.name, artifacts, counts, round(seconds, 3)),
         made_from(stage) | _of_other_snapshots(stage, counts, context.journal),
     )
+    shutil.rmtree(context.folder.checkpoint(stage.name).parent, ignore_errors=True)
     context.progress.end(stage.name)
     for artifact in artifacts:
         log.info(

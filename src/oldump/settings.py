@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     """Worker processes."""
     memory: Annotated[int, BeforeValidator(size_bytes), AfterValidator(_enough_memory)] = 2 << 30
     """What all processes together may use."""
+    checkpoint: float = Field(120, ge=0)
+    """Seconds between two checkpoints of a stage: what is lost at most of its work when it is killed."""
     max_rejects: int = Field(1_000, ge=0)
     """More rejected rows than this fail the run."""
     level: int = Field(6, ge=1, le=9)

@@ -61,7 +61,7 @@ def test_the_cdump(tmp_path: Path, source: Path, workers: int) -> None:
     with pytest.raises(StorageFull, match=folder.cdump.name):
         made(source, tmp_path, workers, Budget(10_000, 20_000, 60))
     assert names(tmp_path) == set()
-    assert not folder.spill.exists()
+    assert not folder.checkpoint("dumps").parent.exists()
     assert psutil.Process().children() == []
 
 

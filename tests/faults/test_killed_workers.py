@@ -40,7 +40,7 @@ def test_a_run_whose_worker_is_killed(tmp_path: Path, step: str) -> None:
     with pytest.raises(WorkerError, match=r"SIGKILL .*--memory"):
         make_dumps(tmp_path / "data", folder, job(folder, 2, MANY_BUCKETS), Killing(step))
     assert {path.name for path in tmp_path.rglob("*") if not path.is_dir()} == {"data"}
-    assert not folder.spill.exists()
+    assert not folder.checkpoint("dumps").parent.exists()
     assert psutil.Process().children() == []
     assert made(tmp_path / "data", tmp_path).counts.rows == 8000
 

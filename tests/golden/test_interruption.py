@@ -180,7 +180,7 @@ def test_a_stopped_sort_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_stopped_split_leaves_nothing_behind(tmp_path: Path) -> None:
     """No part has its name, nor is a temporary file left."""
     with running("split", "--format", "part_%s.txt.gz", cwd=tmp_path) as process:
-        assert waited_for(lambda: len(list(tmp_path.iterdir())) == 7)
+        assert waited_for(lambda: len(list(tmp_path.iterdir())) == 14)
         time.sleep(0.2)
         _, said = stopped(process, signal.SIGTERM)
         assert process.returncode == 143, said

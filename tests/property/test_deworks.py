@@ -1,6 +1,7 @@
 """Deworks are what the judge says, line by line: for any catalogue, number of workers and memory."""
 
 import io
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from catalogues import Catalogue, catalogues
 from deworks_reference import counts_of, deworks_of, same_line
 from oldump.engine.segments import TextWriter, uncompressed
-from oldump.engine.shuffle import Budget
+from oldump.engine.shuffle import Budget, Stream
 from oldump.run.progress import Silence
 from oldump.stages.deworks.stage import Input, Job, Made, make_deworks
 
@@ -24,15 +25,15 @@ def made_in(folder: Path, dump: bytes, ia_metadata: bytes, workers: int, budget:
     (folder / "dump").write_bytes(dump)
     (folder / "ia").write_bytes(ia_metadata)
     output = io.BytesIO()
+    (folder / "spill").mkdir()
     made = make_deworks(
-        [Input(folder / "dump"), Input(folder / "ia", is_items=True)],
-        [folder / "dump"],
-        TextWriter(output),
+        [Input(folder / "dump", has_redirects=True), Input(folder / "ia", is_items=True)],
+        Stream(TextWriter(output)),
         Job(workers, budget, folder / "spill"),
         uncompressed,
         Silence(),
     )
-    assert not (folder / "spill").exists()
+    shutil.rmtree(folder / "spill")
     return output.getvalue().split(b"\n")[:-1], made
 
 

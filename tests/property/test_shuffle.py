@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oldump.engine.segments import SEGMENT_BYTES, Segment, segment_texts
-from oldump.engine.shuffle import Batch, Budget, Gathering, Scattering, gatherer, scatterer
+from oldump.engine.shuffle import Batch, Buckets, Budget, Gathering, Scattering, Stream, gatherer, scatterer
 from oldump.engine.workers import Crew
 
 MAX_RANK = (1 << 64) - 1
@@ -67,11 +67,11 @@ def shuffled(tasks: list[list[Line]], workers: int, budget: Budget, folder: Path
     with Crew(workers, scatterer(read, folder, budget)) as crew:
         scattering = Scattering(crew)
         said = list(scattering.run([("a task", task) for task in tasks]))
-    buckets = scattering.buckets(budget)
+    buckets = Buckets(scattering.frames(), budget)
     assert sorted(said) == [(number, len(task)) for number, task in enumerate(tasks)]
     sinks: dict[str, list[Segment]] = {name: [] for name in ("all", "tag 0", "tag 1", "tag 2")}
     with Crew(workers, gatherer(lambda line: line, ByTag, compress, folder, budget)) as crew:
-        tallies = list(Gathering(crew, sinks, compress).run(buckets))
+        tallies = list(Gathering(crew, {name: Stream(sink) for name, sink in sinks.items()}, compress).run(buckets))
     assert sum(tally for tally in tallies if isinstance(tally, int)) == sum(map(len, tasks))
     assert all(tallies)  # no empty bucket
     assert not list(folder.glob("runs-*"))

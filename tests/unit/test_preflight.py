@@ -87,10 +87,10 @@ def test_a_full_disk_says_how_much_room_is_lacking(tmp_path: Path) -> None:
 
 
 def test_what_a_stopped_run_left_is_room(tmp_path: Path) -> None:
-    """It is removed before anything is written."""
+    """It is gone on with, or removed before anything is written."""
     check = preflight.disk_check(work(tmp_path, left_bytes=30_000_000_000), needs(ALL, None, DATA, 6), 90_000_000_000)
     assert check.verdict is Verdict.OK
-    assert "30.0 GB are removed first" in check.told
+    assert "30.0 GB are there already" in check.told
 
 
 def test_what_is_committed_needs_no_room() -> None:

@@ -74,6 +74,23 @@ class Block(NamedTuple):
     content: Content
     position_bytes: int
     """How much of the file, as it lies on the disk, has been read when this block has been."""
+    crc32: int = 0
+    """Of all text up to here, where only one process reads it."""
+
+
+class Place(NamedTuple):
+    """How far a source has been read."""
+
+    blocks: int = 0
+    position_bytes: int = 0
+    crc32: int = 0
+
+    def behind(self, block: Block) -> "Place":
+        """The place behind the next block."""
+        return Place(self.blocks + 1, block.position_bytes, block.crc32)
+
+
+START = Place()
 
 
 class SharedMemory:
@@ -110,9 +127,13 @@ class SharedMemory:
 class Source:
     """A text file, or standard input, to be read in blocks."""
 
-    def __init__(self, path: Path | None, memory: SharedMemory) -> None:
-        """Look at the file, or at standard input if path is None. Raises SourceMissing, SourceDamaged."""
+    def __init__(self, path: Path | None, memory: SharedMemory, after: Place = START) -> None:
+        """Look at the file, or at standard input if path is None. after: what has been read before.
+
+        Raises SourceMissing, SourceDamaged.
+        """
         self._path = path
+        self._after = after
         self._memory = memory
         self.name = str(path) if path else "standard input"
         self.size_bytes: int | None = None
@@ -163,12 +184,12 @@ class Source:
         return self.size_bytes * TEXT_PER_GZIP_BYTE
 
     def blocks(self) -> Iterator[Block]:
-        """The blocks, in order; once. Raises SourceError."""
+        """The blocks that have not been read before, in order; once. Raises SourceError."""
         if self._path is not None and self._entries is not None:
-            for entry in self._entries:
+            for entry in self._entries[self._after.blocks :]:
                 yield Block(Segmented(self._path, entry), entry.offset + entry.size_bytes)
         elif self._path is not None and self._is_plain:
-            yield from _ranges(self._path)
+            yield from _ranges(self._path, self._after.position_bytes)
         else:
             yield from self._ahead
 
@@ -204,8 +225,22 @@ class Source:
                     position += len(chunk)
                     yield chunk
 
+            place = START
             for text in whole_lines(decompressed(chunks(), self.name), self.name):
-                yield Block(self._memory.put(text), position)
+                crc32 = zlib_ng.crc32(text, place.crc32)
+                if place.blocks >= self._after.blocks:
+                    yield Block(self._memory.put(text), position, crc32)
+                place = Place(place.blocks + 1, position, crc32)
+                if place.blocks == self._after.blocks and place != self._after:
+                    raise self._is_another()
+            if place.blocks < self._after.blocks:
+                raise self._is_another()
+
+    def _is_another(self) -> SourceDamaged:
+        return SourceDamaged(
+            f"{self.name}: is not what the run was begun with: its first {self._after.position_bytes:,} bytes differ",
+            "Give what it was begun with, or --overwrite to begin anew.",
+        )
 
 
 def _status(path: Path) -> tuple[int, int]:
@@ -307,11 +342,10 @@ def whole_lines(texts: Iterator[bytes], name: str) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def _ranges(path: Path) -> Iterator[Block]:
-    """A plain file in ranges that end with a newline, but for the last."""
+def _ranges(path: Path, start: int) -> Iterator[Block]:
+    """A plain file behind its first bytes in ranges that end with a newline, but for the last."""
     with source_errors(path), path.open("rb") as stream:
         size_bytes = os.fstat(stream.fileno()).st_size
-        start = 0
         while start < size_bytes:
             end = _line_end(stream, start + BLOCK_BYTES, size_bytes)
             if end - start > LONGEST_LINE_BYTES:

@@ -17,6 +17,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +27,7 @@ import numpy as np
 from isal import isal_zlib
 from zlib_ng import zlib_ng
 
-from oldump.engine.commit import CommittedFile, write_whole
+from oldump.engine.commit import CommittedFile
 from oldump.errors import SourceDamaged, SourceMissing, storage_errors
 
 SEGMENT_BYTES = 1 << 20
@@ -129,70 +130,107 @@ def cuts(lengths: "np.ndarray[tuple[int], np.dtype[np.int64]]", open_bytes: int)
         borders.append(place)
 
 
+class Position(NamedTuple):
+    """How far a seekable file has been written; enough to go on with it."""
+
+    size_bytes: int
+    index_bytes: int
+    text_bytes: int
+    records: int
+    segments: int
+    crc32: int
+    first_key: bytes | None
+
+    def files(self, path: Path) -> dict[Path, int]:
+        """What must be there to go on with path, and the bytes of each at least."""
+        return {path: self.size_bytes, index_path(path): self.index_bytes}
+
+
+BEGINNING = Position(0, 0, 0, 0, 0, 0, None)
+
+
 class SegmentWriter:
     """Writes a seekable gzip file and its index, for `with`; neither has its name before commit."""
 
-    def __init__(self, path: Path) -> None:
-        """Begin the file. Raises StorageError."""
-        self._file = CommittedFile(path)
-        self._entries: list[Entry] = []
-        self._offset = 0
-        self._text_bytes = self._records = self._crc32 = 0
+    def __init__(self, path: Path, position: Position = BEGINNING) -> None:
+        """Begin the file, or go on with it at a position. Raises StorageError."""
+        self._position = position
         self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-        self._put(_HEADER)
+        with ExitStack() as stack:
+            self._file = stack.enter_context(CommittedFile(path, position.size_bytes))
+            self._index = stack.enter_context(CommittedFile(index_path(path), position.index_bytes))
+            for piece in self._file.written(position.size_bytes):
+                self._sha256.update(piece)
+                self._md5.update(piece)
+            if position == BEGINNING:
+                self._put(_HEADER, INDEX_COLUMNS.encode() + b"\n")
+            self._files = stack.pop_all()
 
     @property
     def records(self) -> int:
         """Records so far."""
-        return self._records
+        return self._position.records
 
     def append(self, segment: Segment) -> None:
         """Write a segment. Raises StorageError, StorageFull."""
-        self._entries.append(
-            Entry(
-                segment.first_key,
-                segment.records,
-                self._offset,
-                len(segment.data),
-                segment.text_bytes,
-                segment.crc32,
-            )
+        first_key, records, text_bytes, crc32, data = segment
+        entry = Entry(first_key, records, self._position.size_bytes, len(data), text_bytes, crc32)
+        self._put(data, _index_line(entry))
+        position = self._position
+        self._position = position._replace(
+            text_bytes=position.text_bytes + text_bytes,
+            records=position.records + records,
+            segments=position.segments + 1,
+            crc32=zlib_ng.crc32_combine(position.crc32, crc32, text_bytes),
+            first_key=first_key if position.first_key is None else position.first_key,
         )
-        self._crc32 = zlib_ng.crc32_combine(self._crc32, segment.crc32, segment.text_bytes)
-        self._text_bytes += segment.text_bytes
-        self._records += segment.records
-        self._put(segment.data)
 
-    def splice(self, path: Path) -> None:
-        """Append all segments of another seekable file as they are. Raises StorageError, SourceDamaged."""
+    def splice(self, path: Path, after: int = 0) -> Iterator[int]:
+        """Append the segments of another seekable file as they are, behind its first `after`; the number of each.
+
+        Draw them all. Raises StorageError, SourceDamaged.
+        """
         with storage_errors(path), path.open("rb") as stream:
-            for entry in read_index(path):
+            for number, entry in enumerate(read_index(path)[after:], start=after):
                 stream.seek(entry.offset)
                 data = stream.read(entry.size_bytes)
                 self.append(Segment(entry.first_key, entry.records, entry.text_bytes, entry.crc32, data))
+                yield number
+
+    def reached(self) -> Position:
+        """Where one can go on if the rest is lost; all up to there is on the disk, and stays. Raises StorageError."""
+        self._file.is_kept = self._index.is_kept = True
+        self._file.secure()
+        self._index.secure()
+        return self._position
 
     def commit(self) -> Written:
         """Finish the file and its index and give both their names: the index first, so that no file lacks one."""
-        self._put(_end_of(self._crc32, self._text_bytes))
+        self._put(_end_of(self._position.crc32, self._position.text_bytes))
         self._file.secure()  # so that on a full disk there is no index without its file
-        write_whole(index_path(self._file.path), _index_text(self._entries))
+        self._index.commit()
         self._file.commit()
+        first_key = self._position.first_key
         return Written(
             name=self._file.path.name,
-            size_bytes=self._offset,
-            text_bytes=self._text_bytes,
-            records=self._records,
-            segments=len(self._entries),
+            size_bytes=self._position.size_bytes,
+            text_bytes=self._position.text_bytes,
+            records=self._position.records,
+            segments=self._position.segments,
             sha256=self._sha256.hexdigest(),
             md5=self._md5.hexdigest(),
-            first_key=self._entries[0].first_key.decode() if self._entries else None,
+            first_key=None if first_key is None else first_key.decode(),
         )
 
-    def _put(self, content: bytes) -> None:
+    def _put(self, content: bytes, index: bytes = b"") -> None:
         self._file.write(content)
+        self._index.write(index)
         self._sha256.update(content)
         self._md5.update(content)
-        self._offset += len(content)
+        self._position = self._position._replace(
+            size_bytes=self._position.size_bytes + len(content),
+            index_bytes=self._position.index_bytes + len(index),
+        )
 
     def __enter__(self) -> Self:
         """Nothing to prepare."""
@@ -204,8 +242,8 @@ class SegmentWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Remove what was not committed."""
-        self._file.__exit__(kind, error, traceback)
+        """Remove what was not committed, unless one can go on with it."""
+        self._files.__exit__(kind, error, traceback)
 
 
 def _end_of(crc32: int, text_bytes: int) -> bytes:
@@ -218,11 +256,9 @@ def index_path(path: Path) -> Path:
     return path.with_name(path.name + INDEX_SUFFIX)
 
 
-def _index_text(entries: Iterable[Entry]) -> bytes:
-    lines = [INDEX_COLUMNS.encode()]
-    for first_key, records, offset, size_bytes, text_bytes, crc32 in entries:
-        lines.append(first_key + f"\t{records}\t{offset}\t{size_bytes}\t{text_bytes}\t{crc32:08x}".encode())
-    return b"\n".join(lines) + b"\n"
+def _index_line(entry: Entry) -> bytes:
+    first_key, records, offset, size_bytes, text_bytes, crc32 = entry
+    return first_key + f"\t{records}\t{offset}\t{size_bytes}\t{text_bytes}\t{crc32:08x}\n".encode()
 
 
 def read_index(path: Path) -> list[Entry]:
@@ -288,10 +324,15 @@ def segment_of(text: bytes, first_key_at: int, level: int = DEFAULT_LEVEL) -> Se
 class Packer:
     """Collects lines into the texts of segments."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+    def __init__(self, held: bytes = b"") -> None:
+        """Begin with nothing, or with what another one held."""
+        self._held = [held] if held else []
+        self._held_bytes = len(held)
+
+    @property
+    def held(self) -> bytes:
+        """The text that fills no segment yet."""
+        return b"".join(self._held)
 
     def add(self, lines: list[bytes]) -> Iterator[bytes]:
         """Take lines with their newlines; the texts of the segments that they complete. Draw them all."""

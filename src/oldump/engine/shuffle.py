@@ -12,9 +12,14 @@ scattered the ranks are, a flush writes few frames. So the leader's table of the
 bounds. Small neighbours are gathered as one bucket. One that exceeds its share of the memory is sorted as runs, which
 are merged and gathered slice by slice. The contract with a caller is small: a rank that is a monotone prefix of the
 order, an exact order for equal ranks, and an arrange step. Nothing here knows what a record is.
+
+Both can come to *rest*: no task is under way, and all that was done is written. Then a caller can keep what is needed
+to go on from there in another process, with another number of workers and another budget: the tasks that are left, the
+table of frames, and how far each stream has got.
 """
 
 import heapq
+import os
 import shutil
 import tempfile
 from collections import defaultdict
@@ -24,12 +29,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from types import TracebackType
+from typing import Any, BinaryIO, NamedTuple, Protocol, Self
 
 import numpy as np
 
 from oldump.engine.blocks import TEXT_PER_GZIP_BYTE
-from oldump.engine.segments import Segment, cuts
+from oldump.engine.checkpoint import NO_REST, Rest
+from oldump.engine.segments import Position, Segment, SegmentWriter, cuts
 from oldump.engine.workers import Crew, Perform, Said, Task
 from oldump.errors import StorageError, storage_errors
 
@@ -82,7 +89,12 @@ FRAME = np.dtype(
 )
 """Where a part of a bucket lies in a spill: a row of a table, since the leader holds millions of them."""
 Frames = np.ndarray[tuple[int], np.dtype[np.void]]
-_NO_FRAMES = np.empty(0, FRAME)
+NO_FRAMES = np.empty(0, FRAME)
+
+
+def frames_of(content: bytes) -> Frames:
+    """The table that was kept as these bytes."""
+    return np.frombuffer(content, FRAME)
 
 
 @dataclass(frozen=True)
@@ -195,12 +207,12 @@ class Spill:
         self._ranks.append(ranks)
         self._tags.append(tags)
         self._text_bytes += sum(map(len, lines)) + len(lines)
-        return self.flush() if self._text_bytes >= self._budget.spill_bytes else _NO_FRAMES
+        return self.flush() if self._text_bytes >= self._budget.spill_bytes else NO_FRAMES
 
     def flush(self) -> Frames:
         """Write what is left; its frames."""
         if not self._lines:
-            return _NO_FRAMES
+            return NO_FRAMES
         ranks = np.concatenate(self._ranks)
         order = np.argsort(ranks, kind="stable")
         batch = Batch(
@@ -216,6 +228,25 @@ class Spill:
                 first = int(batch.ranks[start]) >> shift << shift
                 frames += ((first, shift, self._number, *where) for where in _write_frames(stream, part, FRAME_BYTES))
         return np.array(frames, FRAME)
+
+    def secure(self) -> None:
+        """Bring all that was written to the disk. Raises StorageError, StorageFull."""
+        if self._path.exists():
+            with storage_errors(self._path), self._path.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+
+def spill_sizes(folder: Path, frames: Frames) -> dict[Path, int]:
+    """The spills that hold these frames, and the bytes that each has at least."""
+    ends = frames["offset"] + frames["size_bytes"]
+    return {_spill_path(folder, int(n)): int(ends[frames["spill"] == n].max()) for n in np.unique(frames["spill"])}
+
+
+def cut_spills(folder: Path, sizes: Mapping[Path, int]) -> None:
+    """Cut off what was spilled behind these sizes. Raises StorageError."""
+    for path in folder.glob("spill-*"):
+        with storage_errors(path):
+            os.truncate(path, sizes.get(path, 0))
 
 
 def _spill_path(folder: Path, number: int) -> Path:
@@ -312,7 +343,9 @@ def scatterer(read: Read, folder: Path, budget: Budget) -> Callable[[int], Perfo
         def perform(content: object) -> Task:
             yield from ()  # a task without conversation
             if isinstance(content, str) and content == FLUSH:
-                return None, spill.flush()
+                frames = spill.flush()
+                spill.secure()
+                return None, frames
             return _spilled(read(content), spill)
 
         return perform
@@ -322,7 +355,7 @@ def scatterer(read: Read, folder: Path, budget: Budget) -> Callable[[int], Perfo
 
 def _spilled(reading: Generator[Batch, None, Any], spill: Spill) -> tuple[Any, Frames]:
     """All that is read goes to the spill; the summary, and the frames that were written meanwhile."""
-    frames: list[Frames] = [_NO_FRAMES]
+    frames: list[Frames] = [NO_FRAMES]
     while True:
         try:
             batch = next(reading)
@@ -337,55 +370,111 @@ FLUSH = "flush"
 class Scattering:
     """The leader's side of a scatter: it hands out the tasks and keeps the table of frames."""
 
-    def __init__(self, crew: Crew) -> None:
-        """Take a crew that performs `scatterer`."""
+    def __init__(self, crew: Crew, frames: Frames = NO_FRAMES) -> None:
+        """Take a crew that performs `scatterer`, and the frames that were written before."""
         self._crew = crew
-        self._frames: list[Frames] = []
+        self._frames: list[Frames] = [frames]
 
-    def run(self, tasks: Iterable[tuple[str, Any]], arrivals: Connection | None = None) -> Iterator[tuple[int, Any]]:
-        """Scatter the tasks; each one's number and summary, as it comes. At its end, all is on the disk.
+    def run(
+        self,
+        tasks: Iterable[tuple[str, Any]],
+        arrivals: Connection | None = None,
+        rest: Rest = NO_REST,
+        first: int = 0,
+    ) -> Iterator[tuple[int, Any]]:
+        """Scatter the tasks; each one's number, counted from first, and summary, as it comes.
 
-        arrivals: see Crew.run.
+        At its end, and at a rest, all is on the disk. arrivals: see Crew.run.
 
         Raises StorageError, StorageFull, WorkerError, and what tasks raise.
         """
-        for number, (summary, frames), _ in self._crew.run(tasks, arrivals=arrivals):
-            self._add(frames)
-            yield number, summary
-        for _, frames in self._crew.each("writing the last of the spill", FLUSH):
-            self._add(frames)
+        for leg in _legs(tasks, rest):
+            for number, (summary, frames), _ in self._crew.run(leg, arrivals=arrivals):
+                self._add(frames)
+                yield first + number, summary
+            first += leg.begun
+            for _, frames in self._crew.each("writing the last of the spill", FLUSH):
+                self._add(frames)
+            leg.end()
 
     def _add(self, frames: Frames) -> None:
         if len(frames):
             self._frames.append(frames.astype(FRAME))  # each array that comes from a worker has a type of its own
 
-    def buckets(self, budget: Budget) -> Iterator[tuple[str, Frames]]:
-        """The tasks of a gather: each bucket, described, in order. Call it before the gather's crew is forked.
-
-        (Its workers would keep alive what is freed here.)
-        """
-        return buckets_of(self.frames(), budget)
-
     def frames(self) -> Frames:
-        """The table of frames, which is the caller's from now on."""
-        frames = np.concatenate([_NO_FRAMES, *self._frames])
-        self._frames = []
-        return frames
+        """The table of frames that were written so far."""
+        self._frames = [np.concatenate(self._frames)]
+        return self._frames[0]
 
 
-def buckets_of(frames: Frames, budget: Budget) -> Iterator[tuple[str, Frames]]:
-    """Each bucket, described, in order, with its frames as they follow each other in the files.
+class _Leg(Iterator[tuple[str, Any]]):
+    """Tasks up to a rest: at least one, unless there is none any more."""
 
-    Small neighbours make one bucket together: each is a conversation, which costs about a millisecond.
+    def __init__(self, tasks: Iterator[tuple[str, Any]], rest: Rest) -> None:
+        self._tasks = tasks
+        self._rest = rest
+        self.begun = 0
+        self.is_last = False
+
+    def __next__(self) -> tuple[str, Any]:
+        if self.begun and self._rest.is_due():
+            raise StopIteration
+        try:
+            task = next(self._tasks)
+        except StopIteration:
+            self.is_last = True
+            raise
+        self.begun += 1
+        return task
+
+    def end(self) -> None:
+        """Rest, if that is why the leg ended."""
+        if not self.is_last:
+            self._rest.take()
+
+
+def _legs(tasks: Iterable[tuple[str, Any]], rest: Rest) -> Iterator[_Leg]:
+    """All tasks, in legs. Draw each to its end before the next."""
+    remaining = iter(tasks)
+    while True:
+        leg = _Leg(remaining, rest)
+        yield leg
+        if leg.is_last:
+            return
+
+
+class Buckets(Iterator[tuple[str, Frames]]):
+    """The tasks of a gather: each bucket, described, in order, with its frames as they follow each other in the files.
+
+    Small neighbours make one bucket together: each is a conversation, which costs about a millisecond. Make it before
+    the gather's crew is forked, whose workers would keep alive what is freed here.
     """
-    order = np.argsort(frames["first"], kind="stable")
-    starts, text_bytes = _apart(frames, order)
-    most_bytes = min(_FINEST_BUCKET_BYTES, budget.bucket_bytes // 3)
-    borders = [starts[place] for place, _ in _stretches(text_bytes, most_bytes)]
-    return (
-        (f"bucket {int(frames['first'][order[start]]):#x}", frames[np.sort(order[start:end])])
-        for start, end in pairwise([*borders, len(order)])
-    )
+
+    def __init__(self, frames: Frames, budget: Budget) -> None:
+        """Take the table of frames, which is the caller's no more."""
+        self._frames = frames
+        self._order = np.argsort(frames["first"], kind="stable")
+        starts, text_bytes = _apart(frames, self._order)
+        most_bytes = min(_FINEST_BUCKET_BYTES, budget.bucket_bytes // 3)
+        self._borders = [*(starts[place] for place, _ in _stretches(text_bytes, most_bytes)), len(frames)]
+        self._drawn = 0
+
+    def __len__(self) -> int:
+        """How many are left."""
+        return len(self._borders) - 1 - self._drawn
+
+    def __next__(self) -> tuple[str, Frames]:
+        """The next bucket."""
+        if not len(self):
+            raise StopIteration
+        start, end = self._borders[self._drawn : self._drawn + 2]
+        self._drawn += 1
+        places = self._order[start:end]
+        return f"bucket {int(self._frames['first'][places[0]]):#x}", self._frames[np.sort(places)]
+
+    def left(self) -> Frames:
+        """The frames of the buckets that are left."""
+        return self._frames[np.sort(self._order[self._borders[self._drawn] :])]
 
 
 def _apart(frames: Frames, order: np.ndarray[tuple[int], np.dtype[np.intp]]) -> tuple[list[int], list[int]]:
@@ -609,36 +698,72 @@ def _batch_of_items(items: list[_Item]) -> Batch:
     )
 
 
-class _Stream:
+class Stream:
     """One stream as its leader sees it: the open segment's text, and the sink."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, opened: bytes = b"") -> None:
+        """Take where segments go, and the text behind the last of them."""
         self.sink = sink
-        self.open: list[bytes] = []
-        self.open_bytes = 0
+        self._open = [opened] if opened else []
+        self._open_bytes = len(opened)
+
+    @property
+    def open_text(self) -> bytes:
+        """The text behind the last segment."""
+        return b"".join(self._open)
 
     def cut(self, lengths: Lengths) -> list[int]:
         """Where segments end among further lines of these lengths."""
-        return cuts(lengths, self.open_bytes)
+        return cuts(lengths, self._open_bytes)
 
     def replace_open(self, tail: bytes, *, was_cut: bool) -> bytes:
         """The open text, which goes before the first cut if there is one; the tail is open after it."""
-        head = b"".join(self.open) if was_cut else b""
+        head = self.open_text if was_cut else b""
         if was_cut:
-            self.open, self.open_bytes = [], 0
-        self.open.append(tail)
-        self.open_bytes += len(tail)
+            self._open, self._open_bytes = [], 0
+        self._open.append(tail)
+        self._open_bytes += len(tail)
         return head
+
+
+class StreamSoFar(NamedTuple):
+    """How far a stream into a file has got."""
+
+    position: Position
+    open_text: bytes
+
+
+class FileStream(Stream):
+    """A stream into a seekable file, for `with`."""
+
+    def __init__(self, path: Path, reached: StreamSoFar | None = None) -> None:
+        """Begin the file, or go on with it. Raises StorageError."""
+        self.writer = SegmentWriter(path, reached.position) if reached else SegmentWriter(path)
+        super().__init__(self.writer, reached.open_text if reached else b"")
+
+    def reached(self) -> StreamSoFar:
+        """Where one can go on if the rest is lost. Raises StorageError, StorageFull."""
+        return StreamSoFar(self.writer.reached(), self.open_text)
+
+    def __enter__(self) -> Self:
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove what was not committed, unless one can go on with it."""
+        self.writer.__exit__(kind, error, trace)
 
 
 class Gathering:
     """The leader's side of a gather: it hears the workers out and keeps streams and buckets in order."""
 
-    def __init__(self, crew: Crew, sinks: Mapping[str, Sink], compress: Callable[[bytes], Segment]) -> None:
-        """Take a crew that performs `gatherer`, and where each stream goes."""
+    def __init__(self, crew: Crew, streams: Mapping[str, Stream], compress: Callable[[bytes], Segment]) -> None:
+        """Take a crew that performs `gatherer`, and the streams."""
         self._crew = crew
         self._compress = compress
-        self._streams = {name: _Stream(sink) for name, sink in sinks.items()}
+        self._streams = streams
         self._cutting = 0
         """The bucket whose lengths are heard next."""
         self._writing = 0
@@ -649,23 +774,26 @@ class Gathering:
         self._compressed: dict[int, list[Compressed]] = defaultdict(list)
         self._tallies: dict[int, object] = {}
 
-    def run(self, buckets: Iterable[tuple[str, object]]) -> Iterator[object]:
-        """Gather the buckets, in order; the tally of each when its segments are written.
+    def run(self, buckets: Iterable[tuple[str, object]], rest: Rest = NO_REST) -> Iterator[object]:
+        """Gather the buckets, in order; the tally of each when its segments are written. Behind the last, streams end.
 
-        buckets: (description for errors, what the crew performs).
+        buckets: (description for errors, what the crew performs). At a rest, all that was drawn of them is written, but
+        for the open texts of the streams.
 
         Raises StorageError, StorageFull, WorkerError, and what sinks and tasks raise.
         """
-        for said in self._crew.run(buckets):
-            self._hear(said)
-            while self._writing in self._tallies:
+        for leg in _legs(buckets, rest):
+            self._cutting = self._writing = 0
+            for said in self._crew.run(leg):
+                self._hear(said)
+                while self._writing in self._tallies:
+                    self._write(self._compressed.pop(self._writing, []))
+                    yield self._tallies.pop(self._writing)
+                    self._writing += 1
                 self._write(self._compressed.pop(self._writing, []))
-                yield self._tallies.pop(self._writing)
-                self._writing += 1
-            self._write(self._compressed.pop(self._writing, []))
+            leg.end()
         for stream in self._streams.values():
-            text = b"".join(stream.open)
-            if text:
+            if text := stream.open_text:
                 stream.sink.append(self._compress(text))
 
     def _hear(self, said: Said) -> None:

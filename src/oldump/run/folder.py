@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+CHECKPOINT = "checkpoint"
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -57,8 +59,12 @@ class RunFolder:
 
     @property
     def spill(self) -> Path:
-        """Intermediate files; worthless after their stage."""
+        """Holds the intermediate files of stages."""
         return self.private / "spill"
+
+    def checkpoint(self, stage: str) -> Path:
+        """Where a stage notes how far it has got, among its intermediate files: worthless when it is committed."""
+        return self.spill / stage / CHECKPOINT
 
     @property
     def making(self) -> Path:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from oldump.engine.segments import QUICK, Segment, SegmentWriter, segment_of
-from oldump.engine.shuffle import Gathering, conversation
+from oldump.engine.shuffle import Gathering, Stream, conversation
 from oldump.engine.workers import Crew, Perform, Task
 from oldump.errors import SourceEmpty
 from oldump.outside.postgres import SCANS_RANGES, Copying, Leading, Query, Reader
@@ -56,7 +56,7 @@ def extract(
     rows, asked = 0, time.monotonic()
     with SegmentWriter(folder.data) as writer, Crew(jobs, _copier(leading.reader, compress)) as crew:
         tasks = ((f"table {TABLE}, {condition}", _statement(condition)) for condition in ranges)
-        for number, copied in enumerate(Gathering(crew, {TABLE: writer}, compress).run(tasks)):
+        for number, copied in enumerate(Gathering(crew, {TABLE: Stream(writer)}, compress).run(tasks)):
             assert isinstance(copied, Copied)  # noqa: S101 - what _copier returns
             for failure in copied.failures:
                 tell(f"a connection failed and was replaced: {failure}")

@@ -5,6 +5,7 @@ import hashlib
 import subprocess
 import zlib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from oldump.engine.commit import TEMPORARY_SUFFIX
 from oldump.engine.segments import (
+    BEGINNING,
     INDEX_COLUMNS,
     QUICK,
     SEGMENT_BYTES,
@@ -174,7 +176,7 @@ def spliced(path: Path, sources: list[Path]) -> Written:
     """A committed file, spliced from these."""
     with SegmentWriter(path) as writer:
         for source in sources:
-            writer.splice(source)
+            list(writer.splice(source))
         return writer.commit()
 
 
@@ -442,14 +444,48 @@ def test_a_folder_in_the_place_of_the_index_is_named(whole: Path) -> None:
         read_index(whole)
 
 
+# Going on where a file was left
+
+
+def test_a_file_that_is_gone_on_with_is_the_same(path: Path, tmp_path: Path) -> None:
+    """After each of its segments: what was written behind the position is cut off, and the digests are of the whole."""
+    at_once = write(tmp_path / "at once.gz", TEXTS)
+    position = BEGINNING
+    for text in TEXTS:
+        with pytest.raises(KeyError), SegmentWriter(path, position) as writer:  # noqa: PT012 - what is written matters
+            writer.append(segment_of(text, KEY_COLUMN))
+            position = writer.reached()
+            writer.append(segment_of(TEXTS[0], KEY_COLUMN))
+            raise KeyError
+    with SegmentWriter(path, position) as writer:
+        written = writer.commit()
+    assert replace(written, name=at_once.name) == at_once
+    assert index_path(path).read_bytes() == index_path(tmp_path / "at once.gz").read_bytes()
+    assert path.read_bytes() == (tmp_path / "at once.gz").read_bytes()
+
+
+def test_a_file_that_is_gone_on_with_after_its_commit(path: Path) -> None:
+    """Its stage was stopped when the file had its name: it loses that again, and what it ended with."""
+    with SegmentWriter(path) as writer:
+        writer.append(segment_of(TEXTS[0], KEY_COLUMN))
+        position = writer.reached()
+        writer.commit()
+    with SegmentWriter(path, position) as writer:
+        assert not path.exists()
+        writer.append(segment_of(TEXTS[1], KEY_COLUMN))
+        writer.commit()
+    assert gzip.decompress(path.read_bytes()) == TEXTS[0] + TEXTS[1]
+
+
 # Nothing has its final name before it is whole
 
 
 def test_nothing_has_its_name_before_commit(path: Path) -> None:
-    """While it is written only the temporary file is there; without commit nothing is left."""
+    """While it is written only the temporary files are there; without commit nothing is left."""
     with SegmentWriter(path) as writer:
         writer.append(segment_of(TEXTS[0], KEY_COLUMN))
-        assert [each.name for each in path.parent.iterdir()] == [path.name + TEMPORARY_SUFFIX]
+        names = {f"{each.name}{TEMPORARY_SUFFIX}" for each in (path, index_path(path))}
+        assert {each.name for each in path.parent.iterdir()} == names
     assert list(path.parent.iterdir()) == []
 
 

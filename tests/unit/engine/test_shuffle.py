@@ -12,12 +12,13 @@ from oldump.engine.shuffle import (
     FRAME,
     FRAME_BYTES,
     Batch,
+    Buckets,
     Budget,
     Frames,
     Gathering,
     Spill,
+    Stream,
     _read_frame,
-    buckets_of,
     budget_within,
     gatherer,
     in_order,
@@ -66,7 +67,7 @@ def gathered(folder: Path, frames: Frames, budget: Budget = BUDGET, workers: int
     """The text of the frames, as one bucket."""
     segments: list[Segment] = []
     with Crew(workers, gatherer(lambda line: line, Everything, compress, folder, budget)) as crew:
-        list(Gathering(crew, {"all": segments}, compress).run([("bucket 0x1", frames)]))
+        list(Gathering(crew, {"all": Stream(segments)}, compress).run([("bucket 0x1", frames)]))
     return b"".join(segment.data for segment in segments)
 
 
@@ -133,7 +134,7 @@ def test_scattered_ranks_make_few_frames(tmp_path: Path) -> None:
     assert all(most // 4 < len(frames) <= most for frames in flushed)
     frames = np.concatenate([*flushed, _added(spill, [line] * 2000, _sparse(9, 2000), [0] * 2000), spill.flush()])
     assert len(frames) <= 4 * most
-    buckets = [each for _, each in buckets_of(frames, budget)]
+    buckets = [each for _, each in Buckets(frames, budget)]
     assert sum(len(each) for each in buckets) == len(frames)
     assert len(buckets) > 3
     assert max(int(each["text_bytes"].sum()) for each in buckets) <= budget.bucket_bytes
@@ -160,7 +161,7 @@ def test_a_frame_costs_the_leader_few_bytes() -> None:
     frames["first"] = np.arange(100_000) << 20
     frames["text_bytes"] = 1 << 16
     tracemalloc.start()
-    buckets = buckets_of(frames, budget_within(2 << 30, 2, 0, 2_900, 20))
+    buckets = Buckets(frames, budget_within(2 << 30, 2, 0, 2_900, 20))
     held_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert sum(len(each) for _, each in buckets) == len(frames)
@@ -197,7 +198,7 @@ def test_buckets_of_several_widths_become_the_widest() -> None:
         ],
         FRAME,
     )
-    buckets = buckets_of(frames, Budget(1, 9_000, 0))
+    buckets = Buckets(frames, Budget(1, 9_000, 0))
     assert [(name, each["offset"].tolist()) for name, each in buckets] == [
         ("bucket 0x100", [2, 3, 4, 6]),
         ("bucket 0x200", [5]),
@@ -209,9 +210,9 @@ def test_buckets_of_several_widths_become_the_widest() -> None:
 def test_small_neighbours_are_one_bucket() -> None:
     """Up to a third of what is sorted as a whole: a bucket is a conversation, and not worth it for a few lines."""
     frames = np.array([_frame(number << 8, 8, 1000) for number in range(7)], FRAME)
-    found = buckets_of(frames, Budget(1, 9_000, 8))
+    found = Buckets(frames, Budget(1, 9_000, 8))
     assert [each["first"].tolist() for _, each in found] == [[0, 0x100, 0x200], [0x300, 0x400, 0x500], [0x600]]
-    assert list(buckets_of(frames[:0], BUDGET)) == []
+    assert list(Buckets(frames[:0], BUDGET)) == []
 
 
 # Order
@@ -325,4 +326,4 @@ def test_a_sink_that_fails_ends_the_gather(tmp_path: Path) -> None:
         pytest.raises(OldumpError, match="the file: no space left"),
         Crew(2, gatherer(lambda line: line, Everything, compress, tmp_path, BUDGET)) as crew,
     ):
-        list(Gathering(crew, {"all": Full()}, compress).run([("bucket", frames)]))
+        list(Gathering(crew, {"all": Stream(Full())}, compress).run([("bucket", frames)]))

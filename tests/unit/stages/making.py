@@ -1,11 +1,14 @@
 """What the tests of dumps share: a run in a folder, ways to give it a table, and the judge's verdict."""
 
 import gzip
+import math
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from oldump.engine.checkpoint import Checkpoint
 from oldump.engine.segments import SegmentWriter, index_path, segment_of, segment_texts
 from oldump.engine.shuffle import Budget
 from oldump.records.record import PARTS
@@ -76,7 +79,14 @@ class Watching(Silence):
 
 def job(folder: RunFolder, workers: int = 2, budget: Budget = AMPLE, max_rejects: int = 1000) -> Job:
     """A quick job: level 1, since what is tried is not how small the files are."""
-    return Job(folder.date, workers, budget, level=1, max_rejects=max_rejects, spill=folder.spill)
+    checkpoint = checkpoint_in(folder, "dumps")
+    spill = checkpoint.path.parent
+    return Job(folder.date, workers, budget, level=1, max_rejects=max_rejects, spill=spill, checkpoint=checkpoint)
+
+
+def checkpoint_in(folder: RunFolder, stage: str, seconds: float = math.inf) -> Checkpoint:
+    """The stage's checkpoint; without seconds, nothing is ever written there."""
+    return Checkpoint(folder.checkpoint(stage), {}, seconds)
 
 
 def folder_in(out: Path) -> RunFolder:
@@ -88,6 +98,7 @@ def made(source: Path, out: Path, workers: int = 2, budget: Budget = AMPLE, max_
     """Dumps of the source, made in a folder."""
     folder = folder_in(out)
     counts, artifacts = make_dumps(source, folder, job(folder, workers, budget, max_rejects), Silence())
+    shutil.rmtree(folder.spill)  # as the runner does when it has noted that the stage is done
     return Made(folder, counts, dict(zip(NAMES, artifacts, strict=True)))
 
 

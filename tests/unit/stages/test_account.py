@@ -92,7 +92,7 @@ def test_rejects_are_written_as_they_come(tmp_path: Path, block_rows: int) -> No
     with Rejects(path, "data", ROWS) as rejects:
         for start in range(0, ROWS, block_rows):
             rejects.add(rejections(min(start + block_rows, ROWS), start), start)
-        assert files(tmp_path) == {"rejects.txt.gz.part"}
+        assert files(tmp_path) == {"rejects.txt.gz.part", "rejects.txt.gz.index.part"}
         rejects.commit()
     assert files(tmp_path) == {"rejects.txt.gz", "rejects.txt.gz.index"}
     entries = read_index(path)
@@ -125,5 +125,5 @@ def test_rejects_of_what_was_broken_off_are_removed(tmp_path: Path) -> None:
     """No half file stays, under its name or another."""
     with Rejects(tmp_path / "rejects.txt.gz", "data", ROWS) as rejects:
         rejects.add(rejections(ROWS), 0)
-        assert files(tmp_path) == {"rejects.txt.gz.part"}
+        assert files(tmp_path) == {"rejects.txt.gz.part", "rejects.txt.gz.index.part"}
     assert files(tmp_path) == set()

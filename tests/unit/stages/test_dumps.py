@@ -167,12 +167,11 @@ def test_artifacts_say_what_lies_there(tmp_path: Path) -> None:
 
 
 def test_only_the_artifacts_are_left(tmp_path: Path) -> None:
-    """Each with its index; no spill, no temporary file, no process."""
+    """Each with its index; no temporary file, no process."""
     one_member(tmp_path / "data", b"".join(copy_blocks(500)))
     run = made(tmp_path / "data", tmp_path, budget=OVERFULL)
     names = {run.path(name).name for name in NAMES}
     assert left(tmp_path) == names | {f"{name}.index" for name in names}
-    assert not run.folder.spill.exists()
     assert psutil.Process().children() == []
 
 
@@ -181,14 +180,14 @@ def test_what_an_earlier_run_left_is_no_hindrance(tmp_path: Path) -> None:
     plain(tmp_path / "data", b"broken\n" + row("/works/OL2W"))
     folder = made(tmp_path / "data", tmp_path).folder
     assert len(rejects_of(folder)) == 1
-    folder.spill.mkdir()
-    (folder.spill / "spill-0").write_bytes(b"half a frame")
-    (folder.spill / "runs-0-0").write_bytes(b"half a frame")
+    spill = folder.checkpoint("dumps").parent
+    spill.mkdir(parents=True)
+    (spill / "spill-0").write_bytes(b"half a frame")
+    (spill / "runs-0-0").write_bytes(b"half a frame")
     plain(tmp_path / "data", row("/works/OL1W"))
     run = made(tmp_path / "data", tmp_path)
     require_reference(run, row("/works/OL1W"))
     assert not folder.rejects.exists()
-    assert not folder.spill.exists()
 
 
 def test_a_table_from_a_pipe(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 Does not: know what the keys are of.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
-from oldump.errors import RecordError, StorageError
+from oldump.errors import RecordError, StorageError, storage_errors
 from oldump.records.record import column
 
 _FILTER_BYTES = 4 << 20
@@ -58,8 +59,8 @@ def standing_twice(key: bytes) -> RecordError:
 class Redirects:
     """All redirects of a dump. Made by one process, read by those that are forked from it."""
 
-    def __init__(self, path: Path, redirects: Iterable[tuple[bytes, str]]) -> None:
-        """Store redirects: (key as a column, key that it leads to as its document spells it).
+    def __init__(self, path: Path, redirects: Iterable[tuple[bytes, str]] | None) -> None:
+        """Store redirects: (key as a column, key that it leads to as its document spells it); None: they are stored.
 
         Raises StorageError, RecordError on a key that stands twice.
         """
@@ -70,25 +71,37 @@ class Redirects:
         """The redirect that was stored last."""
         try:
             with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-                connection.execute("PRAGMA journal_mode = OFF")
-                connection.execute("PRAGMA synchronous = OFF")  # it is worthless after a crash
-                connection.execute("CREATE TABLE redirect (source BLOB PRIMARY KEY, key BLOB, text BLOB) WITHOUT ROWID")
-                connection.execute("BEGIN")
-                connection.executemany("INSERT INTO redirect VALUES (?, ?, ?)", self._rows(redirects))
-                connection.execute("COMMIT")
+                if redirects is None:
+                    for source, key in connection.execute("SELECT source, key FROM redirect"):
+                        self._note(source, key)
+                else:
+                    self._store(redirects, connection)
         except sqlite3.IntegrityError as error:
             raise standing_twice(self._last) from error
         except sqlite3.Error as error:
             raise StorageError(
                 f"{path}: the redirects cannot be stored ({error})", "See whether the disk is full."
             ) from error
+        with storage_errors(path), path.open("rb") as stream:
+            os.fsync(stream.fileno())
+
+    def _store(self, redirects: Iterable[tuple[bytes, str]], connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("PRAGMA synchronous = OFF")  # it is brought to the disk when it is whole
+        connection.execute("CREATE TABLE redirect (source BLOB PRIMARY KEY, key BLOB, text BLOB) WITHOUT ROWID")
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO redirect VALUES (?, ?, ?)", self._rows(redirects))
+        connection.execute("COMMIT")
 
     def _rows(self, redirects: Iterable[tuple[bytes, str]]) -> Iterable[tuple[bytes, bytes, bytes]]:
         for source, location in redirects:
             key, self._last = column(location), source
-            self._sources.add(source)
-            self._targets.add(key)
+            self._note(source, key)
             yield source, key, encode_basestring_ascii(location).encode()
+
+    def _note(self, source: bytes, key: bytes) -> None:
+        self._sources.add(source)
+        self._targets.add(key)
 
     def may_lead_to(self, key: bytes) -> bool:
         """Whether redirects may lead to the key: a few of the keys that none leads to are not denied."""

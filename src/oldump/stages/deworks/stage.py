@@ -7,6 +7,7 @@ Memory:     the budget, whatever the input's size; one line must fit
 On failure: nothing under the final name; run again and the stage begins anew
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
@@ -16,24 +17,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+import msgspec
 import numpy as np
 
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
-from oldump.engine.segments import Segment, SegmentWriter, TextWriter, segment_of, uncompressed
+from oldump.engine.checkpoint import NO_REST, Checkpoint, Rest
+from oldump.engine.segments import Segment, TextWriter, segment_of, uncompressed
 from oldump.engine.shuffle import (
-    FRAME,
     Batch,
+    Buckets,
     Budget,
+    FileStream,
     Frames,
     Gathering,
     Scattering,
-    Sink,
-    buckets_of,
+    Stream,
+    StreamSoFar,
     budget_within,
+    cut_spills,
+    frames_of,
     gatherer,
     scatterer,
     slices,
     spill_folder,
+    spill_sizes,
     workers_within,
 )
 from oldump.engine.workers import Crew
@@ -48,10 +55,13 @@ from oldump.stages.deworks.join import Answers, Counts, Links, of_items, redirec
 from oldump.stages.deworks.lines import JOINS_END, Lines, in_join, in_work
 from oldump.stages.deworks.redirects import Redirects
 
+log = logging.getLogger("oldump")
+
 COLUMNS = ("key", "json")
 READS = ("authors", "editions", "redirects", "works")
 """The parts that are read."""
 _KEY_COLUMN = 0
+_REDIRECTS = "redirects.sqlite"
 _TEXT_PER_KEY = 1_500
 """All that is brought to a work, on average; it only tunes how fine buckets are."""
 _KEY_SHIFT = 18
@@ -67,16 +77,40 @@ class Job:
     workers: int
     budget: Budget
     spill: Path
+    checkpoint: Checkpoint | None = None
+    """None: what is made goes into a pipe, and cannot be continued."""
 
     @classmethod
-    def within(cls, settings: Settings, inputs: list["Input"], spill: Path) -> "Job":
+    def within(
+        cls, settings: Settings, inputs: list["Input"], spill: Path, checkpoint: Checkpoint | None = None
+    ) -> "Job":
         """The job as the settings ask for it."""
-        size_bytes = sum(path.stat().st_size for path, _ in inputs if path.is_file())
+        size_bytes = sum(path.stat().st_size for path, *_ in inputs if path.is_file())
         return cls(
             workers_within(settings.memory, settings.workers),
             budget_within(settings.memory, settings.workers, size_bytes, _TEXT_PER_KEY, _KEY_SHIFT),
             spill,
+            checkpoint,
         )
+
+    def resting(self, state: Callable[[], "SoFar"]) -> Rest:
+        """When a pass comes to rest, and what is kept of it then."""
+        return self.checkpoint.resting(state) if self.checkpoint else NO_REST
+
+
+class SoFar(msgspec.Struct):
+    """Where the stage rests. A pass that has not begun has nothing; one that is over has nothing left."""
+
+    read: Counts
+    tasks: int
+    """Of the scatter that are done."""
+    frames: bytes
+    """Of what is brought to lines; while the scatter lasts, also to joins."""
+    joins: bytes | None = None
+    """Of the joins that are left; None: the scatter lasts."""
+    tally: Tally = msgspec.field(default_factory=Tally)
+    stream: StreamSoFar | None = None
+    """None: the gather has not begun."""
 
 
 class Made(NamedTuple):
@@ -106,45 +140,75 @@ class Input(NamedTuple):
 
     path: Path
     is_items: bool = False
+    has_redirects: bool = False
 
 
 def make_artifact(
-    parts: dict[str, Path], items: Path | None, folder: RunFolder, settings: Settings, progress: Progress
+    parts: dict[str, Path],
+    items: Path | None,
+    folder: RunFolder,
+    settings: Settings,
+    checkpoint: Checkpoint,
+    progress: Progress,
 ) -> tuple[dict[str, Any], Artifact]:
     """Make deworks of these parts, by name; counts, and the artifact. items: ia-metadata, None to do without.
 
-    Raises OldumpError as in errors.py.
+    Its spill stays until the caller has noted that the stage is done. Raises OldumpError as in errors.py.
     """
-    inputs = [Input(parts[name]) for name in READS]
+    inputs = [Input(parts[name], has_redirects=name == "redirects") for name in READS]
     if items is not None:
         inputs.append(Input(items, is_items=True))
-    job = Job.within(settings, inputs, folder.spill)
+    spill = checkpoint.path.parent
+    job = Job.within(settings, inputs, spill, checkpoint)
     compress = partial(segment_of, first_key_at=_KEY_COLUMN, level=settings.level)
-    with SegmentWriter(folder.part("deworks")) as writer:
-        made = make_deworks(inputs, [parts["redirects"]], writer, job, compress, progress)
-        if writer.records != made.tally.lines:
-            raise VerificationError(
-                f"deworks: {made.tally.lines:,} lines were put together, {writer.records:,} were written",
-                "This is a bug; please report it.",
+    path = folder.part("deworks")
+    with checkpoint.kept(spill):
+        reached = _resumed(checkpoint, spill, path)
+        with FileStream(path, reached.stream if reached else None) as stream:
+            made = make_deworks(inputs, stream, job, compress, progress, reached)
+            if stream.writer.records != made.tally.lines:
+                raise VerificationError(
+                    f"deworks: {made.tally.lines:,} lines were put together, {stream.writer.records:,} were written",
+                    "This is a bug; please report it.",
+                )
+            artifact = Artifact(
+                **asdict(stream.writer.commit()),
+                item=folder.items[1],
+                last_key=made.tally.last_key.decode() or None,
+                digest=f"{made.tally.digest:016x}",
+                columns=list(COLUMNS),
             )
-        artifact = Artifact(
-            **asdict(writer.commit()),
-            item=folder.items[1],
-            last_key=made.tally.last_key.decode() or None,
-            digest=f"{made.tally.digest:016x}",
-            columns=list(COLUMNS),
-        )
     return made.as_json(with_items=items is not None), artifact
+
+
+def _resumed(checkpoint: Checkpoint, spill: Path, path: Path) -> SoFar | None:
+    """Where to go on. If that is nowhere, what an earlier try has left is removed."""
+
+    def files(state: SoFar) -> dict[Path, int]:
+        sizes = spill_sizes(spill, np.concatenate([frames_of(state.frames), frames_of(state.joins or b"")]))
+        if state.joins is None:
+            sizes[spill / _REDIRECTS] = 1
+        return sizes | (state.stream.position.files(path) if state.stream else {})
+
+    reached = checkpoint.resumed(SoFar, files)
+    with storage_errors(spill):
+        if reached is None:
+            shutil.rmtree(spill, ignore_errors=True)
+            spill.mkdir(parents=True)
+    if reached is not None:
+        cut_spills(spill, {place: size for place, size in files(reached).items() if place.parent == spill})
+        log.info("deworks: goes on behind %s works and editions", f"{reached.read.works + reached.read.editions:,}")
+    return reached
 
 
 def write_deworks(
     dump: Path, items: Path, output: BinaryIO, spill_parent: Path | None, settings: Settings, progress: Progress
 ) -> Made:
     """Write the lines of deworks of a dump, as text. Raises OldumpError as in errors.py."""
-    inputs = [Input(dump), Input(items, is_items=True)]
+    inputs = [Input(dump, has_redirects=True), Input(items, is_items=True)]
     with spill_folder("deworks", spill_parent) as spill:
         job = Job.within(settings, inputs, spill)
-        made = make_deworks(inputs, [dump], TextWriter(output), job, uncompressed, progress)
+        made = make_deworks(inputs, Stream(TextWriter(output)), job, uncompressed, progress)
     progress.end("deworks")
     if not made.tally.lines:
         raise SourceEmpty(f"{dump}: holds neither works nor editions", "Is it a dump?")
@@ -152,39 +216,34 @@ def write_deworks(
 
 
 def make_deworks(
-    inputs: list[Input], redirects_in: list[Path], sink: Sink, job: Job, compress: Compress, progress: Progress
+    inputs: list[Input], stream: Stream, job: Job, compress: Compress, progress: Progress, reached: SoFar | None = None
 ) -> Made:
-    """Write deworks to the sink. redirects_in: the inputs that have redirects.
+    """Write deworks to the stream. reached: where to go on.
 
     Raises SourceError, RecordError, StorageError, VerificationError, WorkerError.
     """
-    with storage_errors(job.spill):
-        shutil.rmtree(job.spill, ignore_errors=True)
-        job.spill.mkdir(parents=True)
-    try:
+    passes = _Passes(job, reached)
+    if not passes.is_read:
         progress.begin("deworks", "redirects")
-        redirects = Redirects(job.spill / "redirects.sqlite", _redirects(redirects_in))
+        redirects = Redirects(job.spill / _REDIRECTS, None if reached else _redirects(inputs))
         progress.begin("deworks", "scatter")
-        brought = _Brought(job)
-        read = brought.read(inputs, redirects, progress)
-        progress.begin("deworks", "join")
-        brought.join(progress)
-        progress.begin("deworks", "gather")
-        tally = brought.gather(sink, compress, read, progress)
-    finally:
-        shutil.rmtree(job.spill, ignore_errors=True)
-    if (tally.works, tally.editions) != (read.works, read.editions):
+        passes.scatter(inputs, redirects, progress)
+    progress.begin("deworks", "join")
+    passes.join(progress)
+    progress.begin("deworks", "gather")
+    made = passes.gather(stream, compress, progress)
+    if (made.tally.works, made.tally.editions) != (made.read.works, made.read.editions):
         raise VerificationError(
-            f"{read.works:,} works and {read.editions:,} editions were read, "
-            f"{tally.works:,} and {tally.editions:,} stand in deworks",
+            f"{made.read.works:,} works and {made.read.editions:,} editions were read, "
+            f"{made.tally.works:,} and {made.tally.editions:,} stand in deworks",
             "This is a bug; please report it.",
         )
-    return Made(tally, read)
+    return made
 
 
-def _redirects(paths: list[Path]) -> Iterator[tuple[bytes, str]]:
-    """The redirects among the records of these files: key and location."""
-    for path in paths:
+def _redirects(inputs: list[Input]) -> Iterator[tuple[bytes, str]]:
+    """The redirects among the records of the inputs: key and location."""
+    for path in (each.path for each in inputs if each.has_redirects):
         shared = SharedMemory(4)
         source = Source(path, shared)
         for block in source.blocks():
@@ -205,61 +264,78 @@ def _record_errors(name: str, wrong: str) -> Iterator[None]:
         raise RecordError(f"{name}: a line {wrong}", "Is it the right file?") from error
 
 
-class _Brought:
+class _Passes:
     """The three passes over what goes into lines of deworks."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, reached: SoFar | None) -> None:
         self._job = job
-        self._frames: Frames = np.empty(0, FRAME)
+        self._so_far = reached or SoFar(Counts(), 0, b"")
 
-    def read(self, inputs: list[Input], redirects: Redirects, progress: Progress) -> Counts:
-        """Scatter what all inputs bring to joins and lines; how much was read."""
-        shared = SharedMemory(self._job.workers + 4)
+    @property
+    def is_read(self) -> bool:
+        """Whether the first pass is over."""
+        return self._so_far.joins is not None
+
+    def scatter(self, inputs: list[Input], redirects: Redirects, progress: Progress) -> None:
+        """Scatter what all inputs bring to joins and lines."""
+        job, so_far = self._job, self._so_far
+        shared = SharedMemory(job.workers + 4)
         reading = _Reading(inputs, redirects, shared)
-        read = Counts()
-        with Crew(self._job.workers, scatterer(reading, self._job.spill, self._job.budget)) as crew:
-            scattering = Scattering(crew)
-            for number, counts in scattering.run(reading.tasks()):
+        with Crew(job.workers, scatterer(reading, job.spill, job.budget)) as crew:
+            scattering = Scattering(crew, frames_of(so_far.frames))
+            rest = job.resting(lambda: SoFar(so_far.read, reading.begun, scattering.frames().tobytes()))
+            for number, counts in scattering.run(reading.tasks(so_far.tasks), None, rest, first=so_far.tasks):
                 shared.free(reading.blocks.pop(number).content)
-                read = Counts(*map(sum, zip(read, counts, strict=True)))
-                progress.update(read.works + read.editions, reading.share_read)
-            self._frames = scattering.frames()
+                so_far.read = Counts(*map(sum, zip(so_far.read, counts, strict=True)))
+                progress.update(so_far.read.works + so_far.read.editions, reading.share_read)
+            frames = scattering.frames()
         reading.require_unchanged()
-        return read
+        are_joins = frames["first"] < JOINS_END
+        so_far.joins, so_far.frames = frames[are_joins].tobytes(), frames[~are_joins].tobytes()
 
     def join(self, progress: Progress) -> None:
         """Scatter the answers of all joins to the lines that asked."""
-        are_joins = self._frames["first"] < JOINS_END
-        joins, self._frames = self._frames[are_joins], self._frames[~are_joins]
-        buckets = list(buckets_of(joins, self._job.budget))
-        answering = _Answering(self._job)
-        with Crew(self._job.workers, scatterer(answering, self._job.spill, self._job.budget)) as crew:
-            scattering = Scattering(crew)
-            for done, _ in enumerate(scattering.run(buckets), start=1):
-                progress.update(done, done / len(buckets))
-            self._frames = np.concatenate([self._frames, scattering.frames()])
+        job, so_far = self._job, self._so_far
+        buckets = Buckets(frames_of(so_far.joins or b""), job.budget)
+        total = len(buckets)
+        with Crew(job.workers, scatterer(_Answering(job), job.spill, job.budget)) as crew:
+            scattering = Scattering(crew, frames_of(so_far.frames))
 
-    def gather(self, sink: Sink, compress: Compress, read: Counts, progress: Progress) -> Tally:
+            def state() -> SoFar:
+                return SoFar(so_far.read, 0, scattering.frames().tobytes(), buckets.left().tobytes())
+
+            for done, _ in enumerate(scattering.run(buckets, None, job.resting(state)), start=1):
+                progress.update(done, done / total)
+            so_far.joins, so_far.frames = b"", scattering.frames().tobytes()
+
+    def gather(self, stream: Stream, compress: Compress, progress: Progress) -> Made:
         """Put the lines together and write them."""
-        job, total = self._job, Tally()
-        buckets = buckets_of(self._frames, job.budget)
-        self._frames = np.empty(0, FRAME)
+        job, read, total = self._job, self._so_far.read, self._so_far.tally
+        buckets = Buckets(frames_of(self._so_far.frames), job.budget)
+        self._so_far.frames = b""
+
+        def state() -> SoFar:
+            assert isinstance(stream, FileStream)  # noqa: S101 - what is made elsewhere never rests
+            return SoFar(read, 0, buckets.left().tobytes(), b"", total, stream.reached())
+
         with Crew(job.workers, gatherer(in_work, Denormal, compress, job.spill, job.budget)) as crew:
-            for tally in Gathering(crew, {STREAM: sink}, compress).run(buckets):
+            for tally in Gathering(crew, {STREAM: stream}, compress).run(buckets, job.resting(state)):
                 assert isinstance(tally, Tally)  # noqa: S101 - what Denormal.tally gives
                 total.add(tally)
                 progress.update(total.lines, (total.works + total.editions) / max(1, read.works + read.editions))
-        return total
+        return Made(total, read)
 
 
 class _Reading:
     """The workers' side of the first pass, and its tasks."""
 
     def __init__(self, inputs: list[Input], redirects: Redirects, shared: SharedMemory) -> None:
-        self._sources = [(Source(path, shared), is_items) for path, is_items in inputs]
+        self._sources = [(Source(path, shared), is_items) for path, is_items, _ in inputs]
         self._links = Links(redirects)
         self.blocks: dict[int, Block] = {}
         """Those that are being read, by the numbers of their tasks."""
+        self.begun = 0
+        """Tasks that were drawn or passed over."""
         self._begun_bytes = 0
         self._size_bytes = sum(source.size_bytes or 0 for source, _ in self._sources)
 
@@ -268,15 +344,16 @@ class _Reading:
         """How much of all inputs has been handed out, 0 to 1."""
         return self._begun_bytes / max(1, self._size_bytes)
 
-    def tasks(self) -> Iterator[tuple[str, tuple[int, int, Content]]]:
-        """Each block: the number of its source, its own, and its content."""
-        number, before_bytes = 0, 0
+    def tasks(self, done: int) -> Iterator[tuple[str, tuple[int, int, Content]]]:
+        """Each block but those that are done: the number of its source, its own, and its content."""
+        before_bytes = 0
         for place, (source, _) in enumerate(self._sources):
             for block in source.blocks():
-                self.blocks[number] = block
-                self._begun_bytes = before_bytes + block.position_bytes
-                yield f"{source.name}, up to byte {block.position_bytes:,}", (place, number, block.content)
-                number += 1
+                number, self.begun = self.begun, self.begun + 1
+                if number >= done:
+                    self.blocks[number] = block
+                    self._begun_bytes = before_bytes + block.position_bytes
+                    yield f"{source.name}, up to byte {block.position_bytes:,}", (place, number, block.content)
             before_bytes += source.size_bytes or 0
 
     def require_unchanged(self) -> None:

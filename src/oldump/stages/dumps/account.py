@@ -5,12 +5,12 @@ Does not: keep records; what becomes of them is the caller's.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from oldump.engine.segments import Packer, SegmentWriter, segment_of
+from oldump.engine.segments import Packer, Position, SegmentWriter, segment_of
 from oldump.errors import SourceDamaged, TooManyRejects
 from oldump.records.document import Reject
 from oldump.records.privacy import Drop
@@ -80,20 +80,35 @@ class Summary(NamedTuple):
         )
 
 
+class RejectsSoFar(NamedTuple):
+    """How far the rejects have been written."""
+
+    counts: Counter[Reject]
+    held: bytes
+    """Text that is not in the file yet."""
+    position: Position | None
+    """None: there is no file yet."""
+
+
 class Rejects:
     """Writes rejects.txt.gz, with the line numbers of the rows, and stops when there are too many; for `with`.
 
     Segments are written as they fill up. Without rejects there is no file, and without commit none with this name.
     """
 
-    def __init__(self, path: Path, source_name: str, most: int) -> None:
-        """Take where to write and how many are too many."""
+    def __init__(self, path: Path, source_name: str, most: int, reached: RejectsSoFar | None = None) -> None:
+        """Take where to write and how many are too many; and where to go on. Raises StorageError."""
         self._path = path
         self._source_name = source_name
         self._most = most
-        self._packer = Packer()
-        self._writer: SegmentWriter | None = None
-        self.counts: Counter[Reject] = Counter()
+        self._packer = Packer(reached.held if reached else b"")
+        self._writer = SegmentWriter(path, reached.position) if reached and reached.position else None
+        self.counts: Counter[Reject] = reached.counts if reached else Counter()
+
+    def reached(self) -> RejectsSoFar:
+        """Where one can go on. Raises StorageError, StorageFull."""
+        position = self._writer.reached() if self._writer is not None else None
+        return RejectsSoFar(self.counts, self._packer.held, position)
 
     def add(self, rejects: list[Rejection], rows_before: int) -> None:
         """Note a block's rejects. Raises TooManyRejects, after committing what there is; StorageError, StorageFull."""
@@ -139,17 +154,31 @@ def _reject_line(rejection: Rejection, rows_before: int) -> bytes:
     return b"\t".join((str(rows_before + row + 1).encode(), reason.encode(), line)) + b"\n"
 
 
+class AccountSoFar(NamedTuple):
+    """How much of a source has been heard of."""
+
+    blocks: int
+    ended: bool
+    """Whether the end-of-data marker has been seen."""
+    counts: Counts
+
+
 class Account:
     """Adds up blocks that are heard of in any order, in theirs."""
 
-    def __init__(self, source_name: str, rejects: Rejects) -> None:
-        """Take the source's name, for errors, and where rejects go."""
-        self.counts = Counts(rejects=rejects.counts)
+    def __init__(self, source_name: str, rejects: Rejects, reached: AccountSoFar | None = None) -> None:
+        """Take the source's name, for errors, and where rejects go; and where to go on."""
+        so_far = reached or AccountSoFar(0, ended=False, counts=Counts())
+        self.counts = replace(so_far.counts, rejects=rejects.counts)
         self._source_name = source_name
         self.rejects = rejects
         self._heard: dict[int, Summary] = {}
-        self._next = 0
-        self._ended = False
+        self._next = so_far.blocks
+        self._ended = so_far.ended
+
+    def reached(self) -> AccountSoFar:
+        """Where one can go on, when all blocks that were begun have been heard."""
+        return AccountSoFar(self._next, self._ended, self.counts)
 
     def hear(self, number: int, summary: Summary) -> None:
         """Take what became of block number. Raises SourceDamaged, TooManyRejects."""

@@ -22,8 +22,10 @@ from oldump.engine.commit import CommittedFile
 from oldump.engine.segments import Compressing, Packer, SegmentWriter, TextWriter, segment_of, uncompressed
 from oldump.engine.shuffle import (
     Batch,
+    Buckets,
     Gathering,
     Scattering,
+    Stream,
     budget_within,
     gatherer,
     scatterer,
@@ -155,11 +157,11 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
                 progress.update(lines.total, source.share_read(block))
         if not lines.total:
             raise SourceEmpty(f"{source.name}: holds no records. Did the step before fail?")
-        buckets = scattering.buckets(budget)
+        buckets = Buckets(scattering.frames(), budget)
         written = 0
         progress.begin("sort", "gather")
         with Crew(workers, gatherer(record_order, _AsTheyAre, uncompressed, folder, budget)) as crew:
-            gathering = Gathering(crew, {"records": TextWriter(output)}, uncompressed)
+            gathering = Gathering(crew, {"records": Stream(TextWriter(output))}, uncompressed)
             for records in gathering.run(buckets):
                 assert isinstance(records, int)  # noqa: S101 - what _AsTheyAre.tally gives
                 written += records

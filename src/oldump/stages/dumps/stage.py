@@ -8,25 +8,36 @@ Memory:     the budget, whatever the input's size
 On failure: nothing half-written stays under its final name; run again and the stage begins anew
 """
 
+import logging
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from oldump.engine.blocks import Block, Content, SharedMemory, Source
+import msgspec
+
+from oldump.engine.blocks import START, Block, Content, Place, SharedMemory, Source
+from oldump.engine.checkpoint import Checkpoint
 from oldump.engine.segments import Segment, SegmentWriter, index_path, segment_of
 from oldump.engine.shuffle import (
+    NO_FRAMES,
     Batch,
+    Buckets,
     Budget,
+    FileStream,
     Frames,
     Gathering,
     Scattering,
+    StreamSoFar,
     budget_within,
+    cut_spills,
+    frames_of,
     gatherer,
     scatterer,
+    spill_sizes,
     workers_within,
 )
 from oldump.engine.workers import Crew
@@ -40,8 +51,10 @@ from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
 from oldump.run.progress import Progress
 from oldump.settings import Settings
-from oldump.stages.dumps.account import Account, Counts, Rejects, Summary
+from oldump.stages.dumps.account import Account, AccountSoFar, Counts, Rejects, RejectsSoFar, Summary
 from oldump.stages.dumps.latest import CDUMP, Latest, Tallies
+
+log = logging.getLogger("oldump")
 
 KEY_COLUMN = 1
 TEXT_PER_KEY = 2_900
@@ -58,9 +71,10 @@ class Job:
     level: int
     max_rejects: int
     spill: Path
+    checkpoint: Checkpoint
 
     @classmethod
-    def within(cls, settings: Settings, folder: RunFolder, source: Path | None) -> Self:
+    def within(cls, settings: Settings, folder: RunFolder, source: Path | None, checkpoint: Checkpoint) -> Self:
         """The job as the settings ask for it."""
         size_bytes = source.stat().st_size if source and source.is_file() else 0
         return cls(
@@ -69,8 +83,29 @@ class Job:
             budget=budget_within(settings.memory, settings.workers, size_bytes, TEXT_PER_KEY, REVISION_BITS),
             level=settings.level,
             max_rejects=settings.max_rejects,
-            spill=folder.spill,
+            spill=checkpoint.path.parent,
+            checkpoint=checkpoint,
         )
+
+
+class Scattered(msgspec.Struct, tag=True):
+    """Where the scatter rests."""
+
+    place: Place
+    frames: bytes
+    account: AccountSoFar
+    rejects: RejectsSoFar
+
+
+class Gathered(msgspec.Struct, tag=True):
+    """Where the gather rests."""
+
+    frames: bytes
+    """Of the buckets that are left."""
+    counts: Counts
+    tallies: dict[str, Tally]
+    last_keys: dict[str, str]
+    streams: dict[str, StreamSoFar]
 
 
 def make_dumps(
@@ -78,31 +113,74 @@ def make_dumps(
 ) -> tuple[Counts, list[Artifact]]:
     """Make cdump and parts from the rows of a source, of which it is known perhaps how many there are.
 
-    Raises OldumpError as in errors.py.
+    Its spill stays until the caller has noted that the stage is done. Raises OldumpError as in errors.py.
     """
-    shared = SharedMemory(job.workers + 4)
-    source = Source(source_path, shared)
-    with storage_errors(job.spill):
-        shutil.rmtree(job.spill, ignore_errors=True)
-        job.spill.mkdir(parents=True)
-    try:
-        for path in (folder.rejects, index_path(folder.rejects)):
-            path.unlink(missing_ok=True)  # an earlier try's
-        progress.begin("dumps", "scatter")
-        with Rejects(folder.rejects, source.name, job.max_rejects) as rejects:
-            counts, buckets = scatter(source, shared, job, rejects, progress)
-            source.require_unchanged()
-            rejects.commit()
-        if rows_expected not in {None, counts.rows}:
-            raise VerificationError(
-                f"{source.name}: {rows_expected:,} rows were extracted, {counts.rows:,} are in the file. It was "
-                "changed since: remove it and run again."
-            )
-        _require_records(counts, source, folder)
+    paths = {CDUMP: folder.cdump, **{part: folder.part(part) for part in PARTS}}
+    with job.checkpoint.kept(job.spill):
+        reached = _resumed(job, folder, paths)
+        if isinstance(reached, Gathered):
+            gather = _Gather(reached.counts, reached)
+            frames = frames_of(reached.frames)
+        else:
+            counts, frames = _scattered(source_path, reached, folder, job, progress, rows_expected)
+            gather = _Gather(counts)
         progress.begin("dumps", "gather")
-        return counts, _gather(buckets, counts, folder, job, progress)
-    finally:
-        shutil.rmtree(job.spill, ignore_errors=True)
+        return gather.counts, gather.run(frames, paths, folder, job, progress)
+
+
+def _resumed(job: Job, folder: RunFolder, paths: Mapping[str, Path]) -> Scattered | Gathered | None:
+    """Where to go on. If that is nowhere, what an earlier try has left is removed."""
+
+    def files(state: Scattered | Gathered) -> dict[Path, int]:
+        sizes = spill_sizes(job.spill, frames_of(state.frames))
+        if isinstance(state, Gathered):
+            for name, stream in state.streams.items():
+                sizes |= stream.position.files(paths[name])
+        elif state.rejects.position is not None:
+            sizes |= state.rejects.position.files(folder.rejects)
+        return sizes
+
+    kind: Any = Scattered | Gathered
+    reached: Scattered | Gathered | None = job.checkpoint.resumed(kind, files)
+    with storage_errors(job.spill):
+        if reached is None:
+            shutil.rmtree(job.spill, ignore_errors=True)
+            job.spill.mkdir(parents=True)
+            for path in (folder.rejects, index_path(folder.rejects)):
+                path.unlink(missing_ok=True)
+        elif isinstance(reached, Scattered):
+            cut_spills(job.spill, spill_sizes(job.spill, frames_of(reached.frames)))
+            log.info("dumps: goes on behind row %s", f"{reached.account.counts.rows:,}")
+        else:
+            log.info("dumps: goes on behind record %s of the cdump", f"{reached.tallies[CDUMP].records:,}")
+    return reached
+
+
+def _scattered(
+    source_path: Path | None,
+    reached: Scattered | None,
+    folder: RunFolder,
+    job: Job,
+    progress: Progress,
+    rows_expected: int | None,
+) -> tuple[Counts, Frames]:
+    """Scatter all rows of the source, and see whether they can become dumps; counts, and where the records are."""
+    shared = SharedMemory(job.workers + 4)
+    source = Source(source_path, shared, reached.place if reached else START)
+    progress.begin("dumps", "scatter")
+    with Rejects(folder.rejects, source.name, job.max_rejects, reached.rejects if reached else None) as rejects:
+        account = Account(source.name, rejects, reached.account if reached else None)
+        frames = _scatter(source, shared, job, account, reached, progress)
+        source.require_unchanged()
+        rejects.commit()
+    counts = account.counts
+    if rows_expected not in {None, counts.rows}:
+        raise VerificationError(
+            f"{source.name}: {rows_expected:,} rows were extracted, {counts.rows:,} are in the file. It was "
+            "changed since: remove it and run again."
+        )
+    _require_records(counts, source, folder)
+    return counts, frames
 
 
 class _Reader:
@@ -118,30 +196,34 @@ class _Reader:
         return Summary.of(batch)
 
 
-def scatter(
-    source: Source, shared: SharedMemory, job: "Job", rejects: Rejects, progress: Progress
-) -> tuple[Counts, Iterator[tuple[str, Frames]]]:
-    """Spill the records of all rows; what became of the rows, and the buckets to gather.
+def _scatter(
+    source: Source, shared: SharedMemory, job: Job, account: Account, reached: Scattered | None, progress: Progress
+) -> Frames:
+    """Spill the records of all rows that have not been read; where they are, with those that were spilled before.
 
     Raises SourceError, TooManyRejects, StorageError, WorkerError.
     """
-    account = Account(source.name, rejects)
-    positions: dict[int, Block] = {}
+    place, frames = (reached.place, frames_of(reached.frames)) if reached else (START, NO_FRAMES)
+    begun: dict[int, Block] = {}
 
     def tasks() -> Iterator[tuple[str, Content]]:
-        for number, block in enumerate(source.blocks()):
-            positions[number] = block
+        nonlocal place
+        for number, block in enumerate(source.blocks(), start=place.blocks):
+            begun[number] = block
+            place = place.behind(block)
             yield f"{source.name}, up to byte {block.position_bytes:,}", block.content
 
-    read = _Reader(source, job.day)
-    with Crew(job.workers, scatterer(read, job.spill, job.budget)) as crew:
-        scattering = Scattering(crew)
-        for number, summary in scattering.run(tasks(), source.arrivals):
-            block = positions.pop(number)
+    with Crew(job.workers, scatterer(_Reader(source, job.day), job.spill, job.budget)) as crew:
+        scattering = Scattering(crew, frames)
+        rest = job.checkpoint.resting(
+            lambda: Scattered(place, scattering.frames().tobytes(), account.reached(), account.rejects.reached())
+        )
+        for number, summary in scattering.run(tasks(), source.arrivals, rest, first=place.blocks):
+            block = begun.pop(number)
             shared.free(block.content)
             account.hear(number, summary)
             progress.update(account.counts.rows, source.share_read(block))
-    return account.counts, scattering.buckets(job.budget)
+        return scattering.frames()
 
 
 def _require_records(counts: Counts, source: Source, folder: RunFolder) -> None:
@@ -155,47 +237,68 @@ def _require_records(counts: Counts, source: Source, folder: RunFolder) -> None:
         raise VerificationError(f"{counts.rows:,} rows do not add up: {counts}. This is a bug; please report it.")
 
 
-def _gather(
-    buckets: Iterator[tuple[str, Frames]], counts: Counts, folder: RunFolder, job: Job, progress: Progress
-) -> list[Artifact]:
-    paths = {CDUMP: folder.cdump, **{part: folder.part(part) for part in PARTS}}
-    compress = compressor(job.level)
-    tallies = {name: Tally() for name in paths}
-    last_keys: dict[str, str] = {}
-    with ExitStack() as stack:
-        for path in paths.values():
-            path.parent.mkdir(parents=True, exist_ok=True)
-        writers = {name: stack.enter_context(SegmentWriter(path)) for name, path in paths.items()}
-        crew = stack.enter_context(Crew(job.workers, gatherer(record_order, Latest, compress, job.spill, job.budget)))
-        gathering = Gathering(crew, writers, compress)
-        for tally in gathering.run(buckets):
-            assert isinstance(tally, Tallies)  # noqa: S101 - what Latest.tally gives
-            for name, each in tally.of_stream.items():
-                tallies[name].add(each)
-            last_keys |= tally.last_keys
-            counts.same_revision += tally.same_revision
-            progress.update(tallies[CDUMP].records, tallies[CDUMP].records / counts.records)
-        for name, writer in writers.items():
-            if not writer.records == tallies[name].records:
+class _Gather:
+    """The second half: sorted records go to cdump and parts."""
+
+    def __init__(self, counts: Counts, reached: Gathered | None = None) -> None:
+        self.counts = counts
+        self._tallies = reached.tallies if reached else {name: Tally() for name in (CDUMP, *PARTS)}
+        self._last_keys = reached.last_keys if reached else {}
+        self._reached: Mapping[str, StreamSoFar] = reached.streams if reached else {}
+
+    def run(
+        self, frames: Frames, paths: Mapping[str, Path], folder: RunFolder, job: Job, progress: Progress
+    ) -> list[Artifact]:
+        """Gather the buckets that these frames make, and commit the artifacts."""
+        buckets = Buckets(frames, job.budget)
+        del frames
+        compress = compressor(job.level)
+        with ExitStack() as stack:
+            for path in paths.values():
+                path.parent.mkdir(parents=True, exist_ok=True)
+            streams = {
+                name: stack.enter_context(FileStream(path, self._reached.get(name))) for name, path in paths.items()
+            }
+            crew = stack.enter_context(
+                Crew(job.workers, gatherer(record_order, Latest, compress, job.spill, job.budget))
+            )
+            rest = job.checkpoint.resting(lambda: self._state(buckets, streams))
+            for tally in Gathering(crew, streams, compress).run(buckets, rest):
+                assert isinstance(tally, Tallies)  # noqa: S101 - what Latest.tally gives
+                self._count(tally)
+                records = self._tallies[CDUMP].records
+                progress.update(records, records / self.counts.records)
+            self._require_all({name: stream.writer.records for name, stream in streams.items()}, paths)
+            self._tallies[CDUMP].newest = self.counts.newest
+            items = {name: folder.items[0] if name == CDUMP else folder.items[1] for name in paths}
+            return [
+                artifact_of(stream.writer, items[name], self._tallies[name], self._last_keys.get(name))
+                for name, stream in streams.items()
+            ]
+
+    def _state(self, buckets: Buckets, streams: Mapping[str, FileStream]) -> Gathered:
+        so_far = {name: stream.reached() for name, stream in streams.items()}
+        return Gathered(buckets.left().tobytes(), self.counts, self._tallies, self._last_keys, so_far)
+
+    def _count(self, tally: Tallies) -> None:
+        for name, each in tally.of_stream.items():
+            self._tallies[name].add(each)
+        self._last_keys |= tally.last_keys
+        self.counts.same_revision += tally.same_revision
+
+    def _require_all(self, written: Mapping[str, int], paths: Mapping[str, Path]) -> None:
+        """Raise VerificationError if records are missing, or there are too many."""
+        for name, records in written.items():
+            if records != self._tallies[name].records:
                 raise VerificationError(
-                    f"{paths[name].name}: {writer.records:,} records were written, "
-                    f"{tallies[name].records:,} arranged. This is a bug; please report it."
+                    f"{paths[name].name}: {records:,} records were written, "
+                    f"{self._tallies[name].records:,} arranged. This is a bug; please report it."
                 )
-        if writers[CDUMP].records != counts.records:
+        if written[CDUMP] != self.counts.records:
             raise VerificationError(
-                f"{paths[CDUMP].name}: {counts.records:,} records were scattered, "
-                f"{writers[CDUMP].records:,} gathered. This is a bug; please report it."
+                f"{paths[CDUMP].name}: {self.counts.records:,} records were scattered, "
+                f"{written[CDUMP]:,} gathered. This is a bug; please report it."
             )
-        tallies[CDUMP].newest = counts.newest
-        return [
-            artifact_of(
-                writer,
-                folder.items[0] if name == CDUMP else folder.items[1],
-                tallies[name],
-                last_keys.get(name),
-            )
-            for name, writer in writers.items()
-        ]
 
 
 def compressor(level: int) -> Callable[[bytes], Segment]:

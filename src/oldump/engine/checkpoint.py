@@ -1,0 +1,130 @@
+"""Checkpoints: how far a stage has got, so that the next run goes on from there and not from the beginning.
+
+A stage has one file for it, which holds its state as MessagePack behind a line that says what it is made from. It is
+written at a *rest*: a moment at which no task is under way and all that was done is on the disk. What a stage has
+written beyond its checkpoint when it is stopped is worthless, and is cut off by whoever goes on.
+
+Does not: know what a state means.
+"""
+
+import json
+import logging
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
+
+import msgspec
+from xxhash import xxh3_64_hexdigest
+
+from oldump.engine.commit import begun_bytes, write_whole
+from oldump.errors import storage_errors
+
+log = logging.getLogger("oldump")
+
+
+S = TypeVar("S")
+"""What a stage keeps: a msgspec.Struct, or a tagged union of such."""
+
+
+class Rest(NamedTuple):
+    """When a scatter or a gather is to come to rest, and what it does then."""
+
+    is_due: Callable[[], bool]
+    take: Callable[[], None]
+
+
+NO_REST = Rest(lambda: False, lambda: None)
+"""For what cannot be continued: a pipe, a unit of work that is short."""
+
+
+class Checkpoint:
+    """The checkpoint of one stage of one run."""
+
+    def __init__(
+        self,
+        path: Path,
+        made_from: Mapping[str, Any],
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take where it lies, and what the stage works from: another state of things makes the old one worthless.
+
+        made_from: plain JSON; seconds: between two checkpoints.
+        """
+        self.path = path
+        self._made_from = json.dumps(made_from, sort_keys=True)
+        self._seconds = seconds
+        self._clock = clock
+        self._last = clock()
+
+    @property
+    def exists(self) -> bool:
+        """Whether something was saved, for whatever it was made from."""
+        return self.path.is_file()
+
+    def resumed(self, kind: type[S], files: Callable[[S], Mapping[Path, int]]) -> S | None:
+        """The state that was saved last; None if there is none that can be gone on from, and the log says why.
+
+        kind: of the state, or the union of what it may be; files: those that a state cannot do without, and the bytes
+        that each must have at least. Raises StorageError.
+        """
+        if not self.exists:
+            return None
+        with storage_errors(self.path):
+            heading, _, content = self.path.read_bytes().partition(b"\n")
+        if heading.decode(errors="replace") != self._heading(content):
+            log.warning("%s: is of other input, another version, or damaged; the stage begins anew", self.path)
+            return None
+        try:
+            state = msgspec.msgpack.decode(content, type=kind, dec_hook=_counter)
+        except msgspec.MsgspecError as error:
+            raise AssertionError(f"{self.path}: this version wrote it and cannot read it") from error
+        for path, size_bytes in files(state).items():
+            if begun_bytes(path) < size_bytes:
+                log.warning("%s: %s is not there, or too short; the stage begins anew", self.path, path)
+                return None
+        return state
+
+    def is_due(self) -> bool:
+        """Whether the last one, or the stage's beginning, is long enough ago."""
+        return self._clock() - self._last >= self._seconds
+
+    def save(self, state: object) -> None:
+        """Keep the state, durably and instead of the one before. Raises StorageError, StorageFull."""
+        content = msgspec.msgpack.encode(state)
+        write_whole(self.path, self._heading(content).encode() + b"\n" + content)
+        self._last = self._clock()
+
+    def resting(self, state: Callable[[], object]) -> Rest:
+        """A rest whenever it is due, at which the state is saved as it then is."""
+        return Rest(self.is_due, lambda: self.save(state()))
+
+    @contextmanager
+    def kept(self, spill: Path) -> Iterator[None]:
+        """Whatever fails meanwhile: the folder of intermediate files stays if one can go on with it, or is removed.
+
+        Raises StorageError if the folder cannot be made.
+        """
+        with storage_errors(spill):
+            spill.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        except BaseException:
+            if not self.exists:
+                shutil.rmtree(spill, ignore_errors=True)
+            raise
+
+    def _heading(self, content: bytes) -> str:
+        return f"{xxh3_64_hexdigest(content)} {self._made_from}"
+
+
+def _counter(kind: Any, value: Any) -> Any:  # noqa: ANN401 - msgspec's signature
+    """A Counter, which msgspec writes and does not read: what it asks of types that it does not know."""
+    if get_origin(kind) is not Counter:
+        raise NotImplementedError(f"a checkpoint cannot hold {kind}")
+    (member,) = get_args(kind)
+    return Counter({member(name): count for name, count in value.items()})

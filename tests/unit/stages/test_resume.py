@@ -1,0 +1,214 @@
+"""Stages that were stopped go on from their checkpoint, and make the same bytes."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from oldump.engine.checkpoint import Checkpoint
+from oldump.engine.commit import temporary_path
+from oldump.engine.shuffle import Budget
+from oldump.errors import SourceDamaged
+from oldump.records.record import PARTS
+from oldump.run.folder import RunFolder
+from oldump.run.journal import Artifact
+from oldump.run.progress import Silence
+from oldump.settings import Settings
+from oldump.stages.deworks.stage import make_artifact
+from oldump.stages.dumps.account import Counts
+from oldump.stages.dumps.stage import make_dumps
+from oldump.stages.splice import splice
+from oldump.synth.table import copy_blocks
+from unit.stages.making import (
+    FORMS,
+    MANY_BUCKETS,
+    OVERFULL,
+    Form,
+    checkpoint_in,
+    folder_in,
+    job,
+    made,
+    one_member,
+    plain,
+    rejects_of,
+)
+
+ROWS = 6_000
+TABLE = b"".join(copy_blocks(ROWS, odd_rows=40, broken_rows=30))
+
+
+class Stopped(Exception):
+    """What stands for a signal."""
+
+
+class Stopping(Silence):
+    """Stops a stage at its n-th news since it was begun."""
+
+    def __init__(self, news: int) -> None:
+        self._left = news
+        self.steps: list[str] = []
+
+    def begin(self, stage: str, step: str) -> None:
+        """Note the step."""
+        self.steps.append(step)
+
+    def update(self, rows: int, done: float | None) -> None:
+        """Stop, when it is time."""
+        self._left -= 1
+        if self._left == 0:
+            raise Stopped
+
+
+def until_it_is_done(stage: Callable[[Stopping], object], every: int) -> tuple[int, set[tuple[str, ...]]]:
+    """Run the stage again and again, stopped after some news each time; how often, and the steps of each try."""
+    steps: set[tuple[str, ...]] = set()
+    for tries in range(1, 400):
+        stopping = Stopping(every)
+        try:
+            stage(stopping)
+        except Stopped:
+            steps.add(tuple(stopping.steps))
+        else:
+            return tries, steps
+    raise AssertionError("it does not get on")
+
+
+def contents(folder: RunFolder) -> dict[str, bytes]:
+    """All that lies among the items."""
+    items = (folder.cdump_item, folder.dump_item)
+    return {path.name: path.read_bytes() for item in items for path in item.iterdir()}
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
+@pytest.mark.parametrize("budget", [MANY_BUCKETS, OVERFULL], ids=["many buckets", "overfull"])
+def test_dumps_that_are_stopped_again_and_again(tmp_path: Path, form: Form, budget: Budget) -> None:
+    """With other workers and another budget at each try: the bytes, counts and rejects are those of one try."""
+    form(tmp_path / "data", TABLE)
+    undisturbed = made(tmp_path / "data", tmp_path / "undisturbed")
+    folder = folder_in(tmp_path / "stopped")
+    found: list[tuple[Counts, list[Artifact]]] = []
+    number = 0
+
+    def stage(progress: Silence) -> None:
+        nonlocal number
+        number += 1
+        work = job(folder, 1 + number % 3, (MANY_BUCKETS, OVERFULL)[number % 2 == (budget == OVERFULL)])
+        work = replace(work, checkpoint=checkpoint_in(folder, "dumps", 0))
+        found.append(make_dumps(tmp_path / "data", folder, work, progress))
+
+    tries, steps = until_it_is_done(stage, 3)
+    assert tries > 3
+    assert {("scatter",), ("gather",)} <= steps  # it was stopped in both, and did not scatter again
+    assert contents(folder) == undisturbed.contents()
+    assert rejects_of(folder) == rejects_of(undisturbed.folder)
+    assert found[0][0] == undisturbed.counts
+    assert found[0][1] == list(undisturbed.artifacts.values())
+
+
+def test_a_stage_that_stops_between_the_names_of_its_artifacts(tmp_path: Path) -> None:
+    """Killed when some have their final names and others not: it goes on from the checkpoint all the same."""
+    plain(tmp_path / "data", TABLE)
+    undisturbed = made(tmp_path / "data", tmp_path / "undisturbed")
+    folder = folder_in(tmp_path / "stopped")
+    work = replace(job(folder, 2, MANY_BUCKETS), checkpoint=checkpoint_in(folder, "dumps", 0))
+    make_dumps(tmp_path / "data", folder, work, Silence())
+    for path in list(folder.dump_item.iterdir())[::2]:
+        path.rename(temporary_path(path))  # as if these had not been committed yet
+    stopping = Stopping(10**9)
+    make_dumps(tmp_path / "data", folder, work, stopping)
+    assert stopping.steps == ["gather"]
+    assert contents(folder) == undisturbed.contents()
+
+
+@pytest.mark.parametrize("what", ["damaged", "of other input", "without its spill", "without an artifact"])
+def test_a_checkpoint_that_is_worthless(tmp_path: Path, what: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The stage begins anew, and the log says why; nothing of the old one gets into what is made."""
+    plain(tmp_path / "data", TABLE)
+    folder = folder_in(tmp_path)
+    work = replace(job(folder, 2, MANY_BUCKETS), checkpoint=checkpoint_in(folder, "dumps", 0))
+    with pytest.raises(Stopped):
+        make_dumps(tmp_path / "data", folder, work, Stopping(9))
+    path = work.checkpoint.path
+    if what == "damaged":
+        content = bytearray(path.read_bytes())
+        content[-5] ^= 1
+        path.write_bytes(content)
+    elif what == "of other input":
+        work = replace(work, checkpoint=Checkpoint(path, {"inputs": "others"}, 0))
+    elif what == "without its spill":
+        next(work.spill.glob("spill-*")).unlink()
+    else:
+        temporary_path(folder.cdump).unlink()
+    stopping = Stopping(10**9)
+    make_dumps(tmp_path / "data", folder, work, stopping)
+    assert stopping.steps == ["scatter", "gather"]
+    assert "begins anew" in caplog.text
+    assert contents(folder) == made(tmp_path / "data", tmp_path / "undisturbed").contents()
+
+
+def test_a_foreign_gzip_that_is_another_one_now(tmp_path: Path) -> None:
+    """What was skipped is held against what was read before: rows of two tables never mix."""
+    one_member(tmp_path / "data", TABLE)
+    folder = folder_in(tmp_path)
+    work = replace(job(folder, 2, MANY_BUCKETS), checkpoint=checkpoint_in(folder, "dumps", 0))
+    with pytest.raises(Stopped):
+        make_dumps(tmp_path / "data", folder, work, Stopping(4))
+    one_member(tmp_path / "data", TABLE.replace(b"2008", b"2009"))
+    with pytest.raises(SourceDamaged, match=r"not what the run was begun with.*--overwrite"):
+        make_dumps(tmp_path / "data", folder, work, Silence())
+    one_member(tmp_path / "data", TABLE[:2_000_000])
+    with pytest.raises(SourceDamaged, match="not what the run was begun with"):
+        make_dumps(tmp_path / "data", folder, work, Silence())
+
+
+@pytest.fixture(scope="module")
+def dumps(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """Dumps that are made."""
+    out = tmp_path_factory.mktemp("dumps")
+    plain(out / "data", TABLE)
+    return made(out / "data", out).folder
+
+
+def test_deworks_that_are_stopped_again_and_again(tmp_path: Path, dumps: RunFolder) -> None:
+    """In each of the passes."""
+    paths = {part: dumps.part(part) for part in PARTS}
+    settings = Settings.of(workers=2, level=1, memory="192M")
+
+    def stage(folder: RunFolder, seconds: float, progress: Silence) -> tuple[dict[str, int], Artifact]:
+        folder.dump_item.mkdir(parents=True, exist_ok=True)
+        checkpoint = checkpoint_in(folder, "deworks", seconds)
+        return make_artifact(paths, None, folder, settings, checkpoint, progress)
+
+    undisturbed, stopped = folder_in(tmp_path / "undisturbed"), folder_in(tmp_path / "stopped")
+    expected = stage(undisturbed, 10**9, Silence())
+    found: list[tuple[dict[str, int], Artifact]] = []
+    tries, steps = until_it_is_done(lambda progress: found.append(stage(stopped, 0, progress)), 2)
+    assert tries > 4
+    assert {("redirects", "scatter"), ("join",)} & steps
+    assert found == [expected]
+    assert contents_of(stopped) == contents_of(undisturbed)
+
+
+def contents_of(folder: RunFolder) -> dict[str, bytes]:
+    """What lies in the dump's item."""
+    return {path.name: path.read_bytes() for path in folder.dump_item.iterdir()}
+
+
+def test_a_splice_that_is_stopped_again_and_again(tmp_path: Path) -> None:
+    """At any segment of any part."""
+    plain(tmp_path / "data", TABLE)
+    run = made(tmp_path / "data", tmp_path)
+    parts = list(run.artifacts.values())[1:]
+    expected = splice(parts, run.folder, checkpoint_in(run.folder, "splice"), Silence())
+    content = run.folder.dump.read_bytes()
+    run.folder.dump.unlink()
+    shutil.rmtree(run.folder.spill)
+    found: list[Artifact] = []
+    tries, _ = until_it_is_done(
+        lambda progress: found.append(splice(parts, run.folder, checkpoint_in(run.folder, "splice", 0), progress)), 2
+    )
+    assert tries > 2
+    assert found == [expected]
+    assert run.folder.dump.read_bytes() == content
