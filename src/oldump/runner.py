@@ -106,8 +106,12 @@ def run(settings: Settings, day: date, choice: Choice, progress: Progress, *, ov
         require_fitting_choice(to_do, choice, context, anew=overwrite)
         _require_fit(_work(to_do, to_do, context, anew=overwrite))
         _begin(context, overwrite=overwrite)
-        for database, stages in groupby(to_do, attrgetter("database")):
-            _run_together(database, list(stages), context)
+        try:
+            for database, stages in groupby(to_do, attrgetter("database")):
+                _run_together(database, list(stages), context)
+        finally:
+            if not _checkpoints(folder):
+                _tidy(folder)
         return folder.dump_item if _complete(choice, context) else None
 
 
