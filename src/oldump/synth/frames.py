@@ -11,6 +11,9 @@ _START = date(2008, 4, 1)
 _MODERN_SINCE = date(2010, 4, 1)
 _LAST_MONTH = date(2022, 8, 1)
 _END = date(2022, 9, 1)
+_EVE = date(2022, 7, 30)
+_EVE_ROWS = 8
+_SPARSE_DAYS = 2
 _LEGACY_SHARE = (1, 5)
 _LAST_MONTH_SHARE = (1, 100)
 
@@ -47,7 +50,8 @@ class Clock:
     """Tells when each row of a table of `rows` rows was written.
 
     The first fifth was written before April 2010, in the legacy manner; the last hundredth in
-    August 2022.
+    August 2022. Where rows lie days apart, the last ones before August are from its eve, so that
+    the dumps of July have a record of July's last days, as a living table has.
     """
 
     def __init__(self, rows: int) -> None:
@@ -57,6 +61,9 @@ class Clock:
         self._legacy_pace = _pace(0, self.legacy_rows, _START, _MODERN_SINCE)
         self._pace = _pace(self.legacy_rows, self._last_month, _MODERN_SINCE, _LAST_MONTH)
         self._last_pace = _pace(self._last_month, rows, _LAST_MONTH, _END)
+        is_sparse = self._pace[1] > _SPARSE_DAYS * _DAY_S * 1_000_000
+        self._eve = max(self.legacy_rows, self._last_month - _EVE_ROWS) if is_sparse else self._last_month
+        self._eve_pace = _pace(self._eve, self._last_month, _EVE, _LAST_MONTH)
         self._days = [str(_START + timedelta(day)) for day in range((_END - _START).days)]
         self._seconds = [
             f"{hour}:{minute}:{second}" for hour in _TWO_DIGITS[:24] for minute in _TWO_DIGITS for second in _TWO_DIGITS
@@ -66,8 +73,10 @@ class Clock:
         """The moment when `row` was written, as 2008-04-30T20:50:18.033121, `gap` in place of T."""
         if row < self.legacy_rows:
             start, step = self._legacy_pace
-        elif row < self._last_month:
+        elif row < self._eve:
             start, step = self._pace
+        elif row < self._last_month:
+            start, step = self._eve_pace
         else:
             start, step = self._last_pace
         jitter = row * 2_654_435_761 % step
