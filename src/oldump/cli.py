@@ -27,8 +27,8 @@ _EXIT_CODES = """
 Exit codes: 0 done · 2 flags, settings, date · 10 source cannot be read · 11 no such file · 12 damaged gzip or
 table · 13 database not reached · 14 no rows · 15 snapshot lost · 20 not records · 21 too many rejects ·
 22 not sorted · 30 storage · 31 disk full · 32 another process works on the run · 40 counts contradict each other ·
-60 a worker died · 70 a bug · 129, 130, 143 interrupted · 141 nobody reads the output. docs/operations.md says what
-to do about each.
+41 kept back by the gate · 60 a worker died · 70 a bug · 129, 130, 143 interrupted · 141 nobody reads the output.
+docs/operations.md says what to do about each.
 """
 
 app = typer.Typer(
@@ -117,6 +117,10 @@ def run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin anew; what is there goes when the new one is complete.")
     ] = False,
+    override_gate: Annotated[
+        str | None,
+        typer.Option(metavar="REASON", help="Publish whatever the gate finds; the reason goes into the manifest."),
+    ] = None,
     only: Only = None,
     skip: Skip = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
@@ -125,6 +129,7 @@ def run(
     from oldump import pipeline, runner
     from oldump.display import progress_shown
     from oldump.settings import Settings, date_of
+    from oldump.stages.gate.stage import reason_of
 
     settings = Settings.of(
         source=source,
@@ -140,12 +145,13 @@ def run(
     )
     day = date_of(date)
     choice = pipeline.selected(only or [], skip or [], settings)
+    reason = reason_of(override_gate)
     _warn_of_passwords(source=source, coverstore=coverstore, archive_database=archive_database)
     if dry_run:
         _print_table(runner.planned(settings, day, choice, overwrite=overwrite))
         return
     with progress_shown() as progress:
-        item = runner.run(settings, day, choice, progress, overwrite=overwrite)
+        item = runner.run(settings, day, choice, progress, overwrite=overwrite, override_gate=reason)
     if item:
         _say(str(item))
 

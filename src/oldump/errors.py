@@ -15,6 +15,7 @@
     │   ├── StorageFull     31   no space left
     │   └── RunBusy         32   another process works on this run
     ├── VerificationError   40   what was made contradicts what was read
+    │   └── GateClosed      41   what was made is not what the last complete run lets expect
     └── WorkerError         60   a worker process died, or could not be started
 
 Every message says what, where, and what to do next. An exception that is not in this tree is a bug: the command
@@ -130,6 +131,12 @@ class VerificationError(OldumpError):
     """Two counts that must agree do not."""
 
     exit_code = 40
+
+
+class GateClosed(VerificationError):
+    """The run differs too much from the last complete one, or not at all."""
+
+    exit_code = 41
 
 
 class WorkerError(OldumpError):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from oldump.engine.checkpoint import Checkpoint
 from oldump.engine.shuffle import workers_within
-from oldump.errors import ConfigurationError
+from oldump.errors import ConfigurationError, GateClosed
 from oldump.outside import postgres
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
@@ -24,6 +24,7 @@ from oldump.sources import DATABASES, connection_of, file_of, is_database
 from oldump.stages import extract, splice, tables
 from oldump.stages.deworks import stage as deworks
 from oldump.stages.dumps import stage as dumps
+from oldump.stages.gate import stage as gate
 
 log = logging.getLogger("oldump")
 
@@ -45,6 +46,8 @@ class Context:
     progress: Progress
     leading: postgres.Leading | None = None
     """The connection that holds the snapshot of the stage's database."""
+    override_gate: str | None = None
+    """Why the run may be published whatever the gate finds; None: it may not."""
 
     @property
     def snapshot(self) -> postgres.Leading:
@@ -81,6 +84,8 @@ class Stage(NamedTuple):
     """The setting that says which database it reads. The stages of a database stand together and share a snapshot."""
     is_optional: bool = False
     """Whether a run is complete without it, if it is skipped by name."""
+    is_judge: bool = False
+    """Whether it looks at the whole run: it waits, rather than fails, until what it reads is committed."""
 
 
 def _extract(context: Context) -> Outcome:
@@ -145,6 +150,37 @@ def _deworks(context: Context) -> Outcome:
     return Outcome([artifact], counts)
 
 
+def _gate(context: Context) -> Outcome:
+    stages, folder = context.journal.stages, context.folder
+    published = [
+        artifact
+        for stage in STAGES
+        if stage.name in stages
+        for artifact in context.made_by(stage.name)
+        if artifact.item
+    ]
+    counts = {"deworks": stages["deworks"].counts} if "deworks" in stages else {}
+    judgement = gate.judged(published, counts, folder, context.settings, context.progress)
+    for told in (*judgement.warnings, *judgement.findings):
+        log.warning("gate: %s", told)
+    compared_with = f"compared with {judgement.earlier.folder}" if judgement.earlier else "there is no earlier run"
+    if not judgement.findings:
+        log.info("gate: %s, nothing speaks against publication", compared_with)
+    elif context.override_gate is None:
+        first, *others = judgement.findings
+        raise GateClosed(
+            f"{folder.making}: not published ({compared_with}): {first}"
+            + (f"; and {len(others)} more, which the log has: {folder.log}" if others else ""),
+            "If all is as it should be, give the command again with --override-gate REASON; else mend the source, and "
+            "give --overwrite.",
+        )
+    else:
+        log.warning("gate: %s, let pass all the same: %s", compared_with, context.override_gate)
+    return Outcome([], judgement.as_json(context.override_gate))
+
+
+_PUBLISHED = (*(table.name for table in tables.TABLES if table.is_published), "cdump", *PARTS, "dump", "deworks")
+
 STAGES = (
     # What is quickly copied comes first, so that what is wrong with it is known before the long work.
     *(_table_stage(table) for table in tables.TABLES if table.database != "source"),
@@ -153,6 +189,7 @@ STAGES = (
     Stage("dumps", ("data",), ("cdump", *PARTS), _dumps),
     Stage("splice", PARTS, ("dump",), _splice),
     Stage("deworks", (*deworks.READS, "ia-metadata"), ("deworks",), _deworks, is_optional=True),
+    Stage("gate", _PUBLISHED, (), _gate, is_judge=True),
 )
 
 

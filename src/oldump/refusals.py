@@ -169,14 +169,23 @@ def _require_together(database: str, stages: list[Stage], choice: Choice, contex
 
 def require_inputs(stage: Stage, context: Context) -> None:
     """Refuse to run a stage before those whose artifacts it reads."""
-    for other in STAGES[: STAGES.index(stage)]:
-        if not applies(other, context.settings) or other.is_optional:
-            continue
-        if set(other.writes) & set(stage.reads) and other.name not in context.journal.stages:
-            raise ConfigurationError(
-                f"{stage.name} reads what {other.name} writes, and {other.name} is not committed. Run it first: "
-                f"--only {other.name}, or leave --only and --skip away."
-            )
+    for other in lacking_inputs(stage, context):
+        raise ConfigurationError(
+            f"{stage.name} reads what {other} writes, and {other} is not committed. Run it first: "
+            f"--only {other}, or leave --only and --skip away."
+        )
+
+
+def lacking_inputs(stage: Stage, context: Context) -> list[str]:
+    """The stages that are not committed whose artifacts it reads."""
+    return [
+        other.name
+        for other in STAGES[: STAGES.index(stage)]
+        if applies(other, context.settings)
+        and not other.is_optional
+        and set(other.writes) & set(stage.reads)
+        and other.name not in context.journal.stages
+    ]
 
 
 def is_done(stage: Stage, context: Context) -> bool:

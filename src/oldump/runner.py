@@ -29,6 +29,7 @@ from oldump.publication import publish, remove_strangers
 from oldump.refusals import (
     begins_anew,
     is_done,
+    lacking_inputs,
     require_as_chosen,
     require_fitting_choice,
     require_inputs,
@@ -66,7 +67,8 @@ def planned(settings: Settings, day: date, choice: Choice, *, overwrite: bool = 
             state = f"lacks {flag_of(stage.database)}"
         else:
             state = "to be run"
-        lines.append((stage.name, ", ".join(stage.reads), ", ".join(stage.writes), state))
+        reads = "all that is published" if stage.is_judge else ", ".join(stage.reads)
+        lines.append((stage.name, reads, ", ".join(stage.writes), state))
     return lines
 
 
@@ -81,10 +83,18 @@ def doctor(settings: Settings, day: date, choice: Choice) -> list[Check]:
     return [lock_check(folder), *checks(_work(choice.stages, lacking, context))]
 
 
-def run(settings: Settings, day: date, choice: Choice, progress: Progress, *, overwrite: bool = False) -> Path | None:
+def run(
+    settings: Settings,
+    day: date,
+    choice: Choice,
+    progress: Progress,
+    *,
+    overwrite: bool = False,
+    override_gate: str | None = None,
+) -> Path | None:
     """Run the stages that are not committed yet, and complete the run if then all are.
 
-    The folder of the dump, None if the run is not complete.
+    The folder of the dump, None if the run is not complete. override_gate: why the gate is to let the run pass.
 
     Raises OldumpError as in errors.py.
     """
@@ -94,7 +104,7 @@ def run(settings: Settings, day: date, choice: Choice, progress: Progress, *, ov
         folder.private.mkdir(parents=True, exist_ok=True)
         folder.private.chmod(0o700)  # the whole table is in there
     with locked(folder.lock), logged(folder.log):
-        context = Context(settings, folder, Journal(folder.journal), progress)
+        context = Context(settings, folder, Journal(folder.journal), progress, override_gate=override_gate)
         if context.journal.published and not overwrite:
             require_same_beginning(context)
             require_as_chosen(choice, context)
@@ -224,7 +234,10 @@ def _run_together(database: str | None, stages: list[Stage], context: Context) -
         _perform_in_one_snapshot(database, stages, context)
         return
     for stage in stages:
-        _perform(stage, context)
+        if stage.is_judge and (lacking := lacking_inputs(stage, context)):
+            log.info("%s: waits for %s", stage.name, ", ".join(lacking))
+        else:
+            _perform(stage, context)
 
 
 def _perform_in_one_snapshot(database: str, stages: list[Stage], context: Context) -> None:
@@ -340,7 +353,11 @@ def _write_sums_and_manifest(context: Context, artifacts: list[Artifact]) -> Non
         write_whole(folder.dump_item / name, sums_of(algorithm, artifacts, folder.dump_item, indexes))
     skipped = [stage.name for stage in STAGES if stage.is_optional and stage.name not in journal.stages]
     made = journal.stages.get("deworks")
-    counts = {"rows": journal.stages["dumps"].counts, "deworks": made.counts if made else None}
+    counts = {
+        "rows": journal.stages["dumps"].counts,
+        "deworks": made.counts if made else None,
+        "gate": journal.stages["gate"].counts,
+    }
     manifest = manifest_of(folder.date, _sources(journal), counts, artifacts, skipped)
     write_whole(folder.dump_item / MANIFEST, manifest)
 

@@ -20,6 +20,8 @@ DEFAULT_TOML = "oldump.toml"
 _PREFIX = "OLDUMP_"
 _TOML_VARIABLE = "OLDUMP_TOML"
 _TEST_PREFIX = "OLDUMP_TESTS_"
+_FLAGLESS = "gate_"
+"""What the names of settings begin with that have no flag: they are chosen once, not for each run."""
 LEAST_MEMORY_BYTES = 192 << 20
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
@@ -68,6 +70,22 @@ class Settings(BaseSettings):
     """More rejected rows than this fail the run."""
     level: int = Field(6, ge=1, le=9)
     """The gzip level of what is published."""
+    gate_records_fall: float = Field(0.05, ge=0, le=1)
+    """A greater fall, as a share, of the records of a part, a type or a table dump keeps a run from publication."""
+    gate_cdump_fall: float = Field(0.01, ge=0, le=1)
+    """The same of the records of the cdump, from which hardly anything is ever taken away."""
+    gate_bytes_fall: float = Field(0.10, ge=0, le=1)
+    """The same of the size of an artifact, and of its text."""
+    gate_fill_fall: float = Field(0.10, ge=0, le=1)
+    """The same of the share of documents in which a member has a value."""
+    gate_lost: float = Field(0.001, ge=0, le=1)
+    """A greater share of keys that are gone, or have an earlier revision, keeps a run from publication."""
+    gate_changed: float = Field(0.5, ge=0, le=1)
+    """The same of records that changed."""
+    gate_newest_days: int = Field(3, ge=0)
+    """A newest record that is more days before the cutoff keeps a run from publication."""
+    gate_least: int = Field(100, ge=0)
+    """A fall by fewer records than this is not looked at, whatever its share."""
 
     @classmethod
     def settings_customise_sources(
@@ -95,8 +113,9 @@ class Settings(BaseSettings):
                 raise ConfigurationError(
                     f"{name}, in {_toml()}, is no setting. There are: {', '.join(sorted(cls.model_fields))}."
                 ) from error
+            places = "" if name.startswith(_FLAGLESS) else f"{flag_of(name)}, "
             raise ConfigurationError(
-                f"{name}: {first['msg'].removeprefix('Value error, ')}. It comes from {flag_of(name)}, "
+                f"{name}: {first['msg'].removeprefix('Value error, ')}. It comes from {places}"
                 f"OLDUMP_{name.upper()} or {DEFAULT_TOML}."
             ) from error
         except ValueError as error:  # oldump.toml is not TOML

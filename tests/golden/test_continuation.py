@@ -14,6 +14,7 @@ from golden.command import (
     failed,
     final_names,
     item_of,
+    made_files,
     name_of,
     oldump,
     private_of,
@@ -31,7 +32,8 @@ ARTIFACTS = {
     "the dump": (item_of(Path()) / name_of(None), "splice"),
     "deworks": (item_of(Path()) / name_of("deworks"), "deworks"),
 }
-MADE_WITH = {"dumps": ["dumps", "splice", "deworks"], "splice": ["splice"], "deworks": ["deworks"]}
+ALL = ["dumps", "splice", "deworks", "gate"]
+MADE_WITH = {"dumps": ALL, "splice": ["splice", "gate"], "deworks": ["deworks", "gate"]}
 """The stages that are run when one is run anew."""
 HARMS = [(name, "removed") for name in ARTIFACTS] + [(name, "changed") for name in ARTIFACTS if name != "an index"]
 
@@ -99,7 +101,7 @@ def test_a_harmed_artifact_is_made_again(artifact: str, harm: str, small: Path, 
 
 def test_a_harmed_published_file_is_not_mended_in_place(small: Path, complete: Path, tmp_path: Path) -> None:
     """Readers may have it: the run says which file it is and changes nothing, unless it is told to replace all."""
-    whole = published(complete)
+    made = made_files(complete)
     for artifact, harm in HARMS:
         path, _ = ARTIFACTS[artifact]
         content = (complete / path).read_bytes()
@@ -110,7 +112,7 @@ def test_a_harmed_published_file_is_not_mended_in_place(small: Path, complete: P
         (complete / path).write_bytes(content)
     cdump_of(complete).unlink()
     run(small, complete, "--overwrite", cwd=tmp_path)
-    assert published(complete) == whole
+    assert made_files(complete) == made
 
 
 @pytest.mark.parametrize("torn", [1, 20, 300])
@@ -118,20 +120,20 @@ def test_a_torn_line_is_as_if_it_were_not_there(torn: int, small: Path, complete
     """A crash while the journal was written costs the stage that was being noted, and nothing else."""
     whole = published(complete)
     unpublish(complete)
-    begun, dumps, splice, deworks = journal_lines(complete)
+    begun, dumps, splice, deworks, _ = journal_lines(complete)
     write_journal(complete, [begun, dumps, splice, deworks[:torn]])
     again = run(small, complete, cwd=tmp_path)
-    assert stages_run(again.err) == ["deworks"]
+    assert stages_run(again.err) == ["deworks", "gate"]
     assert published(complete) == whole
     run(small, complete, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("kept", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("kept", [1, 2, 3, 4, 5, 6])
 def test_a_run_goes_on_from_each_line_of_its_journal(kept: int, small: Path, complete: Path, tmp_path: Path) -> None:
     """Killed behind any line, it ends with the same files: behind the last but one, all are published already."""
     whole = published(complete)
     lines = journal_lines(complete)
-    if kept < 4:
+    if kept < 5:
         unpublish(complete)
     write_journal(complete, lines[:kept])
     if kept == 1:
@@ -204,9 +206,9 @@ def test_overwrite_replaces_the_old_item(small: Path, complete: Path, tmp_path: 
     """From another source: the new files are those of a fresh run, and nothing of the old ones is left."""
     other = tmp_path / "other.txt"
     other.write_bytes(b"".join(copy_blocks(400, seed=3)))
-    run(other, complete, "--overwrite", cwd=tmp_path)
+    run(other, complete, "--overwrite", "--override-gate", "another table", cwd=tmp_path)
     run(other, tmp_path / "fresh", cwd=tmp_path)
-    assert published(complete) == published(tmp_path / "fresh")
+    assert made_files(complete) == made_files(tmp_path / "fresh")
     assert sorted(path.name for path in complete.iterdir()) == [
         cdump_of(tmp_path).parent.name,
         item_of(tmp_path).name,
@@ -238,8 +240,8 @@ def test_overwrite_killed_at_once_still_replaces(small: Path, complete: Path, tm
     broken = oldump("run", DATE, "--source", other, "--out", complete, "--only", "splice", cwd=tmp_path)
     failed(broken, 2, "dumps")
     assert identities(complete) == before
-    run(other, complete, cwd=tmp_path)
-    assert published(complete) == published(tmp_path / "fresh")
+    run(other, complete, "--override-gate", "another table", cwd=tmp_path)
+    assert made_files(complete) == made_files(tmp_path / "fresh")
 
 
 def test_a_failed_overwrite_is_not_taken_up_from_another_source(small: Path, complete: Path, tmp_path: Path) -> None:
@@ -283,6 +285,8 @@ def test_stages_can_be_run_one_by_one(small: Path, tmp_path: Path) -> None:
     run(small, out, "--skip", "splice", cwd=tmp_path)
     assert sorted(path.name for path in out.iterdir()) == [private_of(out).name]
     run(small, out, "--only", "splice", cwd=tmp_path)
+    assert sorted(path.name for path in out.iterdir()) == [private_of(out).name]
+    run(small, out, "--only", "gate", cwd=tmp_path)
     assert published(out) == published(tmp_path / "whole")
 
 
@@ -310,6 +314,7 @@ def test_plan_tells_what_is_committed(small: Path, tmp_path: Path) -> None:
         "dumps": "to be run",
         "splice": "to be run",
         "deworks": "to be run",
+        "gate": "to be run",
     }
     run(small, "o", "--only", "dumps", cwd=tmp_path)
     assert (states()["dumps"][:9], states()["splice"]) == ("committed", "to be run")
@@ -333,8 +338,8 @@ def test_the_lock_and_the_log_outlive_the_run(small: Path, tmp_path: Path) -> No
 def test_the_journal_is_what_the_manifest_says(small: Path, complete: Path, tmp_path: Path) -> None:
     """Both describe the same artifacts: what is published was committed."""
     entries = [json.loads(line) for line in journal_lines(complete)]
-    assert [entry["event"] for entry in entries] == ["begun", "committed", "committed", "committed", "published"]
-    committed = {each.pop("name"): each for entry in entries[1:4] for each in entry["artifacts"]}
+    assert [entry["event"] for entry in entries] == ["begun", *["committed"] * 4, "published"]
+    committed = {each.pop("name"): each for entry in entries[1:5] for each in entry["artifacts"]}
     assert committed == json.loads((item_of(complete) / "manifest.json").read_bytes())["artifacts"]
 
 

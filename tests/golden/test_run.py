@@ -114,7 +114,8 @@ def test_the_input_may_be_compressed_or_piped(kind: str, synth: Table, made: Pat
 def test_the_manifest_has_what_the_design_promises(synth: Table, made: Path) -> None:
     """Format, date, cutoff, tool, source and rows, and every artifact of both items: design.md, section 6."""
     manifest = manifest_of(made)
-    assert list(manifest) == ["format", "date", "cutoff", "tool", "source", "rows", "deworks", "skipped", "artifacts"]
+    members = ["format", "date", "cutoff", "tool", "source", "rows", "deworks", "gate", "skipped", "artifacts"]
+    assert list(manifest) == members
     assert (manifest["format"], manifest["date"], manifest["cutoff"]) == (1, DATE, f"{DATE}T23:59:59.999999")
     assert manifest["tool"]["name"] == "oldump"
     assert manifest["source"] == {"kind": "file", "name": "data.txt", "size_bytes": len(synth.text)}

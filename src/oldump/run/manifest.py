@@ -7,12 +7,13 @@ rows, but for the description of the source. docs/format.md explains every membe
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
+from oldump.errors import StorageError, storage_errors
 from oldump.run.journal import Artifact
 
 FORMAT_VERSION = 1
@@ -39,6 +40,36 @@ def manifest_of(
         },
     }
     return json.dumps(manifest, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+
+
+class Manifest(NamedTuple):
+    """What a complete run's manifest says."""
+
+    date: date
+    artifacts: list[Artifact]
+    counts: dict[str, Any]
+    """Its other members, as they stand there."""
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """The manifest in a file. Raises StorageError if it cannot be read, or is none of this format."""
+        with storage_errors(path):
+            text = path.read_bytes()
+        try:
+            counts = json.loads(text)
+            if counts["format"] != FORMAT_VERSION:
+                raise ValueError(f"its format is {counts['format']!r}, not {FORMAT_VERSION}")
+            known = {each.name for each in fields(Artifact)}
+            artifacts = [
+                Artifact(name=name, **{member: value for member, value in members.items() if member in known})
+                for name, members in counts.pop("artifacts").items()
+            ]
+            return cls(date.fromisoformat(counts["date"]), artifacts, counts)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise StorageError(
+                f"{path}: is not a manifest as this version of oldump writes it ({error!r})",
+                "Find out who wrote it.",
+            ) from error
 
 
 def sums_of(algorithm: str, artifacts: Iterable[Artifact], folder: Path, others: Iterable[Path]) -> bytes:

@@ -1,0 +1,69 @@
+"""How many documents have a value in each of the members that readers live by.
+
+A member has a value if it is there and is not null, an empty string, an empty list or an empty object. Does not: judge
+how many are enough.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from oldump.records.document import parsed
+
+FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "authors": ("name", "alternate_names", "birth_date", "photos", "remote_ids"),
+        "editions": (
+            "title",
+            "authors",
+            "works",
+            "isbn_10",
+            "isbn_13",
+            "lccn",
+            "oclc_numbers",
+            "ocaid",
+            "covers",
+            "publish_date",
+            "publishers",
+            "languages",
+            "subjects",
+            "identifiers",
+            "source_records",
+        ),
+        "works": ("title", "authors", "covers", "description", "subjects"),
+    }
+)
+"""The members that are counted, by part."""
+
+_EMPTY_TEXTS = frozenset((b"", b"null", b'""', b"[]", b"{}"))
+_EMPTY_LENGTHS = frozenset(map(len, _EMPTY_TEXTS))
+_EMPTY_VALUES: tuple[Any, ...] = (None, "", [], {})
+
+
+def _decoder_of(fields: Iterable[str]) -> "msgspec.json.Decoder[Any]":
+    """A decoder that gives each member's JSON as it is, and passes over all others."""
+    members = [(name, msgspec.Raw, msgspec.Raw()) for name in fields]
+    return msgspec.json.Decoder(msgspec.defstruct("Members", members, gc=False))
+
+
+_DECODERS = {part: _decoder_of(fields) for part, fields in FIELDS.items()}
+
+
+def filled(part: str, documents: Iterable[bytes]) -> Counter[str]:
+    """How many of the documents (JSON in the dress of the dumps) have a value, by member of FIELDS[part]."""
+    decode = _DECODERS[part].decode
+    usual: list[tuple[msgspec.Raw, ...]] = []
+    counts: Counter[str] = Counter()
+    for document in documents:
+        try:
+            usual.append(msgspec.structs.astuple(decode(document)))
+        except (msgspec.DecodeError, RecursionError):  # lone surrogates, deep nesting: legal
+            values = parsed(document)
+            counts.update(name for name in FIELDS[part] if values.get(name) not in _EMPTY_VALUES)
+    for name, texts in zip(FIELDS[part], zip(*usual, strict=True), strict=False):  # of no documents there is no column
+        short = [bytes(text) for text in texts if len(text) in _EMPTY_LENGTHS]
+        counts[name] += len(texts) - sum(map(_EMPTY_TEXTS.__contains__, short))
+    return counts

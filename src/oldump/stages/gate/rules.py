@@ -1,0 +1,189 @@
+"""What speaks against publishing a run: its figures beside those of an earlier one.
+
+Does not: read files. Falls alone are looked at, since the catalogue grows; small ones are noise (settings.gate_least).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from enum import StrEnum
+
+from oldump.records.record import OTHER
+from oldump.run.journal import Artifact
+from oldump.settings import Settings
+from oldump.stages.gate.comparison import Changes
+
+Filled = Mapping[str, Mapping[str, int]]
+"""By part, in how many documents a member has a value."""
+
+CDUMP, DUMP, DEWORKS = "cdump", "dump", "deworks"
+_MOMENT_OF_CUTOFF = "T23:59:59.999999"
+
+
+class Rule(StrEnum):
+    """What a finding is about; its value is its name in the manifest."""
+
+    EMPTY = "empty"
+    RECORDS = "records"
+    BYTES = "bytes"
+    NEWEST = "newest"
+    IDENTICAL = "identical"
+    CHANGED = "changed"
+    LOST = "lost"
+    FILL = "fill"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A reason not to publish."""
+
+    rule: Rule
+    about: str
+    """The artifact, and what of it."""
+    told: str
+    """Before and now, and what is allowed."""
+
+    def __str__(self) -> str:
+        """For a log line."""
+        return f"{self.about}: {self.told}"
+
+    def as_json(self) -> dict[str, str]:
+        """For journal and manifest."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is compared of a run."""
+
+    day: date
+    artifacts: Mapping[str, Artifact]
+    """By name in the table of stages: cdump, works, ratings …"""
+    filled: Filled | None = None
+    """None where nobody counted."""
+    items: int | None = None
+    """Items of the archive that deworks was made with."""
+
+
+def findings(now: Figures, before: Figures | None, changes: Changes | None, settings: Settings) -> list[Finding]:
+    """All that speaks against a run. before: None if there is no earlier one; changes: None if they are not known."""
+    found = [*_too_old(now, settings)]
+    if before is not None:
+        for name in now.artifacts.keys() & before.artifacts.keys():
+            found += _fallen(name, now.artifacts[name], before.artifacts[name], settings)
+        found += _fewer_items(now, before, settings)
+        found += _identical(now, before)
+        found += _fewer_values(now, before, settings)
+    if changes is not None:
+        found += _changed(changes, settings)
+    return sorted(found, key=lambda each: (list(Rule).index(each.rule), each.about))
+
+
+def warnings(now: Figures, before: Figures) -> list[str]:
+    """What the operator should know and has decided: what was there and is left out by name, or by the source."""
+    lacking = {name: before.artifacts[name].records for name in before.artifacts.keys() - now.artifacts.keys()}
+    if before.items and DEWORKS in now.artifacts and now.items is None:
+        lacking["ia-metadata"] = before.items
+    return [
+        f"{name}: the run of {before.day} has it, with {records:,} lines; this run does without"
+        for name, records in sorted(lacking.items())
+    ]
+
+
+def _too_old(now: Figures, settings: Settings) -> Iterator[Finding]:
+    newest = now.artifacts[CDUMP].newest or ""
+    days = settings.gate_newest_days
+    earliest = date.fromordinal(max(1, now.day.toordinal() - days))
+    if newest < f"{earliest}{_MOMENT_OF_CUTOFF}":
+        yield Finding(
+            Rule.NEWEST,
+            f"{CDUMP}, newest record",
+            f"{newest or 'there is none'}, which is more than {days} days before the cutoff, {now.day}",
+        )
+
+
+def _fallen(name: str, now: Artifact, before: Artifact, settings: Settings) -> Iterator[Finding]:
+    if before.records and not now.records:
+        yield Finding(Rule.EMPTY, name, f"{before.records:,} records before, none now")
+        return
+    allowed = settings.gate_cdump_fall if name == CDUMP else settings.gate_records_fall
+    yield from _fall(Rule.RECORDS, f"{name}, records", now.records, before.records, allowed, settings.gate_least)
+    if name in {CDUMP, OTHER}:  # any other part is of one type, and the dump is its parts
+        for type_key, records in before.by_type.items():
+            about, left = f"{name}, records of {type_key}", now.by_type.get(type_key, 0)
+            yield from _fall(Rule.RECORDS, about, left, records, allowed, settings.gate_least)
+    if before.records >= settings.gate_least:
+        for what in ("size_bytes", "text_bytes"):
+            about = f"{name}, {what}"
+            yield from _fall(Rule.BYTES, about, getattr(now, what), getattr(before, what), settings.gate_bytes_fall, 0)
+    if (now.newest or "") < (before.newest or "") and name == CDUMP:
+        yield Finding(Rule.NEWEST, f"{name}, newest record", f"{before.newest} before, {now.newest} now")
+
+
+def _fewer_items(now: Figures, before: Figures, settings: Settings) -> Iterator[Finding]:
+    if before.items and now.items is not None:
+        about = f"{DEWORKS}, items of the archive"
+        if not now.items:
+            yield Finding(Rule.EMPTY, about, f"{before.items:,} before, none now")
+        yield from _fall(Rule.RECORDS, about, now.items, before.items, settings.gate_records_fall, settings.gate_least)
+
+
+def _identical(now: Figures, before: Figures) -> Iterator[Finding]:
+    """What is made anew for the same date should be the same; another date brings new records."""
+    if now.day == before.day:
+        return
+    for name in now.artifacts.keys() & before.artifacts.keys():
+        ours, theirs = now.artifacts[name], before.artifacts[name]
+        is_table = bool(ours.columns) and name != DEWORKS
+        if (is_table or name in {CDUMP, DUMP}) and ours.records and _content(ours) == _content(theirs):
+            yield Finding(Rule.IDENTICAL, name, f"the same {ours.records:,} lines as on {before.day}")
+
+
+def _content(artifact: Artifact) -> tuple[object, ...]:
+    return artifact.records, artifact.text_bytes, artifact.digest or artifact.sha256
+
+
+def _fewer_values(now: Figures, before: Figures, settings: Settings) -> Iterator[Finding]:
+    for part, counts in (before.filled or {}).items():
+        all_before, all_now = before.artifacts[part].records, now.artifacts[part].records
+        for member, count in counts.items():
+            if now.filled is None or not all_now or not count:
+                continue
+            expected = count / all_before * all_now
+            left = now.filled[part].get(member, 0)
+            allowed = settings.gate_fill_fall
+            if expected - left >= settings.gate_least and left < (1 - allowed) * expected:
+                share, was = left / all_now, count / all_before
+                yield Finding(
+                    Rule.FILL,
+                    f"{part}, documents with {member}",
+                    f"{was:.2%} before, {share:.2%} now: a fall of {1 - share / was:.2%}, {allowed:.2%} is allowed",
+                )
+
+
+def _changed(changes: Changes, settings: Settings) -> Iterator[Finding]:
+    lost = changes.gone + changes.older
+    before = changes.same + changes.changed + lost
+    if not before:
+        return
+    if lost > settings.gate_lost * before and lost >= settings.gate_least:
+        yield Finding(
+            Rule.LOST,
+            "dump, records lost",
+            f"{changes.gone:,} keys are gone and {changes.older:,} have an earlier revision, of {before:,}: "
+            f"{lost / before:.2%}, {settings.gate_lost:.2%} is allowed",
+        )
+    if changes.changed > settings.gate_changed * before and changes.changed >= settings.gate_least:
+        yield Finding(
+            Rule.CHANGED,
+            "dump, records changed",
+            f"{changes.changed:,} of {before:,}: {changes.changed / before:.2%}, "
+            f"{settings.gate_changed:.2%} is allowed",
+        )
+
+
+def _fall(rule: Rule, about: str, now: int, before: int, allowed: float, least: int) -> Iterator[Finding]:
+    """A fall by more than the allowed share, and by at least so many."""
+    if now < (1 - allowed) * before and before - now >= least:
+        told = f"{before:,} before, {now:,} now: a fall of {1 - now / before:.2%}, {allowed:.2%} is allowed"
+        yield Finding(rule, about, told)
