@@ -5,13 +5,18 @@ import json
 import locale
 import os
 import shutil
+import signal
+import time
 import unicodedata
+from datetime import date
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from golden.command import (
     DATE,
+    Ran,
     bash,
     cdump_of,
     environment,
@@ -25,6 +30,15 @@ from golden.command import (
     run,
     texts,
 )
+from golden.test_interruption import running, scatters, waited_for
+from oldump import pipeline, runner
+from oldump.errors import StorageFull, VerificationError
+from oldump.outside.postgres import Copying, midnight_after
+from oldump.preflight import Work, disk_check
+from oldump.run.folder import RunFolder
+from oldump.run.progress import Silence
+from oldump.settings import Settings
+from oldump.stages import tables
 from oldump.synth.table import copy_blocks
 from reference import dumps_of
 
@@ -78,6 +92,70 @@ def test_6640_12273_no_published_file_is_20_bytes(table: Path, tmp_path: Path) -
         assert manifest["artifacts"][name]["records"] > 0
 
 
+def month(day: str, rows: list[bytes], out: Path, *more: object) -> Ran:
+    """`oldump run` for a date over these rows, with the gate as it is by default."""
+    path = out.parent / f"data-{day}.txt"
+    path.write_bytes(b"".join(rows))
+    line = ("run", day, "--source", path, "--out", out, *more)
+    return oldump(*line, cwd=out.parent, env={"OLDUMP_GATE_NEWEST_DAYS": "3"})
+
+
+@pytest.fixture(scope="module")
+def june_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with the good run of June. Only copy it."""
+    out = tmp_path_factory.mktemp("june") / "out"
+    assert month("2022-06-30", living_rows(), out).code == 0
+    return out
+
+
+@pytest.fixture
+def june(june_once: Path, tmp_path: Path) -> Path:
+    """An output folder of one's own with the good run of June."""
+    return shutil.copytree(june_once, tmp_path / "out")
+
+
+def living_rows() -> list[bytes]:
+    """The rows of a table that is written to every day, in the order of writing."""
+    return b"".join(copy_blocks(6_000)).splitlines(keepends=True)
+
+
+def kept_back(ran: Ran, out: Path, *words: str) -> None:
+    """Fail unless the gate closed, for such reasons, and nothing of July got its name."""
+    failed(ran, 41, "not published")
+    told = [line for line in ran.err.splitlines() if " WARNING gate: " in line]
+    assert all(any(word in line for line in told) for word in words), told
+    assert sorted(path.name for path in out.glob("ol_*")) == ["ol_cdump_2022-06-30", "ol_dump_2022-06-30"]
+
+
+def test_6640_a_dump_of_two_months_ago_is_not_published(june: Path) -> None:
+    """Neither the rows of back then under a new date, nor the dump of June once more."""
+    rows = living_rows()
+    ended = max(
+        place
+        for place, row in enumerate(rows)
+        if b'"last_modified": {"type": "/type/datetime", "value": "2022-05' in row
+    )
+    kept_back(month("2022-07-31", rows[: ended + 1], june), june, "newest record: 2022-05-31", "2022-06-30")
+    till_june = [row for row in rows if b'"value": "2022-07' not in row and b'"value": "2022-08' not in row]
+    again = month("2022-07-31", till_june, june, "--overwrite")
+    kept_back(again, june, "cdump: the same", "dump: the same", "newest record")
+
+
+@pytest.mark.parametrize("half", ["every other row", "the first half"])
+def test_4621_4671_6376_half_a_dump_is_not_published(half: str, june: Path) -> None:
+    """Fewer records, fewer bytes, earlier revisions; or data years old, without all that came since."""
+    rows = living_rows()
+    if half == "every other row":
+        kept_back(month("2022-07-31", rows[::2], june), june, "cdump, records:", "dump, size_bytes", "records lost")
+    else:
+        kept_back(month("2022-07-31", rows[: len(rows) // 2], june), june, "newest record", "cdump, records:")
+
+
+def test_9521_a_tiny_cdump_is_not_published(june: Path) -> None:
+    """A hundred rows of the newest, all of them well-formed: the last run had more."""
+    kept_back(month("2022-07-31", living_rows()[-160:], june), june, "cdump, records:", "editions, records:")
+
+
 def test_6348_6349_legacy_keys_dates_and_ids_do_not_leak(tmp_path: Path) -> None:
     """On the whole pipeline: no /a/ or /b/ key, no spaced date and no id in any file."""
     legacy = document(
@@ -128,6 +206,69 @@ def test_2369_10702_every_line_has_five_columns(tmp_path: Path) -> None:
         assert json.loads(line.split(b"\t")[4])["title"] == f"a{character}b"
 
 
+LINES = {
+    "reading-log": rb"/works/OL1W	/books/OL1M	Want to Read	2020-01-01",
+    "ratings": rb"/works/OL1W	/books/OL1M	5	2020-01-01",
+    "wikidata": rb'Q1	2020-01-01	{"id": "Q1"}',
+    "covers_metadata": rb"1	200	300	2020-01-01",
+    "ia-metadata": rb"citygihistor00ligh	IA1	inlibrary",
+}
+"""A line of each table."""
+
+
+class Sent:
+    """A server's answer to a COPY."""
+
+    def __init__(self, text: bytes) -> None:
+        """Take all of it."""
+        self._text = text
+
+    def take(self, _: int) -> bytes:
+        """All at once, then nothing."""
+        text, self._text = self._text, b""
+        return text
+
+
+def written_of(name: str, line: bytes) -> bytes:
+    """What a table dump becomes when its query gives this line."""
+    return b"".join(tables.texts(tables.TABLE_OF[name], cast("Copying", Sent(line + b"\n"))))
+
+
+@pytest.mark.parametrize("name", ["reading-log", "ratings", "wikidata", "covers_metadata"])
+@pytest.mark.parametrize("other", LINES)
+def test_5546_swapped_tables_are_found_out(name: str, other: str) -> None:
+    """Each table dump has lines of its own shape, and takes no other's."""
+    if other == name:
+        assert written_of(name, LINES[name]) == LINES[name] + b"\n"
+        return
+    with pytest.raises(VerificationError, match=f"{name}: the database gave a line of another shape"):
+        written_of(name, LINES[other])
+
+
+@pytest.mark.parametrize("marker", [b"", b"NULL", b"null", b"None"])
+def test_12504_another_marker_for_null_is_found_out(marker: bytes) -> None:
+    r"""NULL is \N in every table dump, as the manifest says; a line with anything else ends the run."""
+    for name, line in (("ratings", b"/works/OL1W\t%b\t5\t2020-01-01"), ("covers_metadata", b"1\t%b\t300\t2020-01-01")):
+        assert written_of(name, line % rb"\N") == line % rb"\N" + b"\n"
+        with pytest.raises(VerificationError, match="another shape"):
+            written_of(name, line % marker)
+
+
+def test_12504_the_manifest_says_its_format(table: Path, tmp_path: Path) -> None:
+    """A reader can tell a change of format by a number."""
+    run(table, tmp_path, cwd=tmp_path)
+    assert json.loads((item_of(tmp_path) / "manifest.json").read_bytes())["format"] == 1
+
+
+def test_11439_the_json_of_wikidata_is_raw_and_last() -> None:
+    """`cut -f 3 | jq` can read it: neither quoted nor escaped a second time."""
+    document = {"id": "Q1", "labels": {"en": 'a "b"\n\tc\\d\u2028'}}
+    stored = json.dumps(document, ensure_ascii=False).replace("\\", "\\\\").encode()
+    text = written_of("wikidata", b"Q1\t2020-01-01\t" + stored)
+    assert text.count(b"\t") == 2
+    assert json.loads(text.split(b"\t")[2]) == document
+
+
 def test_5402_one_date_names_everything(table: Path, tmp_path: Path) -> None:
     """Given once, whatever the clock says: no other date stands in any name or in the manifest."""
     ran = oldump("run", "2019-02-28", "--source", table, "--out", "out", cwd=tmp_path)
@@ -152,6 +293,76 @@ def test_5402_a_stale_file_with_the_right_name_is_not_taken(table: Path, tmp_pat
     assert published(tmp_path / "out") == published(tmp_path / "fresh")
 
 
+def test_7369_a_second_run_is_refused(table: Path, tmp_path: Path) -> None:
+    """While the first one works, whoever starts another by hand is told who does; when it is dead, the next may."""
+    out = tmp_path / "out"
+    with running("run", DATE, "--source", "-", "--out", out, cwd=tmp_path) as first:
+        lock = private_of(out) / "lock"
+        assert waited_for(lambda: lock.exists() and b"pid" in lock.read_bytes())
+        second = oldump("run", DATE, "--source", table, "--out", out, cwd=tmp_path)
+        failed(second, 32, f"pid {first.pid} on ")
+        first.kill()
+        first.wait()
+        run(table, out, cwd=tmp_path)
+
+
+def test_10514_a_stopped_container_loses_nothing(tmp_path: Path) -> None:
+    """SIGTERM in mid-run ends it within seconds, with nothing published; the next start ends with the same files."""
+    source = tmp_path / "data.txt"
+    source.write_bytes(b"".join(copy_blocks(25_000)))
+    out = tmp_path / "out"
+    with running("run", DATE, "--source", source, "--out", out, cwd=tmp_path) as process:
+        assert waited_for(lambda: scatters(out))
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 128 + signal.SIGTERM
+        assert time.monotonic() - began < 5
+    assert not item_of(out).exists()
+    run(source, out, cwd=tmp_path)
+    run(source, tmp_path / "undisturbed", cwd=tmp_path)
+    assert published(out) == published(tmp_path / "undisturbed")
+
+
+class Filling(Silence):
+    """Lets the disk be full for one file that is made behind stage dumps."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the file's temporary name."""
+        self._path = path
+
+    def begin(self, stage: str, step: str) -> None:
+        """Make /dev/full of it."""
+        if stage == "splice":
+            self._path.symlink_to("/dev/full")
+
+
+@pytest.mark.parametrize("stage", ["splice", "deworks"])
+def test_7393_11333_a_full_disk_loses_nothing_that_was_committed(stage: str, table: Path, tmp_path: Path) -> None:
+    """One clear error, and the stages before it are not done again."""
+    settings = Settings.of(source=str(table), out=tmp_path / "out", workers=1, gate_newest_days=100_000)
+    day, choice = date.fromisoformat(DATE), pipeline.selected([], [], settings)
+    folder = RunFolder(settings.out, day)
+    name = name_of(None if stage == "splice" else "deworks")
+    full = Filling(folder.made(folder.items[1]) / f"{name}.part")
+    with pytest.raises(StorageFull, match="no space left"):
+        runner.run(settings, day, choice, full)
+    assert not item_of(settings.out).exists()
+    ran = run(table, "out", cwd=tmp_path)
+    assert "dumps: committed before" in ran.err
+    run(table, "undisturbed", cwd=tmp_path)
+    assert published(tmp_path / "out") == published(tmp_path / "undisturbed")
+
+
+def test_7393_11333_the_room_is_looked_at_first(tmp_path: Path) -> None:
+    """A run that will not fit is refused before it writes, with how much is lacking."""
+    folder = RunFolder(tmp_path, date.fromisoformat(DATE))
+    work = Work(folder, [], None, {"cdump"}, 0, 0, 1 << 30, 6, 1)
+    check = disk_check(work, {"cdump": 3_000_000_000}, 2_000_000_000)
+    assert isinstance(check.error, StorageFull)
+    assert "1.0 GB more" in check.remedy
+    assert disk_check(work, {"cdump": 1_000_000_000}, 2_000_000_000).error is None
+
+
 def test_9538_the_whole_command_runs_to_its_end(table: Path, tmp_path: Path) -> None:
     """No shell script leads the stages; the real command goes from rows to sums."""
     run(table, tmp_path, cwd=tmp_path)
@@ -169,6 +380,10 @@ def test_overwrite_keeps_the_last_good_output(table: Path, tmp_path: Path) -> No
     run(table, tmp_path / "out", cwd=tmp_path)
     good = published(tmp_path / "out")
     failed(oldump("run", DATE, "--source", "-", "--out", "out", "--overwrite", cwd=tmp_path), 14)
+    assert published(tmp_path / "out") == good
+    few = table.read_bytes().splitlines(keepends=True)[:200]
+    ran = oldump("run", DATE, "--source", "-", "--out", "out", "--overwrite", cwd=tmp_path, stdin=b"".join(few))
+    failed(ran, 41, "not published")
     assert published(tmp_path / "out") == good
 
 
@@ -267,3 +482,54 @@ def test_today_no_temporary_folder_is_left_to_the_next_run(table: Path, tmp_path
     assert list(temporary.iterdir()) == []
     assert sorted(path.name for path in private_of(tmp_path / "out").iterdir()) == ["journal.jsonl", "lock", "run.log"]
     assert "HOME" not in environment() or not (Path(os.environ["HOME"]) / "ol_dump").exists()
+
+
+def test_today_a_duration_does_not_wrap_after_a_day(table: Path, tmp_path: Path) -> None:
+    """A stage that took 25 hours took 90,000 seconds."""
+    run(table, "out", "--only", "dumps", cwd=tmp_path)
+    journal = private_of(tmp_path / "out") / "journal.jsonl"
+    lines = [json.loads(line) for line in journal.read_bytes().splitlines()]
+    lines[-1]["seconds"] = 90_000.25
+    journal.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    plan = oldump("plan", DATE, "--source", table, "--out", "out", cwd=tmp_path).out.decode()
+    assert "committed (90,000 s)" in plan
+
+
+def test_today_the_databases_cutoff_is_before_the_first_midnight() -> None:
+    """What is from the first moment of the next day is not asked for, of whatever table that has times."""
+    assert midnight_after(date(2022, 7, 31)) == "timestamp '2022-08-01'"
+    timed = [table for table in tables.TABLES if ":end" in table.query]
+    assert {table.name for table in tables.TABLES} - {table.name for table in timed} == {"ia-metadata"}
+    assert all(" < :end" in table.query and "<= :end" not in table.query for table in timed)
+
+
+def test_today_the_archives_items_are_read_in_one_query() -> None:
+    """No pages, that lose rows or double them: one COPY, whose order leaves nothing open."""
+    query = tables.TABLE_OF["ia-metadata"].query
+    assert "OFFSET" not in query.upper()
+    assert "LIMIT" not in query.upper()
+    order = query.split("ORDER BY")[1]
+    assert all(column in order for column in tables.TABLE_OF["ia-metadata"].columns)
+
+
+def test_today_the_denormalizer_ends(tmp_path: Path) -> None:
+    """With many editions, authors and archive items of one work, in one line; and it leaves no folder behind."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    authors = [{"type": {"key": "/type/author_role"}, "author": {"key": f"/authors/OL{n}A"}} for n in range(1, 4)]
+    rows = [row(document("/works/OL1W", authors=authors))]
+    rows += [row(document(f"/authors/OL{n}A", "author", name=f"{n}")) for n in range(1, 4)]
+    rows += [
+        row(document(f"/books/OL{n}M", "edition", works=[{"key": "/works/OL1W"}], ocaid=f"item{n}"))
+        for n in range(1, 30)
+    ]
+    run("-", "out", cwd=tmp_path, stdin=b"".join(rows))
+    dump = item_of(tmp_path / "out") / name_of(None)
+    items = tmp_path / "items.txt"
+    items.write_bytes(b"".join(b"item%d\tIA%d\ta;b\n" % (n, n) for n in sorted(range(1, 30), key=str)))
+    ran = oldump("deworks", dump, items, cwd=tmp_path, env={"TMPDIR": str(temporary)})
+    assert ran.code == 0, ran.err
+    (line,) = ran.out.splitlines()
+    made = json.loads(line.split(b"\t")[1])
+    assert [len(made[name]) for name in ("editions", "authors", "ia")] == [29, 3, 29]
+    assert list(temporary.iterdir()) == []
