@@ -13,7 +13,7 @@ BIN     := .venv/bin
 COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --custom-compile-command 'make requirements'
 
-.PHONY: help demo test check format bench requirements clean
+.PHONY: help demo test check format bench damage requirements clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ format: .venv ## format the code and fix what can be fixed safely
 
 bench: .venv ## measure the budgets; ARGS='…'
 	$(BIN)/python -m bench $(ARGS)
+
+damage: .venv ## damage a finished run 2,000 times, and see that verify finds it; ARGS='--mutations 60 --seed 7'
+	PYTHONPATH=tests $(BIN)/python -m damaged.campaign $(ARGS)
 
 requirements: ## compile requirements/*.txt again (needs uv); ARGS=--upgrade for newer versions
 	@command -v $(UV) > /dev/null || { echo "uv is missing: pip install uv, or UV=/path/to/uv" >&2; exit 1; }

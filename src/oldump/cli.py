@@ -17,7 +17,14 @@ from typing import Annotated, BinaryIO, NoReturn, TextIO
 
 import typer
 
-from oldump.errors import BUG_EXIT_CODE, ConfigurationError, OldumpError, StorageError, storage_errors
+from oldump.errors import (
+    BUG_EXIT_CODE,
+    ConfigurationError,
+    OldumpError,
+    StorageError,
+    VerificationError,
+    storage_errors,
+)
 from oldump.run.log import LogFormatter
 from oldump.run.progress import Progress
 
@@ -26,7 +33,7 @@ log = logging.getLogger("oldump")
 _EXIT_CODES = """
 Exit codes: 0 done · 2 flags, settings, date · 10 source cannot be read · 11 no such file · 12 damaged gzip or
 table · 13 database not reached · 14 no rows · 15 snapshot lost · 20 not records · 21 too many rejects ·
-22 not sorted · 30 storage · 31 disk full · 32 another process works on the run · 40 counts contradict each other ·
+22 not sorted · 30 storage · 31 disk full · 32 another process works on the run · 40 what was made contradicts itself ·
 41 kept back by the gate · 60 a worker died · 70 a bug · 129, 130, 143 interrupted · 141 nobody reads the output.
 docs/operations.md says what to do about each.
 """
@@ -212,6 +219,33 @@ def doctor(
     for check in found:
         if check.error:
             raise check.error
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder ol_dump_DATE, or the one that holds it.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Check structure and sums only; decompress nothing.")] = False,
+    workers: Workers = None,
+    memory: Memory = None,
+) -> None:
+    """Check a finished dump, from its files alone, and print what is wrong."""
+    from oldump.display import progress_shown
+    from oldump.engine.shuffle import workers_within
+    from oldump.settings import Settings
+    from oldump.stages.verify import stage
+
+    settings = Settings.of(workers=workers, memory=memory)
+    with progress_shown() as progress:
+        jobs = workers_within(settings.memory, settings.workers)
+        verified = stage.verify(stage.item_in(folder), jobs, progress, quick=quick)
+        progress.end("verify")
+    if not verified.findings:
+        _say(verified.told)
+        return
+    _print_table(verified.findings.table)
+    raise VerificationError(
+        f"{folder}: {verified.told}", "Do not publish it: docs/operations.md says what each kind of finding means."
+    )
 
 
 @app.command()

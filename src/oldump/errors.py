@@ -14,7 +14,7 @@
     ├── StorageError        30   a file of ours could not be written or read back
     │   ├── StorageFull     31   no space left
     │   └── RunBusy         32   another process works on this run
-    ├── VerificationError   40   what was made contradicts what was read
+    ├── VerificationError   40   what was made contradicts what was read, or itself
     │   └── GateClosed      41   what was made is not what the last complete run lets expect
     └── WorkerError         60   a worker process died, or could not be started
 
@@ -128,7 +128,7 @@ class RunBusy(StorageError):
 
 
 class VerificationError(OldumpError):
-    """Two counts that must agree do not."""
+    """Two things that must agree do not: counts, files, or a file and the format."""
 
     exit_code = 40
 

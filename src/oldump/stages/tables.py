@@ -18,15 +18,13 @@ from oldump.engine.segments import Compressing, SegmentWriter, segment_of, segme
 from oldump.errors import SourceEmpty, VerificationError
 from oldump.outside.postgres import Copying, Leading, Query, midnight_after
 from oldump.records.copytext import NULL, unescaped
+from oldump.records.shapes import COLUMNS, SHAPES
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
 from oldump.run.progress import Progress
 from oldump.settings import Settings
 
 _TAKEN_BYTES = 4 << 20
-_DAY = rb"\d{4}-\d\d-\d\d"
-_WORK, _EDITION = rb"/works/OL-?\d+W", rb"/books/OL-?\d+M"
-_NULL = rb"\\N"
 _ODD = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 """DEL, the control characters beyond ASCII, and the separators of lines and paragraphs, in UTF-8."""
 
@@ -45,7 +43,7 @@ class Table:
     query: str
     """SQL with its order fixed to the last column; :end stands for the first moment behind the cutoff."""
     line: "re.Pattern[bytes]"
-    """What a line looks like: two tables that are taken for each other are found out."""
+    """What a line looks like."""
     raw_last: bool = False
     """Whether the last column is JSON, which is written as it is instead of as COPY text."""
     is_published: bool = True
@@ -68,63 +66,63 @@ TABLES = (
         name="reading-log",
         database="source",
         tables=("bookshelves_books", "bookshelves"),
-        columns=("work_key", "edition_key", "shelf", "date"),
+        columns=COLUMNS["reading-log"],
         query="""
             SELECT '/works/OL' || work_id || 'W', '/books/OL' || edition_id || 'M', shelf.name, reading.created::date
             FROM bookshelves_books AS reading LEFT JOIN bookshelves AS shelf ON shelf.id = reading.bookshelf_id
             WHERE reading.created < :end
             ORDER BY work_id, edition_id, shelf.name COLLATE "C", reading.created::date""",
-        line=re.compile(rb"%b\t(?:%b|%b)\t(?!(?:-?\d+|%b)\t)[^\t\n]+\t%b" % (_WORK, _EDITION, _NULL, _NULL, _DAY)),
+        line=SHAPES["reading-log"],
     ),
     Table(
         name="ratings",
         database="source",
         tables=("ratings",),
-        columns=("work_key", "edition_key", "rating", "date"),
+        columns=COLUMNS["ratings"],
         query="""
             SELECT '/works/OL' || work_id || 'W', '/books/OL' || edition_id || 'M', rating, created::date
             FROM ratings
             WHERE created < :end
             ORDER BY work_id, edition_id, rating, created::date""",
-        line=re.compile(rb"%b\t(?:%b|%b)\t(?:\d+|%b)\t%b" % (_WORK, _EDITION, _NULL, _NULL, _DAY)),
+        line=SHAPES["ratings"],
     ),
     Table(
         name="wikidata",
         database="source",
         tables=("wikidata",),
-        columns=("id", "updated", "json"),
+        columns=COLUMNS["wikidata"],
         # Between the tokens of JSON there may be newlines and tabs; within its strings they are escaped.
         query=r"""
             SELECT id, updated::date, translate(data::text, E'\n\r\t', '   ')
             FROM wikidata
             WHERE updated < :end
             ORDER BY id COLLATE "C", updated::date, data::text COLLATE "C" """,
-        line=re.compile(rb"[^\t\n]+\t%b\t(?: *[\[{].*|%b)" % (_DAY, _NULL)),
+        line=SHAPES["wikidata"],
         raw_last=True,
     ),
     Table(
         name="covers_metadata",
         database="coverstore",
         tables=("cover",),
-        columns=("id", "width", "height", "date"),
+        columns=COLUMNS["covers_metadata"],
         query="""
             SELECT id, width, height, created::date
             FROM cover
             WHERE created < :end
             ORDER BY id, width, height, created::date""",
-        line=re.compile(rb"\d+\t(?:-?\d+|%b)\t(?:-?\d+|%b)\t%b" % (_NULL, _NULL, _DAY)),
+        line=SHAPES["covers_metadata"],
     ),
     Table(
         name="ia-metadata",
         database="archive_database",
         tables=("metadata",),
-        columns=("identifier", "boxid", "collection"),
+        columns=COLUMNS["ia-metadata"],
         query="""
             SELECT identifier, coalesce(boxid, ''), coalesce(collection, '')
             FROM metadata
             WHERE mediatype = 'texts' AND curatestate IS DISTINCT FROM 'dark' AND identifier <> ''
             ORDER BY identifier COLLATE "C", coalesce(boxid, '') COLLATE "C", coalesce(collection, '') COLLATE "C" """,
-        line=re.compile(rb"[^\t\n]+\t[^\t\n]*\t[^\t\n]*"),
+        line=SHAPES["ia-metadata"],
         is_published=False,
     ),
 )

@@ -1,0 +1,1 @@
+"""The stage and the command that check what a run made, from the files alone."""

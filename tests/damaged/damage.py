@@ -1,0 +1,187 @@
+"""Damage done to a finished run: each kind by its name, with all that would give it away otherwise made to fit.
+
+`bytes` kinds change a file as it lies there. `lines` kinds change the text of an artifact and make gzip, index,
+manifest and sums anew, so that only what the lines say can be found.
+"""
+
+import gzip
+import hashlib
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from oldump.engine.segments import SegmentWriter, segment_of, segment_texts
+from oldump.records.tally import tally_of, types_of
+
+Lines = list[bytes]
+Change = Callable[[Lines, random.Random], Lines]
+
+
+class Damage(NamedTuple):
+    """What was done."""
+
+    file: str
+    kinds: frozenset[str]
+    """The kinds of finding that name it rightly, any of them; empty: any at all."""
+
+
+def flipped(data: bytes, chance: random.Random) -> bytes:
+    """One bit."""
+    at = chance.randrange(len(data))
+    return data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1 :]
+
+
+def truncated(data: bytes, chance: random.Random) -> bytes:
+    """Cut somewhere."""
+    return data[: chance.randrange(len(data))]
+
+
+def longer(data: bytes, chance: random.Random) -> bytes:
+    """Something behind the end."""
+    return data + chance.randbytes(1 + chance.randrange(20))
+
+
+BYTES = {"flipped": flipped, "truncated": truncated, "longer": longer}
+
+
+def swapped(lines: Lines, chance: random.Random) -> Lines:
+    """Two neighbouring lines."""
+    at = chance.randrange(len(lines) - 1)
+    return [*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :]]
+
+
+def deleted(lines: Lines, chance: random.Random) -> Lines:
+    """A line is gone."""
+    at = chance.randrange(len(lines))
+    return lines[:at] + lines[at + 1 :]
+
+
+def doubled(lines: Lines, chance: random.Random) -> Lines:
+    """A line stands twice."""
+    at = chance.randrange(len(lines))
+    return lines[: at + 1] + lines[at:]
+
+
+def stale(lines: Lines, chance: random.Random) -> Lines:
+    """A revision is another one, in column and JSON alike."""
+    at = chance.randrange(len(lines))
+    fields = lines[at].split(b"\t")
+    new = b"%d" % (int(fields[2]) + 7)
+    text = fields[4].replace(b'"revision": ' + fields[2], b'"revision": ' + new)
+    return [*lines[:at], b"\t".join((*fields[:2], new, fields[3], text)), *lines[at + 1 :]]
+
+
+def rekeyed(new: str, type_key: str | None = None) -> Change:
+    """A record slips in under another key, or of another type, that fits all else."""
+
+    def change(lines: Lines, chance: random.Random) -> Lines:
+        at = chance.randrange(len(lines))
+        old_type, _, revision, moment, text = lines[at].split(b"\t")
+        made = json.loads(text) | {"key": new}
+        if type_key:
+            made["type"] = {"key": type_key}
+        record = b"\t".join(
+            (type_key.encode() if type_key else old_type, new.encode(), revision, moment, json.dumps(made).encode())
+        )
+        return [*lines[:at], record, *lines[at + 1 :]]
+
+    return change
+
+
+def with_member(name: str, value: Any) -> Change:
+    """A document gets a member that it must not have."""
+
+    def change(lines: Lines, chance: random.Random) -> Lines:
+        at = chance.randrange(len(lines))
+        *head, text = lines[at].split(b"\t")
+        made = json.dumps(json.loads(text) | {name: value}).encode()
+        return [*lines[:at], b"\t".join((*head, made)), *lines[at + 1 :]]
+
+    return change
+
+
+def respelled(old: bytes, new: bytes) -> Change:
+    """Bytes of one line are others."""
+
+    def change(lines: Lines, chance: random.Random) -> Lines:
+        at = chance.choice([place for place, line in enumerate(lines) if old in line])
+        return [*lines[:at], lines[at].replace(old, new, 1), *lines[at + 1 :]]
+
+    return change
+
+
+HASH = "0a1b2$" + "0123456789abcdef" * 2
+LINES: dict[str, tuple[Change, set[str]]] = {
+    "swapped lines": (swapped, {"order"}),
+    "deleted line": (deleted, {"latest", "manifest"}),
+    "doubled line": (doubled, {"twice", "manifest"}),
+    "stale revision": (stale, {"latest", "order"}),
+    "private page": (rekeyed("/people/mary"), {"private"}),
+    "user": (rekeyed("/works/OL1W", "/type/user"), {"private"}),
+    "administration": (rekeyed("/admin/block"), {"private"}),
+    "obsolete page": (rekeyed("/scan_record/b/OL1M"), {"private"}),
+    "password": (with_member("enc_password", HASH), {"account"}),
+    "hash": (with_member("note", HASH), {"account"}),
+    "e-mail": (with_member("email", "mary@example.org"), {"account"}),
+    "id": (with_member("id", 7), {"spelling"}),
+    "legacy key": (with_member("link", {"key": "/b/OL1M"}), {"spelling"}),
+    "spaced datetime": (with_member("on", {"type": "/type/datetime", "value": "2008-04-30 20:50:18"}), {"spelling"}),
+    "other spaces": (respelled(b'": ', b'":  '), {"dress"}),
+    "no JSON": (respelled(b"{", b"{{"), {"json"}),
+    "six columns": (respelled(b"\t{", b"\tx\t{"), {"columns"}),
+    "another type": (respelled(b"/type/", b"/type/x"), {"head"}),
+    "another key": (with_member("key", "/x/OL1X"), {"head"}),
+    "after the cutoff": (
+        lambda lines, chance: rekeyed_moment(lines, chance, b"2999-01-01T00:00:00"),
+        {"cutoff"},
+    ),
+}
+
+
+def rekeyed_moment(lines: Lines, chance: random.Random, moment: bytes) -> Lines:
+    """A record of another moment, in column and JSON alike."""
+    at = chance.randrange(len(lines))
+    type_key, key, revision, _, text = lines[at].split(b"\t")
+    made = json.loads(text) | {"last_modified": {"type": "/type/datetime", "value": moment.decode()}}
+    record = b"\t".join((type_key, key, revision, moment, json.dumps(made).encode()))
+    return [*lines[:at], record, *lines[at + 1 :]]
+
+
+def remake(path: Path, lines: Lines, item: Path) -> None:
+    """Write the artifact with these lines, and let manifest and sums fit it as far as they can without sense."""
+    with SegmentWriter(path) as writer:
+        for text in segment_texts([b"".join(line + b"\n" for line in lines)]):
+            writer.append(segment_of(text, 1))
+        written = writer.commit()
+    manifest = json.loads((item / "manifest.json").read_bytes())
+    artifact = manifest["artifacts"][path.name]
+    regular = [line for line in lines if line.count(b"\t") >= 4]
+    tally = tally_of(regular, types_of(regular))
+    artifact |= {
+        "size_bytes": written.size_bytes,
+        "text_bytes": written.text_bytes,
+        "records": written.records,
+        "segments": written.segments,
+        "sha256": written.sha256,
+        "md5": written.md5,
+        "first_key": written.first_key,
+        "last_key": lines[-1].split(b"\t")[1].decode() if lines else None,
+        "newest": tally.newest or None,
+        "digest": f"{tally_of(lines, types_of(lines), '-').digest:016x}",
+        "by_type": dict(sorted(types_of(lines).items())),
+    }
+    (item / "manifest.json").write_bytes(json.dumps(manifest, indent=2).encode() + b"\n")
+    for name, algorithm in (("SHA256SUMS", "sha256"), ("MD5SUMS", "md5")):
+        sums = item / name
+        new = []
+        for line in sums.read_text(encoding="utf-8").splitlines():
+            place = line.split("  ")[1]
+            new.append(f"{hashlib.new(algorithm, (item / place).read_bytes()).hexdigest()}  {place}\n")
+        sums.write_text("".join(new), encoding="utf-8")
+
+
+def lines_of(path: Path) -> Lines:
+    """The lines of an artifact."""
+    return gzip.decompress(path.read_bytes()).split(b"\n")[:-1]
