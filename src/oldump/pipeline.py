@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from oldump.engine.checkpoint import Checkpoint
 from oldump.engine.shuffle import workers_within
-from oldump.errors import ConfigurationError, GateClosed
+from oldump.errors import ConfigurationError, GateClosed, VerificationError
 from oldump.outside import postgres
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
@@ -25,6 +25,7 @@ from oldump.stages import extract, splice, tables
 from oldump.stages.deworks import stage as deworks
 from oldump.stages.dumps import stage as dumps
 from oldump.stages.gate import stage as gate
+from oldump.stages.verify import stage as verify
 
 log = logging.getLogger("oldump")
 
@@ -86,6 +87,8 @@ class Stage(NamedTuple):
     """Whether a run is complete without it, if it is skipped by name."""
     is_judge: bool = False
     """Whether it looks at the whole run: it waits, rather than fails, until what it reads is committed."""
+    checks_items: bool = False
+    """Whether it reads the items as they will be published: sums and manifest are written before it."""
 
 
 def _extract(context: Context) -> Outcome:
@@ -181,6 +184,23 @@ def _gate(context: Context) -> Outcome:
 
 _PUBLISHED = (*(table.name for table in tables.TABLES if table.is_published), "cdump", *PARTS, "dump", "deworks")
 
+
+def _verify(context: Context) -> Outcome:
+    settings, item = context.settings, context.folder.dump_item
+    workers = workers_within(settings.memory, settings.workers)
+    verified = verify.verify(item, workers, context.progress)
+    log.info("verify: %s", verified.told)
+    if verified.findings:
+        for row in verified.findings.table:
+            log.error("verify: %s", "  ".join(row))
+        raise VerificationError(
+            f"{item}: {verified.told}; the table in {context.folder.log} says what",
+            "Nothing is published. Delete a file that is named there and give the command again: its stage runs anew, "
+            "with all that is made of it. Or give --overwrite to begin anew.",
+        )
+    return Outcome([], {"files": verified.files, "records": verified.records, "text_bytes": verified.text_bytes})
+
+
 STAGES = (
     # What is quickly copied comes first, so that what is wrong with it is known before the long work.
     *(_table_stage(table) for table in tables.TABLES if table.database != "source"),
@@ -189,8 +209,12 @@ STAGES = (
     Stage("dumps", ("data",), ("cdump", *PARTS), _dumps),
     Stage("splice", PARTS, ("dump",), _splice),
     Stage("deworks", (*deworks.READS, "ia-metadata"), ("deworks",), _deworks, is_optional=True),
-    Stage("gate", _PUBLISHED, (), _gate, is_judge=True),
+    Stage("gate", _PUBLISHED, ("figures",), _gate, is_judge=True),
+    Stage("verify", (*_PUBLISHED, "figures"), (), _verify, is_judge=True, checks_items=True),
 )
+
+
+STAGE_OF = {stage.name: stage for stage in STAGES}
 
 
 class Choice(NamedTuple):

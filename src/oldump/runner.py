@@ -23,7 +23,7 @@ from oldump.engine.segments import index_path
 from oldump.engine.shuffle import workers_within
 from oldump.errors import SnapshotLost, SourceUnreachable, storage_errors
 from oldump.outside import postgres
-from oldump.pipeline import STAGES, Choice, Context, Stage, applies, made_from, query_of
+from oldump.pipeline import STAGE_OF, STAGES, Choice, Context, Stage, applies, made_from, query_of
 from oldump.preflight import Check, Reading, Verdict, Work, checks, lock_check, size_bytes
 from oldump.publication import publish, remove_strangers
 from oldump.refusals import (
@@ -118,7 +118,7 @@ def run(
         _begin(context, overwrite=overwrite)
         try:
             for database, stages in groupby(to_do, attrgetter("database")):
-                _run_together(database, list(stages), context)
+                _run_together(database, list(stages), choice, context)
         finally:
             if not _checkpoints(folder):
                 _tidy(folder)
@@ -173,6 +173,8 @@ def _to_do(choice: Choice, context: Context) -> list[Stage]:
     A database is read at one moment: all that was copied of it is copied anew. What was made of that is made anew too.
     """
     lacking = {stage.name for stage in choice.stages if not is_done(stage, context)}
+    if set(context.journal.stages) - set(choice.needed):  # what is left out now was in the items that were checked
+        lacking |= {stage.name for stage in choice.stages if stage.checks_items}
     databases = {stage.database for stage in choice.stages if stage.name in lacking} - {None}
     begun = [stage for stage in choice.stages if stage.name in lacking or stage.database in databases]
     again = {stage.name for stage in begun}.union(*map(made_from, begun))
@@ -228,7 +230,7 @@ def _require_fit(work: Work) -> None:
         raise failures[0]
 
 
-def _run_together(database: str | None, stages: list[Stage], context: Context) -> None:
+def _run_together(database: str | None, stages: list[Stage], choice: Choice, context: Context) -> None:
     """Run the stages, which share a database or have none."""
     if database is not None:
         _perform_in_one_snapshot(database, stages, context)
@@ -236,7 +238,7 @@ def _run_together(database: str | None, stages: list[Stage], context: Context) -
     for stage in stages:
         if stage.is_judge and (lacking := lacking_inputs(stage, context)):
             log.info("%s: waits for %s", stage.name, ", ".join(lacking))
-        else:
+        elif not stage.checks_items or _make_items_whole(choice, context):
             _perform(stage, context)
 
 
@@ -322,24 +324,35 @@ def _of_other_snapshots(stage: Stage, counts: dict[str, Any], journal: Journal) 
     return {name for other in others for name in (other.name, *made_from(other))}
 
 
+def _make_items_whole(choice: Choice, context: Context) -> bool:
+    """Write sums and manifest, if all stages but those that check the items are committed; whether they are."""
+    journal, folder = context.journal, context.folder
+    if any(name not in journal.stages and not STAGE_OF[name].checks_items for name in choice.needed):
+        return False
+    left_out = set(journal.stages) - set(choice.needed)
+    if left_out:  # made before, and skipped by name now
+        journal.forget(left_out)
+    artifacts = _published(context)
+    remove_strangers(folder, artifacts)
+    _write_sums_and_manifest(context, artifacts)
+    return True
+
+
+def _published(context: Context) -> list[Artifact]:
+    """The artifacts that are published, in the order of the stages."""
+    made = [context.made_by(stage.name) for stage in STAGES if stage.name in context.journal.stages]
+    return [artifact for artifacts in made for artifact in artifacts if artifact.item]
+
+
 def _complete(choice: Choice, context: Context) -> bool:
-    """Write sums and manifest and give the items their final names, if every stage is committed; whether it is."""
+    """Give the items their final names, if every stage is committed; whether it is."""
     journal, folder = context.journal, context.folder
     missing = [name for name in choice.needed if name not in journal.stages]
     if missing:
         log.info("not complete: %s still to be run", ", ".join(missing))
         return False
-    left_out = set(journal.stages) - set(choice.needed)
-    if left_out:  # made before, and skipped by name now
-        journal.forget(left_out)
-    artifacts = [
-        artifact for stage in STAGES if stage.name in journal.stages for artifact in context.made_by(stage.name)
-    ]
-    published = [artifact for artifact in artifacts if artifact.item]
-    remove_strangers(folder, published)
-    _write_sums_and_manifest(context, published)
     publish(folder)
-    names = {artifact.name for artifact in artifacts}
+    names = {artifact.name for artifact in _published(context)}
     others = [path for item in folder.items for path in folder.published(item).iterdir() if path.name not in names]
     journal.publish({f"{path.parent.name}/{path.name}": sha256_of(path) for path in others})
     log.info("complete: %s", folder.dump_item)
