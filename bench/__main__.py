@@ -48,6 +48,7 @@ def main() -> None:
             results["baseline"].append(_baseline(folder))
         _print(results, options)
         _print_sizes(folder)
+        _print_verify(folder, statistics.median(run.seconds for run in results["oldump, seekable input"]), options)
         _print_deworks(folder, options)
         _print_extract(folder, options)
 
@@ -121,6 +122,16 @@ def _print(results: dict[str, list[Measured]], options: argparse.Namespace) -> N
             f"{name:24}{seconds[name]:>10.1f}{options.rows / seconds[name]:>12,.0f}"
             f"{seconds['baseline'] / seconds[name]:>12.2f}{seconds[name] / seconds['floor']:>10.2f}{peak:>10,}"
         )
+
+
+def _print_verify(folder: Path, dumps_seconds: float, options: argparse.Namespace) -> None:
+    """Verify of a run without deworks beside that run, in the rows' text a second: at least 0.5 is wanted."""
+    command = [*OLDUMP, "verify", str(folder / "oldump"), "--workers", str(options.workers)]
+    verify, text_bytes = measured(command, folder), (folder / "data.txt").stat().st_size
+    print(f"\n{'':24}{'seconds':>10}{'MB/s of rows':>14}{'of the run':>12}{'peak MiB':>10}")
+    rate = text_bytes / verify.seconds / 1e6
+    ratio, peak = dumps_seconds / verify.seconds, verify.peak_rss_bytes >> 20
+    print(f"{'verify':24}{verify.seconds:>10.1f}{rate:>14.1f}{ratio:>12.2f}{peak:>10,}")
 
 
 def _print_deworks(folder: Path, options: argparse.Namespace) -> None:

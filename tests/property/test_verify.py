@@ -1,0 +1,55 @@
+"""Verify's fast way says what its exact way says, and its rule of privacy is the judge's."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oldump.records.record import record_order
+from oldump.records.rows import Batch
+from oldump.stages.verify.block import Order, seen_records
+from oldump.stages.verify.lines import Rules, wrong_with
+from oldump.stages.verify.privacy import why_withheld
+from oldump.synth.table import copy_blocks
+from reference import Number, Record, drop_reason
+
+RULES = Rules("2022-08-01")
+RECORDS = sorted(Batch(b"".join(copy_blocks(400, odd_rows=60)), RULES.first_day_after).records, key=record_order)
+NAMES = st.sampled_from(["people", "mary", "lists", "OL1L", "OL1M", "admin", "old", "scan_record", "books", "", "a"])
+TYPES = st.sampled_from(["/type/user", "/type/list", "/type/page"])
+PIECES = st.sampled_from(
+    [
+        b" ",
+        b"\t",
+        b'"',
+        b"\\",
+        b"\\u0061",
+        b"\xc3\xa9",
+        b"\x7f",
+        b'"key": "/a/x", ',
+        b'"id": 1, ',
+        b'"enc_password": 1, ',
+        b"1",
+    ]
+)
+
+
+@given(st.integers(0, len(RECORDS) - 1), st.integers(0, 2_000), PIECES)
+def test_the_fast_way_finds_what_the_exact_way_finds(place: int, at: int, piece: bytes) -> None:
+    """Bytes put in anywhere: each line of the block has the findings that it has alone."""
+    lines = RECORDS[max(0, place - 3) : place + 3]
+    number = min(3, place)
+    at %= len(lines[number]) + 1
+    lines[number] = lines[number][:at] + piece + lines[number][at:]
+    seen, _ = seen_records(b"".join(line + b"\n" for line in lines), "f", RULES, Order(every_revision=True))
+    found = [(each.line, each.kind, each.what) for each in seen.findings.shown if each.kind not in {"order", "twice"}]
+    expected = [(n, kind, what) for n, line in enumerate(lines, start=1) for kind, what in wrong_with(line, RULES)]
+    assert sorted(map(str, found)) == sorted(map(str, expected))
+
+
+@given(
+    st.lists(NAMES, max_size=6), st.sampled_from(["/", ""]), st.sampled_from(["/type/user", "/type/list", "/type/page"])
+)
+def test_what_is_withheld_is_what_the_judge_drops(names: list[str], start: str, type_key: str) -> None:
+    """Said twice, in other words, and the same."""
+    key = start + "/".join(names)
+    record = Record(type_key, key, Number("1", is_integer=True), "2010-01-01", "{}")
+    assert (why_withheld(type_key, key) is None) == (drop_reason(record, "2022-07-31") is None)
