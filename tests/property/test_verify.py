@@ -32,7 +32,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(deadline=None)  # a record of the odd rows is 10 MB long
+@settings(deadline=None)  # an odd row is 3 MB long
 @given(st.integers(0, len(RECORDS) - 1), st.integers(0, 2_000), PIECES)
 def test_the_fast_way_finds_what_the_exact_way_finds(place: int, at: int, piece: bytes) -> None:
     """Bytes put in anywhere: each line of the block has the findings that it has alone."""
