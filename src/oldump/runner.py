@@ -103,8 +103,10 @@ def run(
     with storage_errors(folder.private):
         folder.private.mkdir(parents=True, exist_ok=True)
         folder.private.chmod(0o700)  # the whole table is in there
-    with locked(folder.lock), logged(folder.log):
-        context = Context(settings, folder, Journal(folder.journal), progress, override_gate=override_gate)
+    with locked(folder.lock) as lock, logged(folder.log):
+        if lock.left_by:
+            log.warning("%s: was left by %s; this process takes over", folder.lock, lock.left_by)
+        context = Context(settings, folder, Journal(folder.journal, lock.require), progress, override_gate=override_gate)
         if context.journal.published and not overwrite:
             require_same_beginning(context)
             require_as_chosen(choice, context)

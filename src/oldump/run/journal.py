@@ -11,7 +11,7 @@ items have their final names). A line that a crash cut short is as if it were no
 import hashlib
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,9 +59,10 @@ class Committed:
 class Journal:
     """The journal of one run."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the journal, if there is one."""
+    def __init__(self, path: Path, require: Callable[[], None] = lambda: None) -> None:
+        """Read the journal, if there is one. require: is asked before a line is written, and raises if it must not."""
         self._path = path
+        self._require = require
         self.begun: dict[str, Any] | None = None
         self.overwrite = False
         """Whether the run may replace published items."""
@@ -105,6 +106,7 @@ class Journal:
         return [artifact for stage in self.stages.values() for artifact in stage.artifacts]
 
     def _note(self, entry: dict[str, Any]) -> None:
+        self._require()
         entry = {**entry, "at": datetime.now(UTC).isoformat(timespec="seconds")}
         with storage_errors(self._path), self._path.open("ab+") as stream:
             # A line that a crash cut short must not swallow this one.

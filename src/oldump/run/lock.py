@@ -1,57 +1,262 @@
 """One process at a time works on a run.
 
-The lock is the operating system's own (flock), so it ends with its process, however that ends; the file says who
-holds it, for the message to the second one.
+The lock is the operating system's own (flock), so it ends with the last process that has it, however that ends. Some
+file systems that several machines share do not pass it on. So the file also says whose the lock is, and has a
+heartbeat: its time of change, which the owner renews every few seconds. An owner that is dead, or whose heart has
+stopped, has no lock any more.
+
+Does not: trust clocks alone. A heartbeat that is not fresh is watched before it is called stopped: a live one changes.
 """
 
 import fcntl
+import logging
 import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from oldump.errors import RunBusy, storage_errors
+from oldump.errors import RunBusy, StorageError, storage_errors
+from oldump.run.owner import Owner
+
+log = logging.getLogger("oldump")
+
+_MOST_BYTES = 1 << 16
+_POLL_SECONDS = 0.05
 
 
-def require_free(path: Path) -> None:
-    """Ask whether a process holds the lock. Raises RunBusy, naming the holder, and StorageError.
+@dataclass(frozen=True)
+class Timing:
+    """How long is what, in seconds, and by what."""
 
-    While this asks, which takes no time, nobody else can take the lock.
+    beat: float = 5.0
+    """Between two heartbeats."""
+    fresh: float = 180.0
+    """A heartbeat of another machine's that is no farther from now, before or behind, is fresh."""
+    watch: float = 15.0
+    """One that is not fresh, and does not change for so long, has stopped."""
+    ending: float = 10.0
+    """What the workers of a process that was killed may take to end by themselves."""
+    clock: Callable[[], float] = time.time
+    """What times of change are compared with."""
+    renew: Callable[[int], None] = os.utime
+    """Makes an open file's time of change now."""
+
+
+TIMING = Timing()
+
+
+class Held:
+    """A lock that this process holds, and its heart."""
+
+    def __init__(self, path: Path, descriptor: int, timing: Timing, left_by: str | None) -> None:
+        """Write down whose the lock is, and let the heart beat. Raises StorageError, StorageFull."""
+        self.left_by = left_by
+        """Whose it was, if that process ended without giving it back."""
+        self._path, self._descriptor, self._timing = path, descriptor, timing
+        self._text = Owner.ours().written()
+        with storage_errors(path):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, self._text, 0)
+        self._beaten = time.monotonic()
+        self._failure: Exception | None = None
+        self._is_told = False
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.resume()
+        _beating.add(self)
+
+    def require(self) -> None:
+        """Raise RunBusy if another process has taken the lock, StorageError if its file is gone; warn of no heartbeat.
+
+        To be asked now and then, and before anything is committed.
+        """
+        with storage_errors(self._path):
+            is_there = _is_open_as(self._descriptor, self._path)
+            text = os.pread(self._descriptor, _MOST_BYTES, 0)
+        if not is_there:
+            raise StorageError(
+                f"{self._path}: was removed or replaced while this process worked on the run",
+                "See that no other process works on it, and give the command again.",
+            )
+        if text != self._text:
+            raise RunBusy(
+                f"{self._path.parent}: another process has taken over this run ({_told(text)})",
+                "It saw no heartbeat of this one, which stops now. Wait for it, or end it and give the command again.",
+            )
+        silent = time.monotonic() - self._beaten
+        if silent > self._timing.fresh / 2 and not self._is_told:
+            told = "%s: no heartbeat for %.0f s (%s); a process on another machine may take over this run"
+            log.warning(told, self._path, silent, self._failure)
+        self._is_told = silent > self._timing.fresh / 2
+
+    def pause(self) -> None:
+        """Stop the heart, and wait until it stands still."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._thread = None
+
+    def resume(self) -> None:
+        """Let the heart beat."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop the heart, and give the lock back if it is still ours: an empty file is nobody's."""
+        _beating.discard(self)
+        self.pause()
+        with suppress(OSError):
+            if os.pread(self._descriptor, _MOST_BYTES, 0) == self._text:
+                os.ftruncate(self._descriptor, 0)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._timing.beat):
+            try:
+                self._timing.renew(self._descriptor)
+            except Exception as error:  # noqa: BLE001 - `require` tells of it: here nobody would hear
+                self._failure = error
+            else:
+                self._beaten = time.monotonic()
+
+
+_beating: set[Held] = set()
+
+
+def _pause() -> None:
+    for held in _beating:
+        held.pause()
+
+
+def _resume() -> None:
+    for held in _beating:
+        held.resume()
+
+
+# Workers are forked, and a fork wants no other thread than the one that forks: hearts stand still meanwhile. A child
+# has the lock, so that nobody else takes it while it runs, and no heart.
+os.register_at_fork(before=_pause, after_in_parent=_resume, after_in_child=_beating.clear)
+
+
+def require_free(path: Path, timing: Timing = TIMING) -> None:
+    """Ask whether a process holds the lock. Raises RunBusy, naming the owner, and StorageError.
+
+    While this asks, nobody else can take the lock; as a rule that takes no time.
     """
     with storage_errors(path):
         if not path.exists():
             return
         descriptor = os.open(path, os.O_RDONLY)
     try:
-        _take(descriptor, fcntl.LOCK_SH, path)
+        _take(descriptor, fcntl.LOCK_SH, path, timing)
     finally:
         os.close(descriptor)
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock. Raises RunBusy, naming the holder, and StorageError."""
-    with storage_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+def locked(path: Path, timing: Timing = TIMING) -> Iterator[Held]:
+    """Hold the lock. Raises RunBusy, naming the owner, and StorageError."""
+    descriptor, left_by = _taken(path, timing)
     try:
-        _take(descriptor, fcntl.LOCK_EX, path)
-        with storage_errors(path):
-            os.ftruncate(descriptor, 0)
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            os.write(descriptor, f"pid {os.getpid()} on {socket.gethostname()} since {now}\n".encode())
-        yield
+        held = Held(path, descriptor, timing, left_by)
+        try:
+            yield held
+        finally:
+            held.end()
     finally:
         os.close(descriptor)
 
 
-def _take(descriptor: int, kind: int, path: Path) -> None:
+def _taken(path: Path, timing: Timing) -> tuple[int, str | None]:
+    """The open file with the lock, and whose that was."""
+    while True:
+        with storage_errors(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            left_by = _take(descriptor, fcntl.LOCK_EX, path, timing)
+            if _is_open_as(descriptor, path):
+                return descriptor, left_by
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # the file was removed between open and flock
+
+
+def _is_open_as(descriptor: int, path: Path) -> bool:
+    """Whether the file still has this name."""
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = path.read_text(errors="replace").strip() or "it does not say who"
-        raise RunBusy(
-            f"{path.parent}: another process works on this run ({holder})",
-            "Wait for it, or end it and give the command again.",
-        ) from error
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _take(descriptor: int, kind: int, path: Path, timing: Timing) -> str | None:
+    """Take the lock; whose it was, if that process did not give it back. Raises RunBusy.
+
+    Workers have the lock of their leader: of one that was killed, they are waited for.
+    """
+    end = time.monotonic() + timing.ending
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = Owner.read(os.pread(descriptor, _MOST_BYTES, 0))
+            is_ending = owner is not None and owner.runs is False
+            if not is_ending or time.monotonic() > end:
+                raise _busy(descriptor, path, timing) from error
+            time.sleep(_POLL_SECONDS)
+        else:
+            return _left_by(descriptor, path, timing)
+
+
+def _left_by(descriptor: int, path: Path, timing: Timing) -> str | None:
+    """Whose the lock was, of which the operating system says that it is free; None: nobody's. Raises RunBusy."""
+    text = os.pread(descriptor, _MOST_BYTES, 0)
+    if not text:
+        return None
+    owner = Owner.read(text)
+    if owner is not None and owner.runs is not None:
+        if owner.runs:
+            raise _busy(descriptor, path, timing)
+        return str(owner)
+    from_elsewhere = owner is None or not owner.has_our_kernel
+    if from_elsewhere and abs(_age(descriptor, timing)) < timing.fresh:
+        raise _busy(descriptor, path, timing)
+    log.info("%s: of %s; watching for a heartbeat for %.0f s", path, _told(text), timing.watch)
+    if _changes(descriptor, timing.watch):
+        raise _busy(descriptor, path, timing)
+    return _told(text)
+
+
+def _changes(descriptor: int, seconds: float) -> bool:
+    """Whether the file changes within this time; ends as soon as it does."""
+    before, end = os.fstat(descriptor).st_mtime_ns, time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(_POLL_SECONDS)
+        if os.fstat(descriptor).st_mtime_ns != before:
+            return True
+    return False
+
+
+def _age(descriptor: int, timing: Timing) -> float:
+    """Seconds since the last heartbeat by our clock, below 0 if that is behind."""
+    return timing.clock() - os.fstat(descriptor).st_mtime
+
+
+def _told(text: bytes) -> str:
+    """Who wrote this, for messages."""
+    owner = Owner.read(text)
+    return "one that it does not name" if owner is None else str(owner)
+
+
+def _busy(descriptor: int, path: Path, timing: Timing) -> RunBusy:
+    age = _age(descriptor, timing)
+    heartbeat = f"heartbeat {age:.0f} s ago" if age >= 0 else f"heartbeat {-age:.0f} s ahead of our clock"
+    return RunBusy(
+        f"{path.parent}: another process works on this run "
+        f"({_told(os.pread(descriptor, _MOST_BYTES, 0))}, {heartbeat})",
+        "Wait for it, or end it and give the command again.",
+    )

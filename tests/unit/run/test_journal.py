@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from oldump.errors import RunBusy
 from oldump.run.journal import Artifact, Committed, Journal, still_has_its_digest
 
 ARTIFACT = Artifact("a.txt.gz", "item", 3, 30, 2, 1, "sha", "md5", "/a", "/z", "2022", "00", {"/type/work": 2})
@@ -103,3 +104,23 @@ def test_an_artifact_counts_with_its_digest_only(harm: str, tmp_path: Path) -> N
     if harm in contents:
         path.write_bytes(contents[harm])
     assert still_has_its_digest(path, artifact) == (harm == "none")
+
+
+def test_nothing_is_noted_by_a_process_that_has_lost_its_lock(path: Path) -> None:
+    """Another one may be writing: whatever is to be noted, the file stays as it is."""
+
+    def lost() -> None:
+        raise RunBusy("taken over")
+
+    before = path.read_bytes()
+    journal = Journal(path, lost)
+    with pytest.raises(RunBusy):
+        journal.commit(DUMPS)
+    with pytest.raises(RunBusy):
+        journal.forget(["dumps"])
+    with pytest.raises(RunBusy):
+        journal.publish({})
+    with pytest.raises(RunBusy):
+        journal.begin({}, overwrite=True)
+    assert path.read_bytes() == before
+    assert journal.published
