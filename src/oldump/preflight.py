@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -47,6 +47,14 @@ LOW_LEVEL = 1.6
 DUMPS_PER_TABLE = 0.15
 """A table dump for a byte of its table: 0.03 to 0.114 of the demo's."""
 
+_TABLES = "tables"
+_THINGS = {
+    "data": ("data",),
+    CDUMP: ("spill", "cdump", "parts"),
+    "dump": ("dump",),
+    "deworks": ("spill", "deworks"),
+}
+"""What takes room when something is written, by the names of the table of stages; table dumps are one thing."""
 _MEASURED_LEVEL = 6
 _SPARE = 1.2
 _CLOCK_WARNING_SECONDS = 120
@@ -73,6 +81,8 @@ class Check:
     """What to do about it."""
     error: OldumpError | None = None
     """What a run raises: of a failure."""
+    needed: Mapping[str, int] | None = None
+    """The bytes of each thing that is going to be written, where they are known: of the check of the disk."""
 
     @classmethod
     def passed(cls, what: str, told: str) -> "Check":
@@ -148,7 +158,8 @@ def checks(work: Work) -> Iterator[Check]:
             yield from database_checks(reading, examined[reading.name])
             yield from connection_checks(reading, examined[reading.name], work.jobs)
     sizes = {table: size for each in examined.values() for table, size in each.sizes.items()}
-    yield disk_check(work, needs(work.writes, text_bytes, sizes, work.level), free_bytes(work.folder.private))
+    needed = needs(work.writes, text_bytes, sizes, work.level)
+    yield replace(disk_check(work, needed, free_bytes(work.folder.private)), needed=needed)
     yield memory_check(work.memory_bytes, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     yield clock_check({name: each.ahead_seconds for name, each in examined.items()})
     yield date_check(work.folder.date, datetime.now(UTC).date())
@@ -285,20 +296,30 @@ def needs(
     if not sizes.keys() >= set(tables):
         return None
     table_bytes = sum(sizes[table].all_bytes for table in tables)
-    found = {"tables": int(DUMPS_PER_TABLE * table_bytes)} if table_bytes else {}
+    found = {_TABLES: int(DUMPS_PER_TABLE * table_bytes)} if table_bytes else {}
     larger = LOW_LEVEL if level < _MEASURED_LEVEL else 1
     shares = {
-        "data": {"data": DATA_PER_TEXT},
-        CDUMP: {"spill": SPILL_PER_TEXT, "cdump": larger * CDUMP_PER_TEXT, "parts": larger * DUMP_PER_TEXT},
-        "dump": {"dump": larger * DUMP_PER_TEXT},
-        "deworks": {"spill": SPILL_PER_TEXT, "deworks": larger * DEWORKS_PER_TEXT},
+        "data": DATA_PER_TEXT,
+        "spill": SPILL_PER_TEXT,
+        "cdump": larger * CDUMP_PER_TEXT,
+        "parts": larger * DUMP_PER_TEXT,
+        "dump": larger * DUMP_PER_TEXT,
+        "deworks": larger * DEWORKS_PER_TEXT,
     }
-    for name, things in shares.items():
+    for name, things in _THINGS.items():
         if name in writes and text_bytes is None:
             return None
         if name in writes and text_bytes is not None:
-            found |= {thing: int(share * text_bytes) for thing, share in things.items()}
+            found |= {thing: int(shares[thing] * text_bytes) for thing in things}
     return found
+
+
+def needed_by(writes: set[str], needed: Mapping[str, int]) -> int:
+    """Of what all stages need, in bytes, what some of them do. writes: by the names of the table of stages."""
+    things = {thing for name, things in _THINGS.items() if name in writes for thing in things}
+    if writes & set(TABLE_OF):
+        things.add(_TABLES)
+    return sum(size for thing, size in needed.items() if thing in things)
 
 
 def disk_check(work: Work, needed: Mapping[str, int] | None, free: int) -> Check:

@@ -7,24 +7,25 @@ their final names.
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
-from itertools import groupby
+from functools import partial
+from itertools import dropwhile, groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import tenacity
 
-from oldump.engine.commit import TEMPORARY_SUFFIX, sync_folder, write_whole
+from oldump.engine.commit import sync_folder, write_whole
 from oldump.engine.segments import index_path
 from oldump.engine.shuffle import workers_within
 from oldump.errors import SnapshotLost, SourceUnreachable, storage_errors
 from oldump.outside import postgres
 from oldump.pipeline import STAGE_OF, STAGES, Choice, Context, Stage, applies, made_from, query_of
-from oldump.preflight import Check, Reading, Verdict, Work, checks, lock_check, size_bytes
+from oldump.preflight import Check, Reading, Verdict, Work, checks, lock_check, needed_by, size_bytes
 from oldump.publication import publish, remove_strangers
 from oldump.refusals import (
     begins_anew,
@@ -46,6 +47,7 @@ from oldump.run.manifest import MANIFEST, SUMS, manifest_of, sums_of
 from oldump.run.progress import Progress, Silence
 from oldump.settings import Settings, flag_of
 from oldump.sources import DATABASES, beginning, connection_of, is_file
+from oldump.watch import DiskWatch, Watched, leftovers, room_of
 
 log = logging.getLogger("oldump")
 
@@ -106,7 +108,9 @@ def run(
     with locked(folder.lock) as lock, logged(folder.log):
         if lock.left_by:
             log.warning("%s: was left by %s; this process takes over", folder.lock, lock.left_by)
-        context = Context(settings, folder, Journal(folder.journal, lock.require), progress, override_gate=override_gate)
+        context = Context(
+            settings, folder, Journal(folder.journal, lock.require), progress, override_gate=override_gate
+        )
         if context.journal.published and not overwrite:
             require_same_beginning(context)
             require_as_chosen(choice, context)
@@ -116,8 +120,10 @@ def run(
         require_leave_to_begin(context, overwrite=overwrite)
         to_do = choice.stages if overwrite else _to_do(choice, context)
         require_fitting_choice(to_do, choice, context, anew=overwrite)
-        _require_fit(_work(to_do, to_do, context, anew=overwrite))
+        needed = _require_fit(_work(to_do, to_do, context, anew=overwrite))
         _begin(context, overwrite=overwrite)
+        disk = DiskWatch(folder, partial(_needed_from, to_do, needed), partial(room_of, folder.private))
+        context = replace(context, progress=Watched(progress, disk, lock.require))
         try:
             for database, stages in groupby(to_do, attrgetter("database")):
                 _run_together(database, list(stages), choice, context)
@@ -154,19 +160,9 @@ def _checkpoints(folder: RunFolder) -> list[Path]:
 
 def _tidy(folder: RunFolder) -> None:
     """Remove what a stage that was broken off may have left."""
-    for path in _leftovers(folder):
+    for path in leftovers(folder):
         path.unlink(missing_ok=True)
     shutil.rmtree(folder.spill, ignore_errors=True)
-
-
-def _leftovers(folder: RunFolder) -> set[Path]:
-    """What a stage that was broken off may have left: spill and temporary files."""
-    temporary = f"*{TEMPORARY_SUFFIX}"
-    return {
-        *(path for path in folder.spill.rglob("*") if path.is_file()),
-        *folder.private.glob(temporary),
-        *folder.making.glob(f"*/{temporary}"),
-    }
 
 
 def _to_do(choice: Choice, context: Context) -> list[Stage]:
@@ -199,7 +195,7 @@ def _work(read_by: list[Stage], written_by: list[Stage], context: Context, *, an
         file=settings.source if reads_rows and is_file(settings.source) else None,
         writes=writes,
         text_bytes=extracted.artifacts[0].text_bytes if extracted else None,
-        left_bytes=sum(map(size_bytes, _leftovers(folder).union(worthless))),
+        left_bytes=sum(map(size_bytes, leftovers(folder).union(worthless))),
         memory_bytes=settings.memory,
         level=settings.level,
         jobs=workers_within(settings.memory, settings.jobs),
@@ -214,12 +210,16 @@ def _readings(stages: list[Stage], context: Context) -> Iterator[Reading]:
             yield Reading(DATABASES[database], database, connection_of(database, context.settings), queries)
 
 
-def _require_fit(work: Work) -> None:
-    """Refuse to begin what is known to fail. Raises what the first failed check says; logs the others."""
+def _require_fit(work: Work) -> Mapping[str, int] | None:
+    """Refuse to begin what is known to fail; what is needed on the disk, in bytes by thing, None if nobody knows.
+
+    Raises what the first failed check says; logs the others.
+    """
     if not work.writes:
-        return
-    failures = []
+        return None
+    failures, needed = [], None
     for check in checks(work):
+        needed = check.needed or needed
         if check.error:
             failures.append(check.error)
         elif check.verdict is Verdict.WARNING:
@@ -230,6 +230,15 @@ def _require_fit(work: Work) -> None:
         log.warning("this would fail the run too: %s", error)
     if failures:
         raise failures[0]
+    return needed
+
+
+def _needed_from(to_do: list[Stage], needed: Mapping[str, int] | None, name: str) -> int | None:
+    """What the stage of this name and those behind it need on the disk, in bytes; None if nobody knows."""
+    if needed is None:
+        return None
+    left = dropwhile(lambda stage: stage.name != name, to_do)
+    return needed_by({written for stage in left for written in stage.writes}, needed)
 
 
 def _run_together(database: str | None, stages: list[Stage], choice: Choice, context: Context) -> None:
