@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from oldump.errors import storage_errors
@@ -28,6 +28,11 @@ class _LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Say nothing."""
+
+    def close(self) -> None:
+        """End the log, whether its last lines can be written or not."""
+        with suppress(OSError):
+            super().close()
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 Does not: know what the keys are of.
 """
 
+import errno
 import os
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import NamedTuple
@@ -56,6 +57,22 @@ def standing_twice(key: bytes) -> RecordError:
     return RecordError(f"{key.decode(errors='replace')}: stands in two records", "Is it a dump, and no cdump?")
 
 
+@contextmanager
+def _store_errors(path: Path) -> Iterator[None]:
+    """Translate SQLite's errors into StorageError and StorageFull; an IntegrityError speaks of what is stored."""
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            with storage_errors(path):
+                raise OSError(errno.ENOSPC, str(error)) from error
+        raise StorageError(
+            f"{path}: the redirects cannot be stored or read back ({error})", "Check the disk and run again."
+        ) from error
+
+
 class Redirects:
     """All redirects of a dump. Made by one process, read by those that are forked from it."""
 
@@ -70,7 +87,7 @@ class Redirects:
         self._last = b""
         """The redirect that was stored last."""
         try:
-            with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            with _store_errors(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
                 if redirects is None:
                     for source, key in connection.execute("SELECT source, key FROM redirect"):
                         self._note(source, key)
@@ -78,10 +95,6 @@ class Redirects:
                     self._store(redirects, connection)
         except sqlite3.IntegrityError as error:
             raise standing_twice(self._last) from error
-        except sqlite3.Error as error:
-            raise StorageError(
-                f"{path}: the redirects cannot be stored ({error})", "See whether the disk is full."
-            ) from error
         with storage_errors(path), path.open("rb") as stream:
             os.fsync(stream.fileno())
 
@@ -128,7 +141,8 @@ class Redirects:
     def _step(self, key: bytes) -> Location | None:
         if key not in self._sources:
             return None
-        if self._connection is None:  # each process has one of its own
-            self._connection = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
-        row = self._connection.execute("SELECT key, text FROM redirect WHERE source = ?", (key,)).fetchone()
+        with _store_errors(self._path):
+            if self._connection is None:  # each process has one of its own
+                self._connection = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+            row = self._connection.execute("SELECT key, text FROM redirect WHERE source = ?", (key,)).fetchone()
         return None if row is None else Location(*row)

@@ -1,0 +1,24 @@
+"""What the tests of faults share: a table, and what an undisturbed run makes of it."""
+
+from pathlib import Path
+
+import pytest
+
+from faults.faulty import faulty as faulty  # noqa: PLC0414 - a fixture
+from golden.command import published, run
+from oldump.synth.table import copy_blocks
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """3,000 rows, one of which is rejected."""
+    path = tmp_path_factory.mktemp("table") / "data.txt"
+    path.write_bytes(b"".join(copy_blocks(3_000)) + b"no row\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(table: Path) -> dict[str, bytes]:
+    """Every file that a run publishes which nothing happens to."""
+    run(table, table.parent / "undisturbed", cwd=table.parent)
+    return published(table.parent / "undisturbed")

@@ -1,0 +1,114 @@
+"""The disk is full, wherever a run writes: one clear line, exit code 31, and the next try goes on to the same bytes."""
+
+from pathlib import Path
+
+import pytest
+
+from faults.driver import Rule
+from faults.faulty import Faulty, arguments_of, has_published
+from golden.command import cdump_of, failed, private_of, published, run
+
+DUMP, CDUMP = "*/ol_dump_2022-07-31/", "*/ol_cdump_2022-07-31/"
+SITES = {
+    "lock": Rule("ENOSPC", path="*/lock"),
+    "journal, its first line": Rule("ENOSPC", path="*/journal.jsonl"),
+    "journal, fsync": Rule("ENOSPC", "fsync", "*/journal.jsonl"),
+    "folder of the run, fsync": Rule("ENOSPC", "fsync", "*/run-2022-07-31"),
+    "folders of the items": Rule("ENOSPC", "mkdir", "*/making/*"),
+    "folder of the spill": Rule("ENOSPC", "mkdir", "*/spill"),
+    "spill": Rule("ENOSPC", path="*/spill/spill-*"),
+    "rejects": Rule("ENOSPC", path="*/rejects.txt.gz.part"),
+    "rejects' index": Rule("ENOSPC", path="*/rejects.txt.gz.index.part"),
+    "cdump": Rule("ENOSPC", path=f"{CDUMP}*.txt.gz.part"),
+    "a part": Rule("ENOSPC", path=f"{DUMP}*_works_*.txt.gz.part"),
+    "an index": Rule("ENOSPC", path=f"{DUMP}*_editions_*.index.part"),
+    "an artifact, fsync": Rule("ENOSPC", "fsync", f"{DUMP}*_lists_*.txt.gz.part"),
+    "an artifact, rename": Rule("ENOSPC", "rename", f"{DUMP}*_other_*.txt.gz"),
+    "an item, fsync": Rule("ENOSPC", "fsync", CDUMP.rstrip("/")),
+    "journal, dumps": Rule("ENOSPC", path="*/journal.jsonl", nth=2),
+    "dump": Rule("ENOSPC", path=f"{DUMP}ol_dump_2022-07-31.txt.gz.part"),
+    "redirects": Rule("FULL", "sqlite", "*/redirects.sqlite"),
+    "deworks' spill": Rule("ENOSPC", path="*/spill/spill-*"),
+    "deworks' spill, of answers": Rule("ENOSPC", path="*/spill/spill-*", process=3),
+    "deworks": Rule("ENOSPC", path=f"{DUMP}*_deworks_*.txt.gz.part"),
+    "sums": Rule("ENOSPC", path=f"{DUMP}*SUMS.part"),
+    "manifest": Rule("ENOSPC", path=f"{DUMP}manifest.json.part"),
+    "publication, the first item": Rule("ENOSPC", "rename", "*/out/ol_*"),
+    "publication, the second item": Rule("ENOSPC", "rename", "*/out/ol_*", nth=2),
+    "output folder, fsync": Rule("ENOSPC", "fsync", "*/out"),
+    "journal, published": Rule("ENOSPC", path="*/journal.jsonl"),
+}
+"""In the order in which a run comes to them: each try gets a little farther."""
+
+
+def test_at_every_write_site(table: Path, undisturbed: dict[str, bytes], tmp_path: Path, faulty: Faulty) -> None:
+    """What was committed before is kept, so that the last try has nothing left to do."""
+    out = tmp_path / "out"
+    for site, rule in SITES.items():
+        ran = faulty([rule], *arguments_of(table, out), cwd=tmp_path)
+        assert ran.code == 31, (site, ran.err)
+        failed(ran, 31, "no space left", rule.path.split("*")[-1].removesuffix(".part"))
+        assert "publi" in site or "output" in site or not has_published(out), site
+    last = run(table, out, cwd=tmp_path)
+    assert "begins" not in last.err
+    assert published(out) == undisturbed
+    assert not list(out.rglob("*.part"))
+
+
+def test_a_log_that_cannot_be_written_ends_no_run(
+    table: Path, undisturbed: dict[str, bytes], tmp_path: Path, faulty: Faulty
+) -> None:
+    """Standard error has its lines too; what counts is checked elsewhere."""
+    out = tmp_path / "out"
+    ran = faulty([Rule("ENOSPC", path="*/run.log")], *arguments_of(table, out), cwd=tmp_path)
+    assert (ran.code, "Traceback" in ran.err) == (0, False), ran.err
+    assert published(out) == undisturbed
+
+
+def test_the_runs_of_an_overfull_bucket(table: Path, tmp_path: Path, faulty: Faulty) -> None:
+    """What is merged does not fit: the error comes from a worker, and names the run."""
+    code = (
+        "import pathlib, sys; from unit.stages.making import OVERFULL, made; from oldump.errors import StorageFull\n"
+        f"try: made(pathlib.Path({str(table)!r}), pathlib.Path('out'), budget=OVERFULL)\n"
+        "except StorageFull as error: sys.exit(f'{error}')"
+    )
+    ran = faulty([Rule("ENOSPC", path="*/spill/runs-*")], "-c", code, cwd=tmp_path)
+    assert (ran.code, "/spill/runs-" in ran.err, "no space left" in ran.err) == (1, True, True), ran.err
+    ran = faulty([Rule("ENOSPC", path="nothing")], "-c", code, cwd=tmp_path)
+    assert ran.code == 0, ran.err
+
+
+def test_a_disk_that_fills_up_meanwhile_stops_the_run_in_order(
+    table: Path, undisturbed: dict[str, bytes], tmp_path: Path, faulty: Faulty
+) -> None:
+    """Before it is full, with what is free and what is needed; when there is room again, the run goes on."""
+    out = tmp_path / "out"
+    ran = faulty([Rule("FULL", "disk", nth=4)], *arguments_of(table, out), cwd=tmp_path)
+    failed(ran, 31, "1.0 kB are free, and about", "are still needed", "Free some and give the command again")
+    assert "dumps: committed" in ran.err
+    ran = run(table, out, cwd=tmp_path)
+    assert "dumps: committed before" in ran.err
+    assert published(out) == undisturbed
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule("EROFS", "mkdir", "*/run-2022-07-31"),
+        Rule("EROFS", path="*/lock"),
+        Rule("EROFS", "mkdir", "*/making/*"),
+        Rule("EROFS", "open", f"{CDUMP}*"),
+    ],
+    ids=["run folder", "lock", "items", "cdump"],
+)
+def test_a_folder_that_may_only_be_read(
+    rule: Rule, table: Path, undisturbed: dict[str, bytes], tmp_path: Path, faulty: Faulty
+) -> None:
+    """From the beginning, or all at once, as a disk with errors becomes: exit code 30, and what to do."""
+    out = tmp_path / "out"
+    ran = faulty([rule], *arguments_of(table, out), cwd=tmp_path)
+    failed(ran, 30, "Read-only file system", "Mend it and give the command again")
+    assert not cdump_of(out).exists()
+    run(table, out, cwd=tmp_path)
+    assert published(out) == undisturbed
+    assert (private_of(out) / "rejects.txt.gz").exists()
