@@ -4,13 +4,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from oldump.engine.checkpoint import Checkpoint
 from oldump.engine.commit import temporary_path
 from oldump.engine.shuffle import Budget
-from oldump.errors import SourceDamaged
+from oldump.errors import SourceDamaged, VerificationError
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
@@ -18,7 +19,7 @@ from oldump.run.progress import Silence
 from oldump.settings import Settings
 from oldump.stages.deworks.stage import make_artifact
 from oldump.stages.dumps.account import Counts
-from oldump.stages.dumps.stage import make_dumps
+from oldump.stages.dumps.stage import Gathered, Scattered, make_dumps
 from oldump.stages.splice import splice
 from oldump.synth.table import copy_blocks
 from unit.stages.making import (
@@ -146,6 +147,24 @@ def test_a_checkpoint_that_is_worthless(tmp_path: Path, what: str, caplog: pytes
     assert stopping.steps == ["scatter", "gather"]
     assert "begins anew" in caplog.text
     assert contents(folder) == made(tmp_path / "data", tmp_path / "undisturbed").contents()
+
+
+def test_records_that_change_their_type_on_the_way_are_missed(tmp_path: Path) -> None:
+    """As many of each type must be gathered as were scattered, or nothing gets its name."""
+    plain(tmp_path / "data", TABLE)
+    folder = folder_in(tmp_path)
+    work = replace(job(folder, 2, MANY_BUCKETS), checkpoint=checkpoint_in(folder, "dumps", 0))
+    with pytest.raises(Stopped):
+        make_dumps(tmp_path / "data", folder, work, Stopping(9))
+    kind: Any = Scattered | Gathered
+    state = work.checkpoint.resumed(kind, lambda _: {})
+    counts = state.counts if isinstance(state, Gathered) else state.account.counts
+    counts.by_part["works"] += 1
+    counts.by_part["authors"] -= 1
+    work.checkpoint.save(state)
+    with pytest.raises(VerificationError, match="records by part"):
+        make_dumps(tmp_path / "data", folder, work, Silence())
+    assert not folder.cdump.exists()
 
 
 def test_a_foreign_gzip_that_is_another_one_now(tmp_path: Path) -> None:

@@ -10,10 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+import numpy as np
+
 from oldump.engine.segments import Packer, Position, SegmentWriter, segment_of
 from oldump.errors import SourceDamaged, TooManyRejects
 from oldump.records.document import Reject
 from oldump.records.privacy import Drop
+from oldump.records.record import PARTS
 from oldump.records.rows import Batch, Rejection
 
 
@@ -29,6 +32,8 @@ class Counts:
     """The latest last_modified among the records."""
     same_revision: int = 0
     """Records beside another one of the same key and revision."""
+    by_part: Counter[str] = field(default_factory=Counter)
+    """Records by the part that their type belongs to."""
 
     @property
     def doubt(self) -> str:
@@ -64,6 +69,7 @@ class Summary(NamedTuple):
     text_after_end: bool
     cut_short: bool
     newest: str
+    by_part: Counter[str]
 
     @classmethod
     def of(cls, batch: Batch) -> "Summary":
@@ -77,6 +83,7 @@ class Summary(NamedTuple):
             batch.text_after_end,
             batch.cut_short,
             batch.newest,
+            Counter(dict(zip(PARTS, np.bincount(batch.part_numbers, minlength=len(PARTS)).tolist(), strict=True))),
         )
 
 
@@ -205,6 +212,7 @@ class Account:
         self.counts.records += summary.records
         self.counts.drops.update(summary.drops)
         self.counts.newest = max(self.counts.newest, summary.newest)
+        self.counts.by_part.update(summary.by_part)
 
     def _text_after_end(self) -> SourceDamaged:
         return SourceDamaged(

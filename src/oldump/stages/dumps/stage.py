@@ -10,6 +10,7 @@ On failure: nothing half-written stays under its final name; run again and the s
 
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -45,7 +46,7 @@ from oldump.errors import SourceEmpty, VerificationError, storage_errors
 from oldump.records import rows
 from oldump.records.keys import REVISION_BITS
 from oldump.records.privacy import first_text_after
-from oldump.records.record import PARTS, record_order
+from oldump.records.record import PARTS, part_number, record_order
 from oldump.records.tally import Tally
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
@@ -298,6 +299,14 @@ class _Gather:
             raise VerificationError(
                 f"{paths[CDUMP].name}: {self.counts.records:,} records were scattered, "
                 f"{written[CDUMP]:,} gathered. This is a bug; please report it."
+            )
+        gathered: Counter[str] = Counter()
+        for type_key, records in self._tallies[CDUMP].by_type.items():
+            gathered[PARTS[part_number(type_key.encode())]] += records
+        if +gathered != +self.counts.by_part:
+            raise VerificationError(
+                f"{paths[CDUMP].name}: records by part: {dict(+self.counts.by_part)} were scattered, "
+                f"{dict(+gathered)} gathered. This is a bug; please report it."
             )
 
 
