@@ -27,6 +27,7 @@ from typing import Any
 
 CALLS = ("fsync", "rename", "unlink", "truncate")
 """What a run's state on the disk changes by, besides writing."""
+WORKERS = -1
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Rule:
     once: bool = False
     """An error happens once."""
     process: int | None = None
-    """In the leader (0), in the nth process that it forked, or in all (None)."""
+    """In the leader (0), in the nth process that it forked, in all of those (WORKERS), or in all (None)."""
     to: str = "leader"
     """A signal goes to the leader, or to the process `itself`, or to the `group`."""
     after: bool = False
@@ -60,7 +61,8 @@ class Rule:
         """Whether this call is one that the rule is about, and its turn has come."""
         if self.at not in {call, "point" if call in CALLS else ""} or self.after != after:
             return False
-        if self.process not in {None, _process.number} or not (self.do == "LOG" or fnmatch.fnmatch(path, self.path)):
+        is_here = self.process in {None, _process.number} or (self.process == WORKERS and _process.number > 0)
+        if not is_here or not (self.do == "LOG" or fnmatch.fnmatch(path, self.path)):
             return False
         self.count += 1
         return self.count == self.nth or (self.count > self.nth and not self.once and not self.do.startswith("SIG"))

@@ -147,6 +147,6 @@ def still_has_its_digest(path: Path, artifact: Artifact) -> bool:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
+    """The SHA-256 of a file, in hexadecimal. Raises StorageError."""
+    with storage_errors(path), path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -76,6 +76,9 @@ class Held:
         with storage_errors(self._path):
             is_there = _is_open_as(self._descriptor, self._path)
             text = os.pread(self._descriptor, _MOST_BYTES, 0)
+            if text != self._text:
+                time.sleep(_POLL_SECONDS)  # whoever writes has written then
+                text = os.pread(self._descriptor, _MOST_BYTES, 0)
         if not is_there:
             raise StorageError(
                 f"{self._path}: was removed or replaced while this process worked on the run",
@@ -194,22 +197,28 @@ def _is_open_as(descriptor: int, path: Path) -> bool:
 
 
 def _take(descriptor: int, kind: int, path: Path, timing: Timing) -> str | None:
-    """Take the lock; whose it was, if that process did not give it back. Raises RunBusy.
+    """Take the lock; whose it was, if that process did not give it back. Raises RunBusy, StorageError.
 
     Workers have the lock of their leader: of one that was killed, they are waited for.
     """
     end = time.monotonic() + timing.ending
-    while True:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+    with storage_errors(path):
+        while not _is_locked(descriptor, kind):
             owner = Owner.read(os.pread(descriptor, _MOST_BYTES, 0))
             is_ending = owner is not None and owner.runs is False
             if not is_ending or time.monotonic() > end:
-                raise _busy(descriptor, path, timing) from error
+                raise _busy(descriptor, path, timing)
             time.sleep(_POLL_SECONDS)
-        else:
-            return _left_by(descriptor, path, timing)
+        return _left_by(descriptor, path, timing)
+
+
+def _is_locked(descriptor: int, kind: int) -> bool:
+    """Lock the open file, if nobody else has."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _left_by(descriptor: int, path: Path, timing: Timing) -> str | None:

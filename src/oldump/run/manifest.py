@@ -73,12 +73,15 @@ class Manifest(NamedTuple):
 
 
 def sums_of(algorithm: str, artifacts: Iterable[Artifact], folder: Path, others: Iterable[Path]) -> bytes:
-    """A sums file for `sha256sum -c` or `md5sum -c` in the folder: artifacts, then other files, read here."""
+    """A sums file for `sha256sum -c` or `md5sum -c` in the folder: artifacts, then other files, read here.
+
+    Raises StorageError.
+    """
     lines = [
         f"{getattr(artifact, algorithm)}  {_seen_from(folder, artifact)}" for artifact in artifacts if artifact.item
     ]
     for path in others:
-        with path.open("rb") as stream:
+        with storage_errors(path), path.open("rb") as stream:
             digest = hashlib.file_digest(stream, algorithm).hexdigest()
         lines.append(f"{digest}  {path.name if path.parent == folder else f'../{path.parent.name}/{path.name}'}")
     return "\n".join(lines).encode() + b"\n"

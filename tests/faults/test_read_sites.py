@@ -1,0 +1,50 @@
+"""A file cannot be read: one clear line that names it, and the next try makes the same bytes."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from faults.driver import WORKERS, Rule
+from faults.faulty import Faulty, arguments_of
+from golden.command import failed, published, run
+
+DUMP = "*/ol_dump_2022-07-31/"
+OURS = {
+    "lock": Rule("EIO", "read", "*/lock"),
+    "journal": Rule("EIO", "read", "*/journal.jsonl"),
+    "a committed part, held against its digest": Rule("EIO", "read", f"{DUMP}*_lists_*.txt.gz", process=0),
+    "a part that is spliced": Rule("EIO", "read", f"{DUMP}*_works_*.txt.gz", nth=4, process=0),
+    "an index": Rule("EIO", "read", f"{DUMP}*_works_*.index"),
+    "redirects of deworks": Rule("EIO", "read", f"{DUMP}*_redirects_*.txt.gz", nth=4, process=0),
+    "works of deworks": Rule("EIO", "read", f"{DUMP}*_works_*.txt.gz", process=WORKERS),
+    "the spill": Rule("EIO", "read", "*/spill/spill-*"),
+    "the index of the dump, for its sums": Rule("EIO", "read", f"{DUMP}ol_dump_2022-07-31.txt.gz.index"),
+    "what was published, for the journal": Rule("EIO", "read", f"{DUMP}manifest.json"),
+}
+"""In the order in which a run comes to them that has the dumps: each try gets a little farther."""
+CODES = {10, 11, 30}
+"""What is read by the readers of sources has their codes, all else that of storage."""
+
+
+def test_a_file_of_ours(table: Path, undisturbed: dict[str, bytes], tmp_path: Path, faulty: Faulty) -> None:
+    """Whoever reads it, the leader or a worker, and whatever for."""
+    out = tmp_path / "out"
+    run(table, out, "--only", "dumps", cwd=tmp_path)
+    for file, rule in OURS.items():
+        ran = faulty([rule], *arguments_of(table, out), cwd=tmp_path)
+        assert ran.code in CODES, (file, ran.err)
+        failed(ran, ran.code, "Input/output error", rule.path.split("*")[-1])
+    assert "begins" not in run(table, out, cwd=tmp_path).err
+    assert published(out) == undisturbed
+
+
+@pytest.mark.parametrize("process", [0, WORKERS])
+def test_the_source(process: int, table: Path, tmp_path: Path, faulty: Faulty) -> None:
+    """What only the leader can read, and what the workers do."""
+    source = tmp_path / ("data.txt.gz" if process == 0 else "data.txt")
+    source.write_bytes(gzip.compress(table.read_bytes(), 1) if process == 0 else table.read_bytes())
+    rule = Rule("EIO", "read", f"*/{source.name}", nth=4 if process == 0 else 1, process=process)
+    ran = faulty([rule], *arguments_of(source, tmp_path / "out"), cwd=tmp_path)
+    failed(ran, 10, f"{source.name}: Input/output error", "Check the disk")
+    run(source, tmp_path / "out", cwd=tmp_path)

@@ -1,0 +1,84 @@
+"""The clock steps, two runs want one folder, a lock's owner is dead: each comes to the same bytes, or says why."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from faults.driver import Rule
+from faults.faulty import DRIVER, Faulty, arguments_of, order_of
+from golden.command import SECONDS, environment, failed, oldump, private_of, published, run, started
+from golden.test_interruption import scatters, waited_for
+from oldump.run.owner import Owner
+
+
+@pytest.mark.parametrize("step", ["18000", "-18000"], ids=["five hours ahead", "five hours back"])
+def test_a_clock_that_steps(step: str, table: Path, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    """There and back again, at every fifth time that it is asked: the bytes are the same, and durations are sane."""
+    out = tmp_path / "out"
+    order = order_of([Rule(step, "clock", nth=5)], *arguments_of(table, out), cwd=tmp_path)
+    line = [sys.executable, str(DRIVER), json.dumps(order)]
+    assert subprocess.run(line, env=environment(), timeout=SECONDS, check=False).returncode == 0
+    assert published(out) == undisturbed
+    log = (tmp_path / "err.txt").read_text(encoding="utf-8")
+    hours = {line[11:13] for line in log.splitlines()}
+    assert len(hours) > 1, "the clock did not step"
+    seconds = [float(each) for each in re.findall(r"committed after ([0-9.-]+) seconds", log)]
+    assert len(seconds) == 3
+    assert all(0 <= each < SECONDS for each in seconds)
+
+
+def test_two_runs_at_once(table: Path, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    """The second is told who works there, and the first comes to its end."""
+    out = tmp_path / "out"
+    with started(*arguments_of("-", out), cwd=tmp_path) as first:
+        assert waited_for(lambda: scatters(out))
+        failed(oldump(*arguments_of("-", out), cwd=tmp_path), 32, f"pid {first.pid} on ", "user ", "heartbeat ")
+        _, err = first.communicate(table.read_bytes(), timeout=SECONDS)
+        assert first.returncode == 0, err
+    assert {name: text for name, text in published(out).items() if name.endswith(".gz")} == {
+        name: text for name, text in undisturbed.items() if name.endswith(".gz")
+    }
+
+
+def test_a_lock_of_a_process_that_was_killed(
+    table: Path, undisturbed: dict[str, bytes], tmp_path: Path, faulty: Faulty
+) -> None:
+    """The next run takes over at once, and its log says whose lock it was."""
+    out = tmp_path / "out"
+    rule = Rule("SIGKILL", "rename", "*/out/ol_*", to="group")
+    assert faulty([rule], *arguments_of(table, out), cwd=tmp_path).code == -9
+    dead = Owner.read((private_of(out) / "lock").read_bytes())
+    began = time.monotonic()
+    ran = run(table, out, cwd=tmp_path)
+    assert f"lock: was left by {dead}; this process takes over" in ran.err
+    assert f"was left by {dead}" in (private_of(out) / "run.log").read_text(encoding="utf-8")
+    assert time.monotonic() - began < 10
+    assert published(out) == undisturbed
+
+
+def test_a_lock_of_another_machine(table: Path, tmp_path: Path) -> None:
+    """Where the operating system does not pass locks on, a fresh heartbeat keeps others away."""
+    lock = private_of(tmp_path / "out") / "lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_bytes(replace(Owner.ours(), pid=7, host="elsewhere", kernel="another").written())
+    failed(oldump(*arguments_of(table, tmp_path / "out"), cwd=tmp_path), 32, "pid 7 on elsewhere since ", "heartbeat ")
+
+
+def test_a_run_whose_lock_is_taken_over(table: Path, tmp_path: Path) -> None:
+    """It stops, names the other one, and publishes nothing."""
+    out = tmp_path / "out"
+    with started(*arguments_of("-", out), cwd=tmp_path) as process:
+        assert waited_for(lambda: scatters(out))
+        other = replace(Owner.ours(), pid=7, host="elsewhere")
+        (private_of(out) / "lock").write_bytes(other.written())
+        _, err = process.communicate(table.read_bytes(), timeout=SECONDS)
+    assert process.returncode == 32, err
+    assert b"another process has taken over this run (pid 7 on elsewhere" in err
+    assert not list(out.glob("ol_*"))
+    assert Owner.read((private_of(out) / "lock").read_bytes()) == other
