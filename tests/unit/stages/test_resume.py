@@ -157,7 +157,7 @@ def test_records_that_change_their_type_on_the_way_are_missed(tmp_path: Path) ->
     with pytest.raises(Stopped):
         make_dumps(tmp_path / "data", folder, work, Stopping(9))
     kind: Any = Scattered | Gathered
-    state = work.checkpoint.resumed(kind, lambda _: {})
+    state: Any = work.checkpoint.resumed(kind, lambda _: {})
     counts = state.counts if isinstance(state, Gathered) else state.account.counts
     counts.by_part["works"] += 1
     counts.by_part["authors"] -= 1
