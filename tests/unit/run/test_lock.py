@@ -194,12 +194,13 @@ def test_a_step_of_the_clock_makes_no_lock_stale(path: Path, step: float) -> Non
 
 def test_whose_lock_was_taken_is_told_so(path: Path) -> None:
     """It names the other one, and leaves the file as that one wrote it."""
+    other = elsewhere()
     with locked(path, QUICK) as held:
         held.require()
-        path.write_bytes(elsewhere().written())
+        path.write_bytes(other.written())
         with pytest.raises(RunBusy, match=r"another process has taken over this run \(pid 7 on "):
             held.require()
-    assert path.read_bytes() == elsewhere().written()
+    assert path.read_bytes() == other.written()
 
 
 @pytest.mark.parametrize("replaced", [False, True])
