@@ -121,7 +121,7 @@ def run(
         to_do = choice.stages if overwrite else _to_do(choice, context)
         require_fitting_choice(to_do, choice, context, anew=overwrite)
         needed = _require_fit(_work(to_do, to_do, context, anew=overwrite))
-        _begin(context, overwrite=overwrite)
+        _begin(to_do, context, overwrite=overwrite)
         disk = DiskWatch(folder, partial(_needed_from, to_do, needed), partial(room_of, folder.private))
         context = replace(context, progress=Watched(progress, disk, lock.require))
         try:
@@ -133,9 +133,11 @@ def run(
         return folder.dump_item if _complete(choice, context) else None
 
 
-def _begin(context: Context, *, overwrite: bool) -> None:
+def _begin(to_do: list[Stage], context: Context, *, overwrite: bool) -> None:
     """Take up the run where it stopped, or begin it anew."""
     journal, folder = context.journal, context.folder
+    for name in journal.stages.keys() - {stage.name for stage in to_do}:  # a run was killed when it had committed it
+        shutil.rmtree(folder.checkpoint(name).parent, ignore_errors=True)
     source = beginning(context.settings)
     if overwrite or (not journal.stages and journal.begun != source):
         _tidy(folder)

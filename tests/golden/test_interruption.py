@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from golden.command import DATE, failed, final_names, oldump, private_of, published, run, started
+from golden.command import DATE, failed, final_names, item_of, oldump, private_of, published, run, started
 from oldump.synth.table import copy_blocks
 
 SOON = 5.0
@@ -129,6 +129,19 @@ def test_sigkill_at_any_moment_loses_nothing_but_time(large: Path, tmp_path: Pat
     assert published(out) == published(tmp_path / "fresh")
     assert "dumps: committed before" in ran.err or "dumps: begins" in ran.err
     assert not list(out.rglob("*.part"))
+
+
+def test_what_a_committed_stage_has_spilled_does_not_stay(small: Path, tmp_path: Path) -> None:
+    """A run that was killed between a stage's commit and its tidying up: the next one tidies up, then and later."""
+    out = tmp_path / "out"
+    run(small, out, "--only", "dumps", cwd=tmp_path)
+    spill = private_of(out) / "spill"
+    for name in ("dumps/checkpoint", "dumps/spill-0"):
+        (spill / name).parent.mkdir(parents=True, exist_ok=True)
+        (spill / name).touch()
+    run(small, out, "--only", "splice", cwd=tmp_path)
+    assert not spill.exists()
+    assert item_of(private_of(out) / "making").is_dir()
 
 
 @pytest.mark.parametrize("whole_group", [False, True])
