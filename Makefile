@@ -13,7 +13,7 @@ BIN     := .venv/bin
 COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --custom-compile-command 'make requirements'
 
-.PHONY: help demo test check format bench damage requirements clean
+.PHONY: help demo test check faults damage format bench requirements clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ demo: .venv ## the whole pipeline on an embedded PostgreSQL; ARGS='…'
 
 test: .venv ## all tests; ARGS='-k shuffle'
 	$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
+
+faults: .venv ## the kill campaign: 200 times kill -9, and at every commit point; ARGS='--kills 500 --seed 7'
+	PYTHONPATH=tests $(BIN)/python tests/campaigns/kill.py $(ARGS)
 
 check: .venv ## lint, format, types, imports
 	$(BIN)/ruff check

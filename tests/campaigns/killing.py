@@ -1,0 +1,172 @@
+"""A run in a process group of its own that is killed with kill -9: at a moment, or at one of its commit points.
+
+The run is forked from this process, which has loaded oldump: so hundreds of them take minutes. It is the command
+itself. A *commit point* is a call of the leader that makes something durable, gives it a name or takes one away.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import wraps
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from golden.command import environment
+from oldump import cli
+
+_CALLS = {
+    os: ("fsync", "ftruncate", "mkdir", "remove", "rename", "replace", "rmdir", "truncate", "unlink"),
+    shutil: ("rmtree",),
+}
+SECONDS = 120
+"""What hangs for so long has failed."""
+_BUG = 70
+PAUSE_SECONDS = 0.004
+
+
+class Point(NamedTuple):
+    """A commit point of a run."""
+
+    number: int
+    """Counted from 1; 0: none."""
+    is_behind: bool = False
+    """Whether the call is still made."""
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{'behind' if self.is_behind else 'before'} commit point {self.number}"
+
+
+class Run:
+    """A run that has begun."""
+
+    def __init__(self, command: Sequence[object], folder: Path, said: Path) -> None:
+        """Take the command without its name, where it runs, and where it says what it has to say."""
+        self._command = list(map(str, command))
+        self._folder = folder
+        self._said = said
+        self._process_id = 0
+        self.code: int | None = None
+        """How it ended: -9 if it was killed; None: it runs."""
+
+    def begin(self, point: Point | None = None, points: Path | None = None) -> None:
+        """Begin. point: where it kills itself; points: the file that is to name its commit points."""
+        sys.stdout.flush()
+        self._process_id = os.fork()
+        if not self._process_id:
+            os._exit(self._perform(point, points))
+
+    def _perform(self, point: Point | None, points: Path | None) -> int:
+        try:
+            os.setsid()
+            os.chdir(self._folder)
+            for path, flags, descriptors in (
+                (self._said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, (1, 2)),
+                (Path(os.devnull), os.O_RDONLY, (0,)),
+            ):
+                opened = os.open(path, flags, 0o644)
+                for descriptor in descriptors:
+                    os.dup2(opened, descriptor)
+            kept = environment()
+            os.environ.clear()
+            os.environ.update(kept)
+            sys.argv = ["oldump", *self._command]
+            if point or points:
+                _count_calls(point or Point(0), points)
+            cli.main()
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else 0
+        except BaseException:  # noqa: BLE001 - nothing may get back into the process that this was forked from
+            traceback.print_exc()
+            return _BUG
+        return 0
+
+    @property
+    def said(self) -> str:
+        """What it has said so far."""
+        return self._said.read_text(encoding="utf-8") if self._said.exists() else ""
+
+    def has_ended(self) -> bool:
+        """Whether it has; then there is its code."""
+        if self.code is None:
+            process_id, status = os.waitpid(self._process_id, os.WNOHANG)
+            if process_id:
+                self.code = os.waitstatus_to_exitcode(status)
+        return self.code is not None
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float = SECONDS) -> bool:
+        """Whether the condition came true before the run ended, and in time."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if self.has_ended() or time.monotonic() > end:
+                return False
+            time.sleep(PAUSE_SECONDS)
+        return True
+
+    def end(self) -> int:
+        """Its exit code, when it has ended with all of its workers."""
+        if not self.wait_for(self.has_ended) and self.code is None:
+            self.kill()
+            raise AssertionError(f"{self._command} did not end within {SECONDS} seconds")
+        deadline = time.monotonic() + SECONDS
+        while self._group_lives() and time.monotonic() < deadline:
+            time.sleep(PAUSE_SECONDS)
+        assert self.code is not None
+        return self.code
+
+    def kill(self, *, leader_alone: bool = False) -> None:
+        """Send SIGKILL to all of its processes, or to the leader alone."""
+        with suppress(ProcessLookupError):  # it has ended, or has no group yet
+            if not leader_alone:
+                os.killpg(self._process_id, signal.SIGKILL)
+        if not self.has_ended():
+            os.kill(self._process_id, signal.SIGKILL)
+            self.code = os.waitstatus_to_exitcode(os.waitpid(self._process_id, 0)[1])
+
+    def _group_lives(self) -> bool:
+        try:
+            os.killpg(self._process_id, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+def _count_calls(point: Point, points: Path | None) -> None:
+    """Count this process's commit points from here on, and kill its group at the one that is meant."""
+    leader, number = os.getpid(), 0
+
+    def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def counting(*arguments: Any, **more: Any) -> Any:
+            nonlocal number
+            if os.getpid() != leader:
+                return call(*arguments, **more)
+            number += 1
+            mine = number
+            if points is not None:
+                with points.open("a", encoding="utf-8") as stream:
+                    stream.write(f"{name} {_place(arguments[0])}\n")
+            if mine == point.number and not point.is_behind:
+                os.killpg(os.getpgrp(), signal.SIGKILL)
+            result = call(*arguments, **more)
+            if mine == point.number:
+                os.killpg(os.getpgrp(), signal.SIGKILL)
+            return result
+
+        return counting
+
+    for module, names in _CALLS.items():
+        for name in names:
+            setattr(module, name, counted(name, getattr(module, name)))
+
+
+def _place(argument: object) -> str:
+    """What a call is about: a path's name, or that of a descriptor's file."""
+    if isinstance(argument, int):
+        return Path(f"/proc/self/fd/{argument}").resolve().name
+    return Path(os.fsdecode(argument)).name  # type: ignore[arg-type] # a path, in one of its forms
