@@ -87,7 +87,10 @@ class Tried:
     """Runs that ended before they were killed."""
     refused: int = 0
     """Runs that found the killed one's workers still there."""
+    at_moments: int = 0
+    """Kills at random moments."""
     points: int = 0
+    """Kills at commit points, before and behind each."""
     difference: str = ""
 
     def add(self, other: "Tried") -> None:
@@ -96,6 +99,7 @@ class Tried:
         self.went_on += other.went_on
         self.missed += other.missed
         self.refused += other.refused
+        self.at_moments += other.at_moments
         self.points += other.points
 
 
@@ -231,11 +235,10 @@ class _Try:
         _copy_replaced(self._plan.case, self._out)
         try:
             if self._plan.point is not None:
-                self.tried.points += 1
-                self._hear_end(self._begun(self._plan.point), str(self._plan.point))
+                self.tried.points += self._is_killed(self._begun(self._plan.point), str(self._plan.point))
             self._seconds = self._dice.choice((0, 0.05))
             for _ in range(self._plan.kills):
-                self._run_till_killed()
+                self.tried.at_moments += self._run_till_killed()
             run = self._begun()
             if run.end():
                 raise Difference(f"fails with exit code {run.code}: {run.said[-2_000:]}")
@@ -263,8 +266,8 @@ class _Try:
                 return run
             self.tried.refused += 1
 
-    def _run_till_killed(self) -> None:
-        """Kill at a moment of a stage that is still to be done; which stage, and which moment of it, the dice say."""
+    def _run_till_killed(self) -> bool:
+        """Kill at a moment of a stage that is still to be done, by dice; whether the run had not ended before."""
         spans = self._wanted.spans
         span = self._dice.choice([stage for stage in spans if stage not in self._committed])
         last = [stage for stage in spans if stage != END][-1]
@@ -275,9 +278,10 @@ class _Try:
             run.wait_for(lambda: False, moment)
         if not run.has_ended():
             run.kill(leader_alone=self._dice.random() < 0.3)
-        self._hear_end(run, f"{moment:.3f} s into {span}")
+        return self._is_killed(run, f"{moment:.3f} s into {span}")
 
-    def _hear_end(self, run: Run, what: str) -> None:
+    def _is_killed(self, run: Run, what: str) -> bool:
+        """Whether the run was killed; in either case what is published must be whole. Raises Difference."""
         if run.end() == 0:
             self.tried.missed += 1
         elif run.code != -9:
@@ -289,6 +293,7 @@ class _Try:
             self._story.append(f"killed {what} ({stage}, {self._made()})")
         self._require_gone_on(run, is_whole=False)
         self._require_whole_items()
+        return run.code != 0
 
     def _require_whole_items(self) -> None:
         """Raise Difference if an item is published that is neither the run's nor the one that it replaces."""
@@ -397,20 +402,24 @@ def _cases(folder: Path, names: list[str], rows: int) -> Iterator[list[Case]]:
         yield [*cases, Case("database", options, folder / "database")]
 
 
-def _planned(known: list[tuple[Case, Quiet]], arguments: argparse.Namespace, dice: random.Random) -> Iterator[Plan]:
-    """Each try: those at random moments first, from each long case in turn, then those at commit points."""
-    is_sabotaged = arguments.sabotage
+def _at_moments(
+    known: list[tuple[Case, Quiet]], kills: int, arguments: argparse.Namespace, dice: random.Random
+) -> Iterator[Plan]:
+    """Tries with so many kills at random moments, from each long case in turn."""
     long = itertools.cycle([each for each in known if each[0].name not in _SHORT] or known)
-    left = arguments.kills
-    while left > 0:
-        kills = min(left, dice.choice((1, 2, 3)))
-        yield Plan(*next(long), None, kills, is_sabotaged)
-        left -= kills
+    while kills > 0:
+        of_try = min(kills, dice.choice((1, 2, 3)))
+        yield Plan(*next(long), None, of_try, arguments.sabotage)
+        kills -= of_try
+
+
+def _at_points(known: list[tuple[Case, Quiet]], arguments: argparse.Namespace, dice: random.Random) -> Iterator[Plan]:
+    """A try for each commit point that is to be tried."""
     for case, wanted in known:
         every = [Point(number + 1, behind) for number in range(len(wanted.points)) for behind in (False, True)]
         if arguments.points or not case.all_points:
             every = sorted(dice.sample(every, min(len(every), arguments.points or _SAMPLED_POINTS)))
-        yield from (Plan(case, wanted, point, 0, is_sabotaged) for point in every)
+        yield from (Plan(case, wanted, point, 0, arguments.sabotage) for point in every)
 
 
 def campaign(arguments: argparse.Namespace, folder: Path) -> bool:
@@ -422,25 +431,29 @@ def campaign(arguments: argparse.Namespace, folder: Path) -> bool:
         ProcessPoolExecutor(arguments.jobs, get_context("fork")) as pool,
     ):
         known = list(zip(cases, pool.map(quiet, cases), strict=True))
-        plans = list(_planned(known, arguments, dice))
+        plans = list(_at_points(known, arguments, dice))
         for case, wanted in known:
-            tried = sum(plan.case == case and plan.point is not None for plan in plans)
+            tried = sum(plan.case == case for plan in plans)
             every = len(wanted.points)
             seconds = sum(wanted.spans.values())
             print(
-                f"{case.name}: {seconds:.1f} s undisturbed; {every} commit points, of {2 * every} sides {tried} tried"
+                f"{case.name}: {seconds:.1f} s undisturbed, {every} commit points; {tried} of {2 * every} kills at them"
             )
-        sys.stdout.flush()
         seeds = itertools.count(arguments.seed * 1_000_000)
-        futures = [pool.submit(plan.performed, seed) for plan, seed in zip(plans, seeds, strict=False)]
-        for done, future in enumerate(as_completed(futures), start=1):
-            total.add(future.result())
-            if done % 50 == 0:
-                print(f"{done} tries of {len(futures)}, {time.monotonic() - began:.0f} s", flush=True)
-            if future.result().difference:
-                total.difference = future.result().difference
-                pool.shutdown(cancel_futures=True)
-                break
+        while not total.difference and (plans or total.at_moments < arguments.kills):
+            plans += _at_moments(known, arguments.kills - total.at_moments, arguments, dice)
+            futures = [pool.submit(plan.performed, next(seeds)) for plan in plans]
+            print(f"{len(futures)} tries", flush=True)
+            plans = []
+            for future in as_completed(futures):
+                total.add(future.result())
+                done += 1
+                if done % 50 == 0:
+                    print(f"{done} tries done, {time.monotonic() - began:.0f} s", flush=True)
+                if future.result().difference:
+                    total.difference = future.result().difference
+                    pool.shutdown(cancel_futures=True)
+                    break
     _report(total, done, time.monotonic() - began, arguments.seed)
     return not total.difference
 
@@ -451,7 +464,7 @@ def _report(total: Tried, tries: int, seconds: float, seed: int) -> None:
         print(f"{stage:26}{made:24}{kills:6}")
     went_on = ", ".join(f"{stage} {count}" for stage, count in sorted(total.went_on.items())) or "none"
     print(f"\nruns that went on within a stage: {total.went_on.total()} ({went_on})")
-    print(f"sides of commit points tried: {total.points}")
+    print(f"killed at random moments: {total.at_moments}; before and behind commit points: {total.points}")
     print(f"runs that ended before they were killed: {total.missed}; refused while workers ended: {total.refused}")
     print(f"{tries} tries, {total.kills.total()} kills in {seconds:.0f} s with seed {seed}")
     print(f"DIFFERENCE: {total.difference}" if total.difference else "no difference")
