@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from xxhash import xxh3_128
 from zlib_ng import zlib_ng
 
 from oldump.engine.segments import INDEX_COLUMNS, Entry, index_path, segment_texts
@@ -222,15 +221,12 @@ class Stretches:
         self._reading = Hashing(stream, path)
         self._header = b""
         self._end = b""
-        self.body = xxh3_128()
-        """Of what lies between header and end."""
 
     def __iter__(self) -> Iterator[Stretch]:
         """Each segment. Raises StorageError."""
         self._header = self._reading.read(len(HEADER))
         for entry in entries(self._path):
             data = self._reading.read(entry.size_bytes)
-            self.body.update(data)
             yield Stretch(data, entry)
         self._end = self._reading.read(END_BYTES)
 

@@ -96,7 +96,7 @@ def wrong_sums(folder: Path, found: dict[str, Sums]) -> Iterator[Finding]:
             yield Finding(Kind.SUMS, name, f"has no line for {place}")
 
 
-def wrong_members(what: str, name: str, artifact: dict[str, Any], found: dict[str, Any]) -> Iterator[Finding]:
+def wrong_members(name: str, artifact: dict[str, Any], found: dict[str, Any]) -> Iterator[Finding]:
     """What the manifest says of an artifact and the file does not. found: what was found, by the member's name."""
     for member, value in found.items():
         if member not in artifact:
@@ -107,11 +107,8 @@ def wrong_members(what: str, name: str, artifact: dict[str, Any], found: dict[st
                 name,
                 f"{member} is {str(artifact[member])[:60]} in the manifest, found {str(value)[:60]}",
             )
-    for member in sorted(set(artifact) - set(found) - {"item"} - _UNCHECKED.get(what, set())):
+    for member in sorted(set(artifact) - set(found) - {"item"}):
         yield Finding(Kind.MANIFEST, name, f"the manifest has a member {member} that the format does not")
-
-
-_UNCHECKED: dict[str, set[str]] = {}
 
 
 def wrong_counts(manifest: dict[str, Any], records: int, same_revision: int) -> Iterator[Finding]:

@@ -322,7 +322,7 @@ class _Verifying:
         found = {**expected, "size_bytes": sums.size_bytes, "sha256": sums.sha256, "md5": sums.md5, **found}
         if not whole or "segments" not in found:
             artifact = {name: value for name, value in artifact.items() if name in found}
-        findings.update(wrong_members(subject.what, subject.path.name, artifact, found))
+        findings.update(wrong_members(subject.path.name, artifact, found))
 
     def _read(self, crew: Crew, workers: int, number: int, subject: Subject, *, by_index: bool) -> Checked:
         total, findings = Total(), Findings()
