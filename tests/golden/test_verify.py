@@ -1,110 +1,85 @@
-"""`oldump verify`, and the stage of that name: what is found is told, and keeps a run from publication."""
+"""`oldump verify` on what `oldump run` made: what it says of a whole run, and of damaged ones."""
 
-import gzip
-import hashlib
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from golden.command import DATE, cdump_of, failed, item_of, made_files, oldump, private_of, published, run
+from damaged.damage import lines_of, remake
+from golden.command import DATE, Ran, oldump, run
 from oldump.synth.table import copy_blocks
+
+WORKS = f"ol_dump_works_{DATE}.txt.gz"
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small table."""
-    path = tmp_path_factory.mktemp("source") / "data"
-    path.write_bytes(b"".join(copy_blocks(600)))
-    return path
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with a complete run. Only copy it."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "data.txt").write_bytes(b"".join(copy_blocks(600)))
+    run("data.txt", "out", cwd=folder)
+    return folder / "out"
 
 
 @pytest.fixture
-def out(source: Path, tmp_path: Path) -> Path:
-    """A complete run."""
-    run(source, tmp_path / "out", cwd=tmp_path)
-    return tmp_path / "out"
+def out(once: Path, tmp_path: Path) -> Path:
+    """An output folder of one's own with the run."""
+    return shutil.copytree(once, tmp_path / "out")
 
 
-@pytest.mark.parametrize("options", [(), ("--quick",)])
-def test_an_undamaged_run(out: Path, options: tuple[str, ...], tmp_path: Path) -> None:
-    """One line says how much was looked at; the folder above the item will do as well."""
-    for folder in (item_of(out), out):
-        ran = oldump("verify", folder, *options, cwd=tmp_path)
-        assert ran.code == 0, ran.err
-        assert ran.out.decode().startswith("nothing found: 10 files, ")
+def verified(folder: Path, *more: str) -> Ran:
+    """`oldump verify FOLDER`."""
+    return oldump("verify", folder, *more, cwd=folder.parent)
 
 
-@pytest.mark.parametrize("options", [(), ("--quick",)])
-def test_a_damaged_run(out: Path, options: tuple[str, ...], tmp_path: Path) -> None:
-    """A table names kind and file of what is wrong, and the exit code is 40."""
-    path = item_of(out) / f"ol_dump_works_{DATE}.txt.gz"
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-    ran = oldump("verify", item_of(out), *options, cwd=tmp_path)
-    failed(ran, 40, "found")
-    assert path.name in ran.out.decode()
+def damage(out: Path) -> None:
+    """Another byte in the middle of the works."""
+    path = out / f"ol_dump_{DATE}" / WORKS
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
 
 
-def test_a_folder_without_a_dump(out: Path, tmp_path: Path) -> None:
-    """It says what it looked for; and of two dumps, that it wants one named."""
+@pytest.mark.parametrize("more", [(), ("--quick",)])
+def test_a_whole_run_gets_one_line(out: Path, more: tuple[str, ...]) -> None:
+    """Nothing is found in what a run made, and the line says so."""
+    ran = verified(out, *more)
+    assert ran.code == 0, ran.err
+    assert b"nothing found" in ran.out + ran.err.encode()
+
+
+@pytest.mark.parametrize("more", [(), ("--quick",)])
+def test_a_damaged_run_gets_a_table_and_a_code_of_its_own(out: Path, more: tuple[str, ...]) -> None:
+    """Both depths find a flipped bit, name the file, and end with 40."""
+    damage(out)
+    ran = verified(out, *more)
+    assert ran.code == 40
+    assert WORKS in ran.out.decode()
+
+
+def test_quick_reads_no_records_and_says_less(out: Path) -> None:
+    """Of a line that is no record, with all sums made to fit, only the whole verify can know."""
+    item = out / f"ol_dump_{DATE}"
+    first, *rest = lines_of(item / WORKS)
+    remake(item / WORKS, [first.replace(b'": ', b'":  ', 1), *rest], item)
+    assert b"dress" not in verified(out, "--quick").out
+    ran = verified(out)
+    assert ran.code == 40
+    assert b"dress" in ran.out
+
+
+def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:
+    """It says what folder was expected."""
     (tmp_path / "empty").mkdir()
-    failed(oldump("verify", tmp_path / "empty", cwd=tmp_path), 2, "ol_dump_DATE")
-    shutil.copytree(item_of(out), out / "ol_dump_2022-06-30")
-    failed(oldump("verify", out, cwd=tmp_path), 2, f"ol_dump_2022-06-30, ol_dump_{DATE}")
-    (item_of(out) / "manifest.json").unlink()
-    failed(oldump("verify", item_of(out), cwd=tmp_path), 11, "manifest.json")
+    ran = verified(tmp_path / "empty")
+    assert ran.code == 2
+    assert "empty" in ran.err
 
 
-def slip_in(making: Path, journal: Path) -> Path:
-    """Make a record of the works another one, and let the journal know its file as it is now."""
-    path = making / f"ol_dump_{DATE}" / f"ol_dump_works_{DATE}.txt.gz"
-    text = gzip.decompress(path.read_bytes())
-    before = hashlib.sha256(path.read_bytes()).hexdigest()
-    path.write_bytes(gzip.compress(text.replace(b'"title": "', b'"title": "X', 1), 6))
-    after = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "size_bytes": path.stat().st_size}
-    lines = [json.loads(line) for line in journal.read_bytes().splitlines()]
-    for line in lines:
-        for artifact in line.get("artifacts", ()):
-            if artifact["sha256"] == before:
-                artifact.update(after)
-    journal.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
-    return path
-
-
-def test_a_run_that_contradicts_itself_is_not_published(source: Path, tmp_path: Path) -> None:
-    """It ends with 40 and says what to do; the file deleted, the same command makes all that hangs on it anew."""
-    out = tmp_path / "out"
-    before = [flag for stage in ("dumps", "splice", "deworks", "gate") for flag in ("--only", stage)]
-    run(source, out, *before, cwd=tmp_path)
-    path = slip_in(private_of(out) / "making", private_of(out) / "journal.jsonl")
-    ran = oldump("run", DATE, "--source", source, "--out", out, cwd=tmp_path)
-    failed(ran, 40, "Delete a file that is named there")
-    assert f"latest  {path.name}" in ran.err
-    assert not item_of(out).exists()
-    path.unlink()
-    run(source, out, cwd=tmp_path)
-    run(source, tmp_path / "fresh", cwd=tmp_path)
-    assert published(out) == published(tmp_path / "fresh")
-
-
-def test_overwrite_keeps_the_old_items_until_the_new_ones_are_verified(source: Path, out: Path, tmp_path: Path) -> None:
-    """What is there goes only when verify has found nothing in what replaces it."""
-    whole = published(out)
-    path = private_of(out) / "making" / f"ol_dump_{DATE}" / f"ol_dump_works_{DATE}.txt.gz"
-    journal = private_of(out) / "journal.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    shutil.copytree(item_of(out), path.parent)
-    shutil.copytree(cdump_of(out).parent, private_of(out) / "making" / f"ol_cdump_{DATE}")
-    begun = json.loads(lines[0]) | {"overwrite": True}
-    journal.write_bytes(b"".join([json.dumps(begun).encode() + b"\n", *lines[1:-2]]))  # killed before it was verified
-    slip_in(private_of(out) / "making", journal)
-    ran = oldump("run", DATE, "--source", source, "--out", out, cwd=tmp_path)
-    failed(ran, 40, "Nothing is published")
-    assert published(out) == whole
-    path.unlink()
-    files = made_files(out)
-    run(source, out, cwd=tmp_path)
-    assert made_files(out) == files
+def test_of_several_items_one_must_be_named(out: Path) -> None:
+    """The refusal names them."""
+    shutil.copytree(out / f"ol_dump_{DATE}", out / "ol_dump_2022-06-30")
+    ran = verified(out)
+    assert ran.code == 2
+    assert "2022-06-30" in ran.err
+    assert DATE in ran.err
