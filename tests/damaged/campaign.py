@@ -12,7 +12,7 @@ from collections import Counter
 from datetime import date
 from pathlib import Path
 
-from damaged.damage import BYTES, LINES, Damage, lines_of, remake
+from damaged.damage import BYTES, EDITS, LINES, Damage, edit_manifest, lines_of, remake
 from oldump.errors import OldumpError
 from oldump.pipeline import selected
 from oldump.run.progress import Silence
@@ -55,6 +55,10 @@ def damaged(out: Path, chance: random.Random) -> tuple[str, Damage]:
         one, other = chance.sample([path for path in artifacts if path.stat().st_size > 100], 2)
         one.write_bytes(other.read_bytes())
         return "swapped file", Damage(one.name, frozenset())
+    if choice < 0.75:
+        name = chance.choice(sorted(EDITS))
+        edit_manifest(EDITS[name], item, chance)
+        return f"manifest: {name}", Damage("manifest.json", frozenset())
     part = chance.choice(["authors", "editions", "works"])
     path = item / f"ol_dump_{part}_{DAY}.txt.gz"
     name = chance.choice(sorted(LINES))
@@ -84,6 +88,8 @@ def overlooked(mutations: int, seed: int, folder: Path) -> tuple[list[str], Coun
         named = [kind for kind, file in told if file == damage.file]
         if damage.file in {"manifest.json", "SHA256SUMS", "MD5SUMS"}:
             named += [kind for kind, _ in told if kind in {"manifest", "sums"}]
+        if name == "manifest: artifact's item":
+            named += [kind for kind, _ in told if kind == "missing"]  # where it does not lie
         if not named or (damage.kinds and not damage.kinds & set(named)):
             missed.append(f"mutation {number}, {name}: {damage}, told {told[:5]}")
     return missed, done

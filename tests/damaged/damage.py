@@ -173,6 +173,11 @@ def remake(path: Path, lines: Lines, item: Path) -> None:
         "by_type": dict(sorted(types_of(lines).items())),
     }
     (item / "manifest.json").write_bytes(json.dumps(manifest, indent=2).encode() + b"\n")
+    resum(item)
+
+
+def resum(item: Path) -> None:
+    """Make the sums files anew."""
     for name, algorithm in (("SHA256SUMS", "sha256"), ("MD5SUMS", "md5")):
         sums = item / name
         new = []
@@ -180,6 +185,78 @@ def remake(path: Path, lines: Lines, item: Path) -> None:
             place = line.split("  ")[1]
             new.append(f"{hashlib.new(algorithm, (item / place).read_bytes()).hexdigest()}  {place}\n")
         sums.write_text("".join(new), encoding="utf-8")
+
+
+Manifest = dict[str, Any]
+Edit = Callable[[Manifest, random.Random], None]
+
+
+def edited(member: str, change: Callable[[Any], Any]) -> Edit:
+    """One member of one artifact is another."""
+
+    def edit(manifest: Manifest, chance: random.Random) -> None:
+        artifacts = [each for each in manifest["artifacts"].values() if each.get(member)]
+        artifact = chance.choice(artifacts)
+        artifact[member] = change(artifact[member])
+
+    return edit
+
+
+def counted(*path: str) -> Edit:
+    """One count is one more."""
+
+    def edit(manifest: Manifest, chance: random.Random) -> None:
+        place = manifest
+        for member in path[:-1]:
+            place = place[member]
+        place[path[-1]] += 1
+
+    return edit
+
+
+def said(member: str, value: Any) -> Edit:
+    """A member says something else."""
+
+    def edit(manifest: Manifest, chance: random.Random) -> None:
+        manifest[member] = value
+
+    return edit
+
+
+def _one_more_of_a_type(by_type: dict[str, int]) -> dict[str, int]:
+    first, *_ = by_type
+    return by_type | {first: by_type[first] + 1}
+
+
+EDITS: dict[str, Edit] = {
+    **{
+        f"artifact's {member}": edited(member, lambda value: value + 1)
+        for member in ("records", "size_bytes", "text_bytes", "segments")
+    },
+    **{
+        f"artifact's {member}": edited(member, lambda value: value[:-1] + ("0" if value[-1] != "0" else "1"))
+        for member in ("digest", "sha256", "md5", "newest", "first_key", "last_key")
+    },
+    "artifact's item": edited(
+        "item", lambda item: "ol_dump_" + item[-10:] if "cdump" in item else "ol_cdump_" + item[-10:]
+    ),
+    "artifact's by_type": edited("by_type", _one_more_of_a_type),
+    **{f"rows' {member}": counted("rows", member) for member in ("rows", "records", "same_revision")},
+    **{f"deworks' {member}": counted("deworks", member) for member in ("lines", "works", "editions", "works_missing")},
+    "cutoff": said("cutoff", "2022-07-30T23:59:59.999999"),
+    "skipped": said("skipped", ["deworks"]),
+    "no deworks": said("deworks", None),
+    "format": said("format", 2),
+    "date": said("date", "2022-07-30"),
+}
+
+
+def edit_manifest(edit: Edit, item: Path, chance: random.Random) -> None:
+    """Let the manifest say something else, and make the sums anew."""
+    manifest = json.loads((item / "manifest.json").read_bytes())
+    edit(manifest, chance)
+    (item / "manifest.json").write_bytes(json.dumps(manifest, indent=2).encode() + b"\n")
+    resum(item)
 
 
 def lines_of(path: Path) -> Lines:
