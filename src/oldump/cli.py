@@ -237,7 +237,7 @@ def verify(
     settings = Settings.of(workers=workers, memory=memory)
     with progress_shown() as progress:
         jobs = workers_within(settings.memory, settings.workers)
-        verified = stage.verify(stage.item_in(folder), jobs, progress, quick=quick)
+        verified = stage.verify(stage.item_in(folder), jobs, settings.memory, progress, quick=quick)
         progress.end("verify")
     if not verified.findings:
         _say(verified.told)

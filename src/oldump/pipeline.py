@@ -188,7 +188,7 @@ _PUBLISHED = (*(table.name for table in tables.TABLES if table.is_published), "c
 def _verify(context: Context) -> Outcome:
     settings, item = context.settings, context.folder.dump_item
     workers = workers_within(settings.memory, settings.workers)
-    verified = verify.verify(item, workers, context.progress)
+    verified = verify.verify(item, workers, settings.memory, context.progress)
     log.info("verify: %s", verified.told)
     if verified.findings:
         for row in verified.findings.table:

@@ -70,7 +70,7 @@ def damaged(out: Path, chance: random.Random) -> tuple[str, Damage]:
 def overlooked(mutations: int, seed: int, folder: Path) -> tuple[list[str], Counter[str]]:
     """The mutations that verify does not find and name; and how many there were, by their names."""
     whole = finished_run(folder)
-    assert not verify(item_in(whole), 1, Silence()).findings
+    assert not verify(item_in(whole), 1, 256 << 20, Silence()).findings
     missed: list[str] = []
     done: Counter[str] = Counter()
     for number in range(mutations):
@@ -81,7 +81,7 @@ def overlooked(mutations: int, seed: int, folder: Path) -> tuple[list[str], Coun
         name, damage = damaged(copy, chance)
         done[name] += 1
         try:
-            shown = verify(item_in(copy), 1, Silence()).findings.shown
+            shown = verify(item_in(copy), 1, 256 << 20, Silence()).findings.shown
             told = [(finding.kind.value, finding.file) for finding in shown]
         except OldumpError as error:
             told = [(kind, damage.file) for kind in damage.kinds or {"missing"} if damage.file in str(error)]

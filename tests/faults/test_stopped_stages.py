@@ -15,17 +15,17 @@ PLACES: list[dict[str, object]] = [
     {"at": "write", "path": "*/lock"},
     {"at": "write", "path": "*/journal.jsonl"},
     {"at": "read", "path": "*/data.txt", "process": WORKERS},
-    {"at": "write", "path": "*/spill/spill-*", "process": WORKERS},
+    {"at": "write", "path": "*/spill/*/spill-*", "process": WORKERS},
     {"at": "write", "path": "*/rejects.txt.gz.part"},
-    {"at": "read", "path": "*/spill/spill-*", "process": 3},
+    {"at": "read", "path": "*/spill/*/spill-*", "process": 3},
     {"at": "write", "path": f"{CDUMP}*.txt.gz.part"},
     {"at": "rename", "path": f"{DUMP}*_lists_*.txt.gz"},
     {"at": "fsync", "path": "*/journal.jsonl", "nth": 2},
     {"at": "write", "path": f"{DUMP}ol_dump_2022-07-31.txt.gz.part"},
     {"at": "sqlite", "path": "*/redirects.sqlite"},
-    {"at": "write", "path": "*/spill/spill-*", "process": WORKERS},
-    {"at": "read", "path": "*/spill/spill-*", "process": 3},
-    {"at": "read", "path": "*/spill/spill-*", "process": 5},
+    {"at": "write", "path": "*/spill/*/spill-*", "process": WORKERS},
+    {"at": "read", "path": "*/spill/*/spill-*", "process": 3},
+    {"at": "read", "path": "*/spill/*/spill-*", "process": 5},
     {"at": "write", "path": f"{DUMP}*_deworks_*.txt.gz.part"},
     {"at": "write", "path": f"{DUMP}manifest.json.part"},
     {"at": "rename", "path": "*/out/ol_*"},
@@ -58,13 +58,13 @@ def test_a_run_that_is_stopped(
 
 KILLED = {
     "scatter": (Rule("SIGKILL", "read", "*/data.txt", process=WORKERS, to="itself"), "data.txt, up to byte"),
-    "gather": (Rule("SIGKILL", "read", "*/spill/spill-*", process=3, to="itself"), "bucket 0x"),
+    "gather": (Rule("SIGKILL", "read", "*/spill/*/spill-*", process=3, to="itself"), "bucket 0x"),
     "deworks, scatter": (
         Rule("SIGKILL", "read", f"{DUMP}*.txt.gz", process=WORKERS, to="itself"),
         ".txt.gz, up to byte",
     ),
-    "deworks, join": (Rule("SIGKILL", "read", "*/spill/spill-*", process=3, to="itself"), "bucket 0x"),
-    "deworks, gather": (Rule("SIGKILL", "read", "*/spill/spill-*", process=5, to="itself"), "bucket 0x"),
+    "deworks, join": (Rule("SIGKILL", "read", "*/spill/*/spill-*", process=3, to="itself"), "bucket 0x"),
+    "deworks, gather": (Rule("SIGKILL", "read", "*/spill/*/spill-*", process=5, to="itself"), "bucket 0x"),
 }
 """In the order in which a run comes to them, with what the worker is at."""
 

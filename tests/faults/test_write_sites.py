@@ -16,7 +16,7 @@ SITES = {
     "folder of the run, fsync": Rule("ENOSPC", "fsync", "*/run-2022-07-31"),
     "folders of the items": Rule("ENOSPC", "mkdir", "*/making/*"),
     "folder of the spill": Rule("ENOSPC", "mkdir", "*/spill"),
-    "spill": Rule("ENOSPC", path="*/spill/spill-*"),
+    "spill": Rule("ENOSPC", path="*/spill/*/spill-*"),
     "rejects": Rule("ENOSPC", path="*/rejects.txt.gz.part"),
     "rejects' index": Rule("ENOSPC", path="*/rejects.txt.gz.index.part"),
     "cdump": Rule("ENOSPC", path=f"{CDUMP}*.txt.gz.part"),
@@ -28,8 +28,8 @@ SITES = {
     "journal, dumps": Rule("ENOSPC", path="*/journal.jsonl", nth=2),
     "dump": Rule("ENOSPC", path=f"{DUMP}ol_dump_2022-07-31.txt.gz.part"),
     "redirects": Rule("FULL", "sqlite", "*/redirects.sqlite"),
-    "deworks' spill": Rule("ENOSPC", path="*/spill/spill-*"),
-    "deworks' spill, of answers": Rule("ENOSPC", path="*/spill/spill-*", process=3),
+    "deworks' spill": Rule("ENOSPC", path="*/spill/*/spill-*"),
+    "deworks' spill, of answers": Rule("ENOSPC", path="*/spill/*/spill-*", process=3),
     "deworks": Rule("ENOSPC", path=f"{DUMP}*_deworks_*.txt.gz.part"),
     "sums": Rule("ENOSPC", path=f"{DUMP}*SUMS.part"),
     "manifest": Rule("ENOSPC", path=f"{DUMP}manifest.json.part"),
@@ -72,8 +72,8 @@ def test_the_runs_of_an_overfull_bucket(table: Path, tmp_path: Path, faulty: Fau
         f"try: made(pathlib.Path({str(table)!r}), pathlib.Path('out'), budget=OVERFULL)\n"
         "except StorageFull as error: sys.exit(f'{error}')"
     )
-    ran = faulty([Rule("ENOSPC", path="*/spill/runs-*")], "-c", code, cwd=tmp_path)
-    assert (ran.code, "/spill/runs-" in ran.err, "no space left" in ran.err) == (1, True, True), ran.err
+    ran = faulty([Rule("ENOSPC", path="*/spill/*/runs-*")], "-c", code, cwd=tmp_path)
+    assert (ran.code, "/spill/dumps/runs-" in ran.err, "no space left" in ran.err) == (1, True, True), ran.err
     ran = faulty([Rule("ENOSPC", path="nothing")], "-c", code, cwd=tmp_path)
     assert ran.code == 0, ran.err
 

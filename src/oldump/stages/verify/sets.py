@@ -20,10 +20,11 @@ SHARES = 1_024
 """So many sums a set has."""
 _SHARE_SHIFT = np.uint64(64 - 10)
 
-FILTER_BYTES = 64 << 20
+MOST_FILTER_BYTES = 64 << 20
+_FILTER_SHARE = 32
+"""A filter takes one part in so many of the memory: each process that looks into it counts it."""
 _PROBES = 5
-"""Bits of the filter a hash sets. With 15 million hashes, one text in 100,000 that is not there seems to be."""
-_BITS = np.uint64(8 * FILTER_BYTES)
+"""Bits of the filter that a hash sets. With 15 million in 64 MiB, one text in 100,000 that is not there seems to be."""
 
 
 def hashes_of(texts: Iterable[bytes]) -> Hashes:
@@ -64,9 +65,10 @@ class Filter:
     One that was added is never denied.
     """
 
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._bits = np.frombuffer(mmap.mmap(-1, FILTER_BYTES), np.uint8)
+    def __init__(self, memory_bytes: int) -> None:
+        """Begin with none. memory_bytes: what all processes together may use."""
+        size_bytes = min(MOST_FILTER_BYTES, memory_bytes // _FILTER_SHARE)
+        self._bits = np.frombuffer(mmap.mmap(-1, size_bytes), np.uint8)
 
     def add(self, hashes: Hashes) -> None:
         """Add hashes; only one process does."""
@@ -86,4 +88,4 @@ class Filter:
         """The bits of each hash: two halves, combined (Kirsch and Mitzenmacher, 2006)."""
         step = (hashes >> np.uint64(29)) | np.uint64(1)
         for probe in range(_PROBES):
-            yield (hashes + np.uint64(probe) * step) % _BITS
+            yield (hashes + np.uint64(probe) * step) % np.uint64(8 * len(self._bits))

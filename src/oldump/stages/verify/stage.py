@@ -3,7 +3,7 @@
 Reads:      cdump, parts, dump, deworks, table dumps; their indexes, manifest.json, SHA256SUMS, MD5SUMS
 Writes:     nothing; part of no artifact
 Promises:   whatever contradicts the format, the manifest or another file is found and named, with file, line and key
-Memory:     some segments, and a filter of 64 MiB; whatever the files' size
+Memory:     some segments, and a filter of 64 MiB at most; whatever the files' size
 On failure: nothing was changed; run again
 """
 
@@ -39,9 +39,9 @@ from oldump.stages.verify.privacy import first_day_after
 from oldump.stages.verify.seen import Seen
 from oldump.stages.verify.sets import Filter, SetSum, hashes_of
 
-_TASK_BYTES = 1 << 19
+_TASK_BYTES = 1 << 17
 """Compressed bytes of segments that make a task, about."""
-_WINDOW = 4
+_WINDOW = 2
 """Tasks a worker that may be begun beyond the oldest one."""
 _RECORD_ORDERS = {"cdump": Order(every_revision=True), "dump": Order(by_part=True)}
 
@@ -170,13 +170,13 @@ def item_in(folder: Path) -> Path:
     return items[0]
 
 
-def verify(folder: Path, workers: int, progress: Progress, *, quick: bool = False) -> Verified:
-    """Verify the item in this folder, and the cdump's beside it.
+def verify(folder: Path, workers: int, memory_bytes: int, progress: Progress, *, quick: bool = False) -> Verified:
+    """Verify the item in this folder, and the cdump's beside it. memory_bytes: what all processes may use.
 
     Raises SourceMissing, SourceDamaged if there is no manifest, StorageError if a file cannot be read, WorkerError.
     """
     manifest = manifest_in(folder)
-    verifying = _Verifying(folder, manifest, progress)
+    verifying = _Verifying(folder, manifest, memory_bytes, progress)
     verifying.all_files(workers, quick=quick)
     return verifying.verified()
 
@@ -184,7 +184,7 @@ def verify(folder: Path, workers: int, progress: Progress, *, quick: bool = Fals
 class _Verifying:
     """The leader's side."""
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], progress: Progress) -> None:
+    def __init__(self, folder: Path, manifest: dict[str, Any], memory_bytes: int, progress: Progress) -> None:
         self._folder, self._manifest, self._progress = folder, manifest, progress
         self._day = date.fromisoformat(manifest["date"])
         self._findings = Findings()
@@ -193,7 +193,7 @@ class _Verifying:
         """By path, as it is seen from the folder."""
         self._bytes_read = 0
         self._records = 0
-        self._authors = Filter()
+        self._authors = Filter(memory_bytes)
         self.subjects = self._subjects()
         self._size_bytes = sum(subject.path.stat().st_size for subject in self.subjects)
 
