@@ -136,23 +136,22 @@ def run(
 def _begin(to_do: list[Stage], context: Context, *, overwrite: bool) -> None:
     """Take up the run where it stopped, or begin it anew."""
     journal, folder = context.journal, context.folder
+    source = beginning(context.settings)
+    is_another = overwrite or (not journal.stages and journal.begun != source)
+    if begins_anew(context, overwrite=overwrite):
+        journal.begin(source, overwrite=overwrite)
     for name in journal.stages.keys() - {stage.name for stage in to_do}:  # a run was killed when it had committed it
         shutil.rmtree(folder.checkpoint(name).parent, ignore_errors=True)
-    source = beginning(context.settings)
-    if overwrite or (not journal.stages and journal.begun != source):
-        _tidy(folder)
-        shutil.rmtree(folder.making, ignore_errors=True)
-    if not _checkpoints(folder):
+    if is_another or not _checkpoints(folder):
         _tidy(folder)
         if not journal.stages:  # whatever a run made that was stopped in its first stage is worthless
             shutil.rmtree(folder.making, ignore_errors=True)
-    if begins_anew(context, overwrite=overwrite):
-        journal.begin(source, overwrite=overwrite)
-        with storage_errors(folder.making):
+    with storage_errors(folder.making):
+        if to_do:  # what is published under these names is not written to
             for item in folder.items:
                 folder.made(item).mkdir(parents=True, exist_ok=True)
-            sync_folder(folder.private)
-            sync_folder(folder.out)
+        sync_folder(folder.private)
+        sync_folder(folder.out)
 
 
 def _checkpoints(folder: RunFolder) -> list[Path]:

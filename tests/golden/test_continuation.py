@@ -144,6 +144,19 @@ def test_a_run_goes_on_from_each_line_of_its_journal(kept: int, small: Path, com
     assert not (private_of(complete) / "making").exists()
 
 
+def test_overwriting_that_was_killed_before_its_first_checkpoint_touches_nothing_published(
+    small: Path, complete: Path, tmp_path: Path
+) -> None:
+    """What goes on, without --overwrite then, makes its items beside those that are published, not among them."""
+    before = identities(complete)
+    begun = json.loads(journal_lines(complete)[0])
+    write_journal(complete, [*journal_lines(complete), json.dumps(begun | {"overwrite": True}).encode() + b"\n"])
+    run(small, complete, "--only", "dumps", cwd=tmp_path)
+    assert identities(complete) == before
+    run(small, complete, cwd=tmp_path)
+    assert not (private_of(complete) / "making").exists()
+
+
 @pytest.mark.parametrize("first", ["cdump", "dump"])
 def test_a_run_killed_between_its_two_items_completes(first: str, small: Path, complete: Path, tmp_path: Path) -> None:
     """One item has its final name, the other not yet: the next run gives it that, and changes nothing else."""
