@@ -59,8 +59,7 @@ class Context:
 
     def checkpoint(self, stage: str) -> Checkpoint:
         """Where a stage notes how far it has got: for these inputs, settings and version of oldump alone."""
-        reads = next(each.reads for each in STAGES if each.name == stage)
-        makers = [each.name for each in STAGES if set(each.writes) & set(reads)]
+        makers = [each.name for each in STAGES if set(each.writes) & set(STAGE_OF[stage].reads)]
         inputs = [artifact for name in makers if name in self.journal.stages for artifact in self.made_by(name)]
         made_from = {
             "version": version("oldump"),
@@ -72,6 +71,12 @@ class Context:
     def made_by(self, stage: str) -> list[Artifact]:
         """The artifacts of an earlier stage."""
         return self.journal.stages[stage].artifacts
+
+    @property
+    def published(self) -> list[Artifact]:
+        """What is made and is published, in the order of the stages."""
+        made = [self.made_by(stage.name) for stage in STAGES if stage.name in self.journal.stages]
+        return [artifact for artifacts in made for artifact in artifacts if artifact.item]
 
 
 class Stage(NamedTuple):
@@ -155,15 +160,8 @@ def _deworks(context: Context) -> Outcome:
 
 def _gate(context: Context) -> Outcome:
     stages, folder = context.journal.stages, context.folder
-    published = [
-        artifact
-        for stage in STAGES
-        if stage.name in stages
-        for artifact in context.made_by(stage.name)
-        if artifact.item
-    ]
     counts = {"deworks": stages["deworks"].counts} if "deworks" in stages else {}
-    judgement = gate.judged(published, counts, folder, context.settings, context.progress)
+    judgement = gate.judged(context.published, counts, folder, context.settings, context.progress)
     for told in (*judgement.warnings, *judgement.findings):
         log.warning("gate: %s", told)
     compared_with = f"compared with {judgement.earlier.folder}" if judgement.earlier else "there is no earlier run"

@@ -344,16 +344,9 @@ def _make_items_whole(choice: Choice, context: Context) -> bool:
     left_out = set(journal.stages) - set(choice.needed)
     if left_out:  # made before, and skipped by name now
         journal.forget(left_out)
-    artifacts = _published(context)
-    remove_strangers(folder, artifacts)
-    _write_sums_and_manifest(context, artifacts)
+    remove_strangers(folder, context.published)
+    _write_sums_and_manifest(context, context.published)
     return True
-
-
-def _published(context: Context) -> list[Artifact]:
-    """The artifacts that are published, in the order of the stages."""
-    made = [context.made_by(stage.name) for stage in STAGES if stage.name in context.journal.stages]
-    return [artifact for artifacts in made for artifact in artifacts if artifact.item]
 
 
 def _complete(choice: Choice, context: Context) -> bool:
@@ -364,7 +357,7 @@ def _complete(choice: Choice, context: Context) -> bool:
         log.info("not complete: %s still to be run", ", ".join(missing))
         return False
     publish(folder)
-    names = {artifact.name for artifact in _published(context)}
+    names = {artifact.name for artifact in context.published}
     others = [path for item in folder.items for path in folder.published(item).iterdir() if path.name not in names]
     journal.publish({f"{path.parent.name}/{path.name}": sha256_of(path) for path in others})
     log.info("complete: %s", folder.dump_item)

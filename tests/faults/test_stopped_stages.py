@@ -1,5 +1,6 @@
 """A run is stopped, or a worker of it killed, in every stage: it ends at once, names what it was at, and goes on."""
 
+import re
 import signal
 import time
 from pathlib import Path
@@ -27,12 +28,15 @@ PLACES: list[dict[str, object]] = [
     {"at": "read", "path": "*/spill/*/spill-*", "process": 3},
     {"at": "read", "path": "*/spill/*/spill-*", "process": 5},
     {"at": "write", "path": f"{DUMP}*_deworks_*.txt.gz.part"},
+    {"at": "read", "path": f"{DUMP}*_works_*.txt.gz", "process": 7},
     {"at": "write", "path": f"{DUMP}manifest.json.part"},
+    {"at": "read", "path": "*/making/ol_dump_2022-07-31/manifest.json"},
     {"at": "rename", "path": "*/out/ol_*"},
     {"at": "rename", "path": "*/out/ol_*", "nth": 1, "after": True},
     {"at": "fsync", "path": "*/journal.jsonl"},
 ]
-"""In the order in which a run comes to them: lock, scatter, gather, commit, splice, the steps of deworks, publication.
+"""In the order in which a run comes to them: lock, scatter, gather, commit, splice, the steps of deworks, gate, sums
+and manifest, verify, publication.
 
 Workers are counted from the beginning of each try; there are two in a step."""
 PUBLISHING = 3
@@ -45,13 +49,16 @@ def test_a_run_that_is_stopped(
 ) -> None:
     """At each place: within seconds, with its exit code and one line, and no process is left."""
     out, code = tmp_path / "out", 128 + signal.Signals[name]
+    stopped: set[str] = set()
     for place, where in enumerate(PLACES):
         began = time.monotonic()
         ran = faulty([Rule(name, to=to, **where)], *arguments_of(table, out), cwd=tmp_path)  # type: ignore[arg-type] # its own fields
         assert ran.code == code, (where, ran.err)
         failed(ran, code, f"stopped by {name}", "give the command again to go on")
         assert time.monotonic() - began < SOON, where
+        stopped.update(re.findall(r" INFO (\S+): begins$", ran.err, re.MULTILINE)[-1:])
         assert place >= len(PLACES) - PUBLISHING or not has_published(out)
+    assert stopped == {"dumps", "splice", "deworks", "gate", "verify"}
     run(table, out, cwd=tmp_path)
     assert published(out) == undisturbed
 

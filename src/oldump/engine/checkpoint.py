@@ -62,6 +62,11 @@ class Checkpoint:
         self._last = clock()
 
     @property
+    def folder(self) -> Path:
+        """Where it lies, among the stage's other intermediate files."""
+        return self.path.parent
+
+    @property
     def exists(self) -> bool:
         """Whether something was saved, for whatever it was made from."""
         return self.path.is_file()
@@ -104,19 +109,25 @@ class Checkpoint:
         return Rest(self.is_due, lambda: self.save(state()))
 
     @contextmanager
-    def kept(self, spill: Path) -> Iterator[None]:
-        """Whatever fails meanwhile: the folder of intermediate files stays if one can go on with it, or is removed.
+    def kept(self) -> Iterator[None]:
+        """Whatever fails meanwhile: the folder stays if one can go on with what is in it, and is removed otherwise.
 
         Raises StorageError if the folder cannot be made.
         """
-        with storage_errors(spill):
-            spill.mkdir(parents=True, exist_ok=True)
+        with storage_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         try:
             yield
         except BaseException:
             if not self.exists:
-                shutil.rmtree(spill, ignore_errors=True)
+                shutil.rmtree(self.folder, ignore_errors=True)
             raise
+
+    def clear(self) -> None:
+        """Remove what an earlier try has left. Raises StorageError."""
+        with storage_errors(self.folder):
+            shutil.rmtree(self.folder)
+            self.folder.mkdir()
 
     def _heading(self, content: bytes) -> str:
         return f"{xxh3_64_hexdigest(content)} {self._made_from}"

@@ -146,6 +146,18 @@ def _columns(document: dict[str, Any]) -> tuple[str, str, str, str]:
     return key, type_key, "0" if revision == "-0" else str(revision), last_modified
 
 
+def values_in(document: dict[str, Any]) -> Iterator[Any]:
+    """The document, and every value in it at any depth."""
+    waiting: list[Any] = [document]
+    while waiting:
+        value = waiting.pop()
+        yield value
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += value.values()
+
+
 def is_text(value: object) -> bool:
     """Whether a value that was parsed is a string, rather than a number as it is spelled."""
     return isinstance(value, str) and not isinstance(value, _Number)

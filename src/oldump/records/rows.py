@@ -17,17 +17,17 @@ twice in one object stays twice; the exact way spells escapes as json does, and 
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import compress
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from msgspec import UNSET
 
 from oldump.records import copytext
 from oldump.records.bytewise import Places
 from oldump.records.document import Document, Reject, Rejected, normalised
+from oldump.records.fields import Fields, decoded, undressed
 from oldump.records.heads import Heads
 from oldump.records.keys import LEGACY_PREFIXES, Ranks, rank
 from oldump.records.privacy import Drop, reason_to_drop
@@ -64,27 +64,6 @@ class Rejection(NamedTuple):
     reason: Reject
     line: bytes
     """As stored, without the newline."""
-
-
-class _Type(msgspec.Struct, gc=False):
-    key: str
-
-
-class _Datetime(msgspec.Struct, gc=False):
-    value: str
-
-
-class _Fields(msgspec.Struct, gc=False):
-    """What a record needs from a document; the decoder passes over the rest, but reads all of it."""
-
-    key: str
-    type: _Type
-    revision: int
-    last_modified: _Datetime
-    id: msgspec.Raw | msgspec.UnsetType = UNSET
-
-
-_decode = msgspec.json.Decoder(_Fields).decode
 
 
 class _Kept(NamedTuple):
@@ -204,7 +183,7 @@ class Batch:
         self.rows += len(documents)
 
 
-def _heads(documents: list[_Fields | None]) -> Heads:
+def _heads(documents: list[Fields | None]) -> Heads:
     """The heads of the documents' records. A document whose head cannot stand in a line becomes None."""
     texts = [
         _NO_HEAD if f is None else f"{f.type.key}\t{f.key}\t{f.revision}\t{f.last_modified.value}\t" for f in documents
@@ -218,7 +197,7 @@ def _heads(documents: list[_Fields | None]) -> Heads:
     return Heads(texts)
 
 
-def _read(stored: bytes, breaks: Places) -> tuple[list[bytes], list[_Fields | None], frozenset[int]]:
+def _read(stored: bytes, breaks: Places) -> tuple[list[bytes], list[Fields | None], frozenset[int]]:
     """The JSON of regular lines in today's spelling, their fields, and the lines with what looks like a legacy key.
 
     Fields are None where only the exact way can tell; the JSON means nothing there.
@@ -231,8 +210,8 @@ def _read(stored: bytes, breaks: Places) -> tuple[list[bytes], list[_Fields | No
     for place in suspects.legacy:
         for old, new in _LEGACY_KEYS:
             texts[place] = texts[place].replace(old, new)
-    documents = _decoded(texts)
-    for place in (*suspects.uncertain, *_undressed(texts)):
+    documents = decoded(texts)
+    for place in (*suspects.uncertain, *undressed(texts)):
         documents[place] = None
     for place, fields in enumerate(documents):
         if fields is not None and fields.id is not UNSET:
@@ -274,35 +253,6 @@ def _regular_breaks(lines: bytes) -> Places | None:
     if len(breaks) % 3 or not len(breaks) or breaks[-1] != len(lines) - 1:
         return None
     return breaks if (characters[breaks].reshape(-1, 3) == _REGULAR).all() else None
-
-
-def _decoded(texts: Iterable[bytes]) -> list[_Fields | None]:
-    """The fields of each text, None for one that is no document, or that the decoder is not sure of."""
-    documents: list[_Fields | None] = []
-    remaining = iter(texts)
-    while True:
-        try:
-            documents.extend(map(_decode, remaining))
-        except (msgspec.DecodeError, RecursionError):
-            documents.append(None)
-        else:
-            return documents
-
-
-def _undressed(texts: list[bytes]) -> list[int]:
-    """The places of the texts that are not JSON, spaced as the dumps are."""
-    return (
-        []
-        if _is_dressed(b"[" + b", ".join(texts) + b"]")
-        else [place for place, text in enumerate(texts) if not _is_dressed(text)]
-    )
-
-
-def _is_dressed(text: bytes) -> bool:
-    try:
-        return msgspec.json.format(text, indent=0) == text
-    except (msgspec.DecodeError, RecursionError):
-        return False
 
 
 def _without_id(text: bytes) -> bytes | None:

@@ -39,7 +39,7 @@ def splice(parts: list[Artifact], folder: RunFolder, checkpoint: Checkpoint, pro
     """Make the dump of these parts. Raises StorageError, SourceDamaged, VerificationError."""
     progress.begin("splice", "copy")
     records = sum(part.records for part in parts)
-    with checkpoint.kept(checkpoint.path.parent), _begun(folder, checkpoint) as (writer, so_far):
+    with checkpoint.kept(), _begun(folder, checkpoint) as (writer, so_far):
         for number, part in enumerate(parts[so_far.parts :], start=so_far.parts):
             after = so_far.segments if number == so_far.parts else 0
             for segment in writer.splice(folder.artifact(part.name, part.item), after):

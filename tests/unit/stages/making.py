@@ -80,8 +80,7 @@ class Watching(Silence):
 def job(folder: RunFolder, workers: int = 2, budget: Budget = AMPLE, max_rejects: int = 1000) -> Job:
     """A quick job: level 1, since what is tried is not how small the files are."""
     checkpoint = checkpoint_in(folder, "dumps")
-    spill = checkpoint.path.parent
-    return Job(folder.date, workers, budget, level=1, max_rejects=max_rejects, spill=spill, checkpoint=checkpoint)
+    return Job(folder.date, workers, budget, level=1, max_rejects=max_rejects, checkpoint=checkpoint)
 
 
 def checkpoint_in(folder: RunFolder, stage: str, seconds: float = math.inf) -> Checkpoint:

@@ -19,7 +19,7 @@ from oldump.run.progress import Silence
 from oldump.settings import Settings
 from oldump.stages.deworks.stage import make_artifact
 from oldump.stages.dumps.account import Counts
-from oldump.stages.dumps.stage import Gathered, Scattered, make_dumps
+from oldump.stages.dumps.stage import Gathered, Job, Scattered, make_dumps
 from oldump.stages.splice import splice
 from oldump.synth.table import copy_blocks
 from unit.stages.making import (
@@ -123,14 +123,20 @@ def test_a_stage_that_stops_between_the_names_of_its_artifacts(tmp_path: Path) -
     assert contents(folder) == undisturbed.contents()
 
 
+def stopped_in(out: Path, news: int) -> tuple[RunFolder, Job]:
+    """A run of out/data that was stopped after so much news, and had a checkpoint at each rest."""
+    folder = folder_in(out)
+    work = replace(job(folder, 2, MANY_BUCKETS), checkpoint=checkpoint_in(folder, "dumps", 0))
+    with pytest.raises(Stopped):
+        make_dumps(out / "data", folder, work, Stopping(news))
+    return folder, work
+
+
 @pytest.mark.parametrize("what", ["damaged", "of other input", "without its spill", "without an artifact"])
 def test_a_checkpoint_that_is_worthless(tmp_path: Path, what: str, caplog: pytest.LogCaptureFixture) -> None:
     """The stage begins anew, and the log says why; nothing of the old one gets into what is made."""
     plain(tmp_path / "data", TABLE)
-    folder = folder_in(tmp_path)
-    work = replace(job(folder, 2, MANY_BUCKETS), checkpoint=checkpoint_in(folder, "dumps", 0))
-    with pytest.raises(Stopped):
-        make_dumps(tmp_path / "data", folder, work, Stopping(9))
+    folder, work = stopped_in(tmp_path, 9)
     path = work.checkpoint.path
     if what == "damaged":
         content = bytearray(path.read_bytes())
@@ -152,10 +158,7 @@ def test_a_checkpoint_that_is_worthless(tmp_path: Path, what: str, caplog: pytes
 def test_records_that_change_their_type_on_the_way_are_missed(tmp_path: Path) -> None:
     """As many of each type must be gathered as were scattered, or nothing gets its name."""
     plain(tmp_path / "data", TABLE)
-    folder = folder_in(tmp_path)
-    work = replace(job(folder, 2, MANY_BUCKETS), checkpoint=checkpoint_in(folder, "dumps", 0))
-    with pytest.raises(Stopped):
-        make_dumps(tmp_path / "data", folder, work, Stopping(9))
+    folder, work = stopped_in(tmp_path, 9)
     kind: Any = Scattered | Gathered
     state: Any = work.checkpoint.resumed(kind, lambda _: {})
     counts = state.counts if isinstance(state, Gathered) else state.account.counts
@@ -170,10 +173,7 @@ def test_records_that_change_their_type_on_the_way_are_missed(tmp_path: Path) ->
 def test_a_foreign_gzip_that_is_another_one_now(tmp_path: Path) -> None:
     """What was skipped is held against what was read before: rows of two tables never mix."""
     one_member(tmp_path / "data", TABLE)
-    folder = folder_in(tmp_path)
-    work = replace(job(folder, 2, MANY_BUCKETS), checkpoint=checkpoint_in(folder, "dumps", 0))
-    with pytest.raises(Stopped):
-        make_dumps(tmp_path / "data", folder, work, Stopping(4))
+    folder, work = stopped_in(tmp_path, 4)
     one_member(tmp_path / "data", TABLE.replace(b"2008", b"2009"))
     with pytest.raises(SourceDamaged, match=r"not what the run was begun with.*--overwrite"):
         make_dumps(tmp_path / "data", folder, work, Silence())

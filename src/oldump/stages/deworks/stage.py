@@ -9,7 +9,6 @@ On failure: nothing under the final name; run again and the stage begins anew
 
 import logging
 import os
-import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -44,7 +43,7 @@ from oldump.engine.shuffle import (
     workers_within,
 )
 from oldump.engine.workers import Crew
-from oldump.errors import RecordError, SourceEmpty, VerificationError, storage_errors
+from oldump.errors import RecordError, SourceEmpty, VerificationError
 from oldump.records.document import Rejected
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
@@ -158,12 +157,11 @@ def make_artifact(
     inputs = [Input(parts[name], has_redirects=name == "redirects") for name in READS]
     if items is not None:
         inputs.append(Input(items, is_items=True))
-    spill = checkpoint.path.parent
-    job = Job.within(settings, inputs, spill, checkpoint)
+    job = Job.within(settings, inputs, checkpoint.folder, checkpoint)
     compress = partial(segment_of, first_key_at=_KEY_COLUMN, level=settings.level)
     path = folder.part("deworks")
-    with checkpoint.kept(spill):
-        reached = _resumed(checkpoint, spill, path)
+    with checkpoint.kept():
+        reached = _resumed(checkpoint, path)
         with FileStream(path, reached.stream if reached else None) as stream:
             made = make_deworks(inputs, stream, job, compress, progress, reached)
             if stream.writer.records != made.tally.lines:
@@ -181,8 +179,9 @@ def make_artifact(
     return made.as_json(with_items=items is not None), artifact
 
 
-def _resumed(checkpoint: Checkpoint, spill: Path, path: Path) -> SoFar | None:
+def _resumed(checkpoint: Checkpoint, path: Path) -> SoFar | None:
     """Where to go on. If that is nowhere, what an earlier try has left is removed."""
+    spill = checkpoint.folder
 
     def files(state: SoFar) -> dict[Path, int]:
         sizes = spill_sizes(spill, np.concatenate([frames_of(state.frames), frames_of(state.joins or b"")]))
@@ -191,12 +190,10 @@ def _resumed(checkpoint: Checkpoint, spill: Path, path: Path) -> SoFar | None:
         return sizes | (state.stream.position.files(path) if state.stream else {})
 
     reached = checkpoint.resumed(SoFar, files)
-    with storage_errors(spill):
-        if reached is None:
-            shutil.rmtree(spill, ignore_errors=True)
-            spill.mkdir(parents=True)
-    if reached is not None:
-        cut_spills(spill, {place: size for place, size in files(reached).items() if place.parent == spill})
+    if reached is None:
+        checkpoint.clear()
+    else:
+        cut_spills(spill, files(reached))
         log.info("deworks: goes on behind %s works and editions", f"{reached.read.works + reached.read.editions:,}")
     return reached
 

@@ -9,7 +9,6 @@ On failure: nothing half-written stays under its final name; run again and the s
 """
 
 import logging
-import shutil
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
@@ -71,8 +70,12 @@ class Job:
     budget: Budget
     level: int
     max_rejects: int
-    spill: Path
     checkpoint: Checkpoint
+
+    @property
+    def spill(self) -> Path:
+        """Where records wait."""
+        return self.checkpoint.folder
 
     @classmethod
     def within(cls, settings: Settings, folder: RunFolder, source: Path | None, checkpoint: Checkpoint) -> Self:
@@ -84,7 +87,6 @@ class Job:
             budget=budget_within(settings.memory, settings.workers, size_bytes, TEXT_PER_KEY, REVISION_BITS),
             level=settings.level,
             max_rejects=settings.max_rejects,
-            spill=checkpoint.path.parent,
             checkpoint=checkpoint,
         )
 
@@ -117,7 +119,7 @@ def make_dumps(
     Its spill stays until the caller has noted that the stage is done. Raises OldumpError as in errors.py.
     """
     paths = {CDUMP: folder.cdump, **{part: folder.part(part) for part in PARTS}}
-    with job.checkpoint.kept(job.spill):
+    with job.checkpoint.kept():
         reached = _resumed(job, folder, paths)
         if isinstance(reached, Gathered):
             gather = _Gather(reached.counts, reached)
@@ -143,17 +145,16 @@ def _resumed(job: Job, folder: RunFolder, paths: Mapping[str, Path]) -> Scattere
 
     kind: Any = Scattered | Gathered
     reached: Scattered | Gathered | None = job.checkpoint.resumed(kind, files)
-    with storage_errors(job.spill):
-        if reached is None:
-            shutil.rmtree(job.spill, ignore_errors=True)
-            job.spill.mkdir(parents=True)
+    if reached is None:
+        job.checkpoint.clear()
+        with storage_errors(folder.rejects):
             for path in (folder.rejects, index_path(folder.rejects)):
                 path.unlink(missing_ok=True)
-        elif isinstance(reached, Scattered):
-            cut_spills(job.spill, spill_sizes(job.spill, frames_of(reached.frames)))
-            log.info("dumps: goes on behind row %s", f"{reached.account.counts.rows:,}")
-        else:
-            log.info("dumps: goes on behind record %s of the cdump", f"{reached.tallies[CDUMP].records:,}")
+    elif isinstance(reached, Scattered):
+        cut_spills(job.spill, files(reached))
+        log.info("dumps: goes on behind row %s", f"{reached.account.counts.rows:,}")
+    else:
+        log.info("dumps: goes on behind record %s of the cdump", f"{reached.tallies[CDUMP].records:,}")
     return reached
 
 

@@ -14,14 +14,13 @@ Does not: look at neighbouring segments; the leader does, with the first and the
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from msgspec import UNSET
 
 from oldump.records.bytewise import Bytes, Flags
+from oldump.records.fields import Fields, decoded, undressed
 from oldump.records.heads import Heads
 from oldump.records.keys import documents, order_key
 from oldump.records.record import PARTS, part_number, revision_of
@@ -41,27 +40,6 @@ _DATETIME = b'"/type/datetime"'
 _PLAIN_DATETIME = re.compile(rb'"type": "/type/datetime", "value": "[^" \\]*"')
 
 PartNumbers = np.ndarray[tuple[int], np.dtype[np.uint8]]
-
-
-class _Type(msgspec.Struct, gc=False):
-    key: str
-
-
-class _Datetime(msgspec.Struct, gc=False):
-    value: str
-
-
-class _Members(msgspec.Struct, gc=False):
-    """What the columns are held against; the decoder passes over the rest, but reads all of it."""
-
-    key: str
-    type: _Type
-    revision: int
-    last_modified: _Datetime
-    id: msgspec.Raw | msgspec.UnsetType = UNSET
-
-
-_decode = msgspec.json.Decoder(_Members).decode
 
 
 class Order(NamedTuple):
@@ -140,9 +118,9 @@ class _Block:
         starts = [0, *(end + 1 for end in ends[:-1])]
         self.texts = [text[start:end] for start, end in zip(json_starts, ends, strict=True)]
         heads = [text[start:end] for start, end in zip(starts, json_starts, strict=True)]
-        members = _decoded(self.texts)
+        members = decoded(self.texts)
         self._compare(heads, members)
-        self.doubtful.update(_undressed(self.texts))
+        self.doubtful.update(undressed(self.texts))
         self._look_for_marks(text)
         self.doubtful.update(np.flatnonzero(characters[breaks[:, 0] + 1] != ord("/")).tolist())
         moments = [
@@ -159,7 +137,7 @@ class _Block:
             fitting = {type_key for type_key in set(self.types) if part_number(type_key.encode()) == rules.part}
             self.doubtful.update(place for place, each in enumerate(self.types) if each not in fitting)
 
-    def _compare(self, heads: list[bytes], members: "list[_Members | None]") -> None:
+    def _compare(self, heads: list[bytes], members: list[Fields | None]) -> None:
         """Doubt the lines whose columns are not plainly what the JSON says; those mean nothing as members."""
         expected = [
             "" if m is None else f"{m.type.key}\t{m.key}\t{m.revision}\t{m.last_modified.value}\t" for m in members
@@ -192,32 +170,6 @@ class _Block:
 
 def _column(head: bytes, number: int) -> str:
     return head.split(b"\t")[number].decode(errors="replace")
-
-
-def _decoded(texts: Iterable[bytes]) -> "list[_Members | None]":
-    """The members of each text, None for one that the decoder does not take."""
-    found: list[_Members | None] = []
-    remaining = iter(texts)
-    while True:
-        try:
-            found.extend(map(_decode, remaining))
-        except (msgspec.DecodeError, RecursionError):
-            found.append(None)
-        else:
-            return found
-
-
-def _undressed(texts: list[bytes]) -> Iterator[int]:
-    """The places of the texts that are not JSON as json.dumps spaces it."""
-    if not _is_dressed(b"[" + b", ".join(texts) + b"]"):
-        yield from (place for place, text in enumerate(texts) if not _is_dressed(text))
-
-
-def _is_dressed(text: bytes) -> bool:
-    try:
-        return msgspec.json.format(text, indent=0) == text
-    except (msgspec.DecodeError, RecursionError):
-        return False
 
 
 class _Neighbours:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from oldump.records.document import Rejected, parsed, printed
+from oldump.records.fields import undressed
 from oldump.records.keys import order_key
 from oldump.records.links import author_keys, edition_links
 from oldump.records.record import column
@@ -238,9 +239,12 @@ def seen_deworks(text: bytes, file: str, authors: Filter) -> Seen:
             found.add(Finding(Kind.DEWORKS, file, what, number, key))
         if not line.partition(b"\t")[2].isascii() or b"\x7f" in line:
             found.add(Finding(Kind.DRESS, file, "its JSON is not ASCII", number, key))
-    for number, line in _undressed(lines):
-        key = line.partition(b"\t")[0].decode(errors="backslashreplace")
-        found.add(Finding(Kind.DRESS, file, "spaces between tokens are others than those of json.dumps", number, key))
+    texts = [line.partition(b"\t")[2] for line in lines]
+    for place in undressed(texts):
+        if not is_spaced(texts[place]):
+            key = lines[place].partition(b"\t")[0].decode(errors="backslashreplace")
+            told = "spaces between tokens are others than those of json.dumps"
+            found.add(Finding(Kind.DRESS, file, told, place + 1, key))
     ranks = [_place_order(*place) for place in looking.places]
     for number, (one, other) in enumerate(pairwise(ranks), start=2):
         if one >= other:
@@ -258,17 +262,3 @@ def is_behind(last: bytes, first: bytes) -> bool:
 
 def _place_order(is_edition: bool, key: bytes) -> tuple[bool, Any]:
     return is_edition, order_key(key)
-
-
-def _undressed(lines: list[bytes]) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not spaced as json.dumps does, with their numbers."""
-    texts = [line.partition(b"\t")[2] for line in lines]
-    joined = b"[" + b", ".join(texts) + b"]"
-    try:
-        if msgspec.json.format(joined, indent=0) == joined:
-            return
-    except (msgspec.DecodeError, RecursionError):
-        pass
-    for number, text in enumerate(texts, start=1):
-        if not is_spaced(text):
-            yield number, lines[number - 1]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from oldump.records.document import Rejected, is_text, parsed
+from oldump.records.document import Rejected, is_text, parsed, values_in
 from oldump.records.keys import modern
 from oldump.records.record import CONTROLS, FURTHER_CONTROLS, column, part_number
 from oldump.stages.verify.findings import Kind
@@ -119,14 +119,9 @@ def _wrong_spellings(document: dict[str, Any]) -> Iterator[Told]:
     location: Any = document.get("location")
     if is_text(location) and modern(location) != location and _member(document.get("type"), "key") == "/type/redirect":
         yield Kind.SPELLING, f"the location {location[:_SHOWN_BYTES]}"
-    waiting: list[Any] = [document]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, list):
-            waiting += value
-        elif isinstance(value, dict):
+    for value in values_in(document):
+        if isinstance(value, dict):
             yield from _wrong_spellings_of_object(value)
-            waiting += value.values()
 
 
 def _wrong_spellings_of_object(members: dict[str, Any]) -> Iterator[Told]:

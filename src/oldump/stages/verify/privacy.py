@@ -14,7 +14,7 @@ import re
 from datetime import date, timedelta
 from typing import Any
 
-from oldump.records.document import is_text
+from oldump.records.document import is_text, values_in
 
 _NAME_OF_LIST = re.compile(r"OL[0-9]+L")
 
@@ -65,15 +65,10 @@ def first_day_after(day: date) -> str:
 
 def what_of_an_account(document: dict[str, Any], type_key: str) -> str | None:
     """What the document holds that belongs to an account; None if there is nothing. Numbers as they are spelled."""
-    waiting: list[Any] = [document]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, list):
-            waiting += value
-        elif isinstance(value, dict):
+    for value in values_in(document):
+        if isinstance(value, dict):
             if (told := _told_of_members(value, type_key)) is not None:
                 return told
-            waiting += value.values()
         elif is_text(value) and _SALTED_HASH.fullmatch(value):
             return "what looks like a password's hash"
     return None

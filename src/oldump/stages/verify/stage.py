@@ -8,7 +8,7 @@ On failure: nothing was changed; run again
 """
 
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -24,7 +24,18 @@ from oldump.records.shapes import COLUMNS
 from oldump.run.progress import Progress
 from oldump.stages.verify import deworks, tables
 from oldump.stages.verify.block import Order, compared, key_of, out_of_order, seen_records
-from oldump.stages.verify.files import Serial, Stretch, Stretches, Sums, Text, index_totals, inflated, is_whole, sums_of
+from oldump.stages.verify.files import (
+    IndexTotals,
+    Serial,
+    Stretch,
+    Stretches,
+    Sums,
+    Text,
+    index_totals,
+    inflated,
+    is_whole,
+    sums_of,
+)
 from oldump.stages.verify.findings import Finding, Findings, Kind
 from oldump.stages.verify.lines import Rules
 from oldump.stages.verify.manifest import (
@@ -258,7 +269,7 @@ class _Verifying:
             self._take_members(subject, sums, found, findings, whole=False)
         self._finish(subject, Checked(total, findings, sums))
 
-    def _index(self, subject: Subject, findings: Findings) -> Any:  # noqa: ANN401 - IndexTotals, or None
+    def _index(self, subject: Subject, findings: Findings) -> IndexTotals | None:
         name = subject.path.name + INDEX_SUFFIX
         if not index_path(subject.path).is_file():
             return None
@@ -295,11 +306,9 @@ class _Verifying:
         """What the manifest must say of the file, but for its sums."""
         is_record = subject.what in {"cdump", "dump", *PARTS}
         is_table = not is_record and subject.what != "deworks"
-        last = None if total.last is None else total.last
-        if subject.what == "deworks":
-            last_key = None if last is None else last[1:]
-        else:
-            last_key = None if last is None else last.split(b"\t")[1 if is_record else 0] if b"\t" in last else b""
+        last_key = total.last
+        if last_key is not None:
+            last_key = last_key[1:] if subject.what == "deworks" else (*last_key.split(b"\t", 2), b"")[int(is_record)]
         columns = COLUMNS.get(subject.what, ("key", "json") if subject.what == "deworks" else ())
         members: dict[str, Any] = {
             "text_bytes": total.text_bytes,
@@ -352,18 +361,9 @@ class _Verifying:
         heard: dict[int, list[Looked]] = {}
 
         def tasks() -> Iterator[tuple[str, Any]]:
-            pieces: list[Any] = []
-            size_bytes = task = 0
-            for piece in source:
-                pieces.append(piece)
-                size_bytes += len(piece.data) if isinstance(piece, Stretch) else len(piece.text)
-                if size_bytes >= _TASK_BYTES:
-                    waiting[task] = [each.entry if isinstance(each, Stretch) else None for each in pieces]
-                    yield f"{source.position_bytes:,} bytes of {self.subjects[number].path.name}", (number, pieces)
-                    pieces, size_bytes, task = [], 0, task + 1
-            if pieces:
+            for task, pieces in enumerate(_together(source)):
                 waiting[task] = [each.entry if isinstance(each, Stretch) else None for each in pieces]
-                yield f"the end of {self.subjects[number].path.name}", (number, pieces)
+                yield f"{self.subjects[number].path.name}, up to byte {source.position_bytes:,}", (number, pieces)
 
         following = 0
         for said in crew.run(tasks(), window=_WINDOW * workers):
@@ -448,11 +448,11 @@ class _Verifying:
                 counts = checked["cdump"].total
                 self._findings.update(wrong_counts(self._manifest, counts.records, counts.counts["same_revision"]))
         for part in PARTS:
-            self._compare_sets("cdump", part, self._set("cdump", part), self._set(part, None), part)
-            self._compare_sets("dump", part, self._set("dump", part), self._set(part, None), part)
+            self._compare_sets("cdump", part, self._set("cdump", part), self._set(part, None))
+            self._compare_sets("dump", part, self._set("dump", part), self._set(part, None))
         self._compare_texts()
-        for part, which in (("works", "works"), ("editions", "editions")):
-            self._compare_sets("deworks", part, self._set("deworks", which), self._set(part, "documents"), part)
+        for part in ("works", "editions"):
+            self._compare_sets("deworks", part, self._set("deworks", part), self._set(part, "documents"))
         self._compare_deworks_counts()
 
     def _set(self, what: str, which: str | None) -> SetSum | None:
@@ -462,14 +462,14 @@ class _Verifying:
             return None
         return checked.total.lines if which is None else checked.total.extra.get(which, SetSum())
 
-    def _compare_sets(self, what: str, which: str, one: SetSum | None, other: SetSum | None, part: str) -> None:
+    def _compare_sets(self, what: str, part: str, one: SetSum | None, other: SetSum | None) -> None:
         if one is None or other is None or (one.members == other.members and not one.differing(other)):
             return
         kind = {"cdump": Kind.LATEST, "dump": Kind.DUMP, "deworks": Kind.DEWORKS}[what]
         names = names_of(self._day)
         told = {
             "cdump": f"{other.members:,} records are not the {one.members:,} latest of {names['cdump']}",
-            "dump": f"{other.members:,} records are not the {one.members:,} of {which} in {names['dump']}",
+            "dump": f"{other.members:,} records are not the {one.members:,} of {part} in {names['dump']}",
             "deworks": f"{other.members:,} documents are not the {one.members:,} in {names['deworks']}",
         }[what]
         file = names[part] if what != "deworks" else names["deworks"]
@@ -523,6 +523,20 @@ class _Verifying:
                 )
         if not isinstance(said.get("items"), int | None):
             self._findings.add(Finding(Kind.MANIFEST, "manifest.json", "deworks.items is no number"))
+
+
+def _together(pieces: Iterable[Stretch | Text]) -> Iterator[list[Stretch | Text]]:
+    """The pieces, as many at a time as make a task."""
+    held: list[Stretch | Text] = []
+    size_bytes = 0
+    for piece in pieces:
+        held.append(piece)
+        size_bytes += len(piece.data) if isinstance(piece, Stretch) else len(piece.text)
+        if size_bytes >= _TASK_BYTES:
+            yield held
+            held, size_bytes = [], 0
+    if held:
+        yield held
 
 
 def _shown(key: bytes | None) -> str | None:
