@@ -61,9 +61,9 @@ class Faulty:
         return int(self._server.stdout.readline())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def faulty() -> Iterator[Faulty]:
-    """What runs commands under rules."""
+    """What runs commands under rules; gone behind its module: other tests look at their process's children."""
     with subprocess.Popen(
         [sys.executable, str(DRIVER)], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
     ) as server:
