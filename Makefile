@@ -47,8 +47,8 @@ damage: .venv ## damage a finished run 2,000 times, and see that verify finds it
 
 requirements: ## compile requirements/*.txt again (needs uv); ARGS=--upgrade for newer versions
 	@command -v $(UV) > /dev/null || { echo "uv is missing: pip install uv, or UV=/path/to/uv" >&2; exit 1; }
-	$(COMPILE) $(ARGS) --output-file requirements/run.txt
-	$(COMPILE) $(ARGS) --constraints requirements/run.txt --extra demo --group dev --output-file requirements/dev.txt
+	$(COMPILE) $(ARGS) --extra archive --extra sentry --output-file requirements/run.txt
+	$(COMPILE) $(ARGS) --constraints requirements/run.txt --all-extras --group dev --output-file requirements/dev.txt
 
 clean: ## remove the environment, builds and caches
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
