@@ -1,6 +1,7 @@
 """The table of stages: what each reads and writes, and in which order. Nothing else knows it.
 
-A stage reads only what earlier stages committed. `runner` goes through the table; `refusals` says when it must not.
+A stage reads only what earlier stages committed. When all are committed the run is complete, and published; then what
+is asked for besides takes it elsewhere. `runner` goes through the table; `refusals` says when it must not.
 """
 
 import logging
@@ -15,11 +16,12 @@ from oldump.engine.checkpoint import Checkpoint
 from oldump.engine.shuffle import workers_within
 from oldump.errors import ConfigurationError, GateClosed, VerificationError
 from oldump.outside import postgres
+from oldump.preflight import Check
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact, Journal
 from oldump.run.progress import Progress
-from oldump.settings import Settings
+from oldump.settings import Settings, flag_of
 from oldump.sources import DATABASES, connection_of, file_of, is_database
 from oldump.stages import extract, splice, tables
 from oldump.stages.deworks import stage as deworks
@@ -94,6 +96,18 @@ class Stage(NamedTuple):
     """Whether it looks at the whole run: it waits, rather than fails, until what it reads is committed."""
     checks_items: bool = False
     """Whether it reads the items as they will be published: sums and manifest are written before it."""
+
+
+class Delivery(NamedTuple):
+    """A row behind the stages: takes what is published elsewhere, as often as it is asked for; only what lacks there."""
+
+    name: str
+    """That of the setting too that asks for it."""
+    writes: tuple[str, ...]
+    run: Callable[[Context], dict[str, Any]]
+    """Gives counts."""
+    check: Callable[[Context], Check]
+    """What would be in its way, looked at before the long work."""
 
 
 def _extract(context: Context) -> Outcome:
@@ -211,34 +225,47 @@ STAGES = (
     Stage("verify", (*_PUBLISHED, "figures"), (), _verify, is_judge=True, checks_items=True),
 )
 
+DELIVERIES: tuple[Delivery, ...] = ()
 
 STAGE_OF = {stage.name: stage for stage in STAGES}
 
 
 class Choice(NamedTuple):
-    """Which stages a run is to run, and which it is to consist of when it is complete."""
+    """Which stages a run is to run, which it is to consist of when it is complete, and what follows then."""
 
     stages: list[Stage]
     needed: list[str]
+    deliveries: list[Delivery]
 
 
 def selected(only: list[str], skip: list[str], settings: Settings) -> Choice:
     """The stages to run. Raises ConfigurationError on a name that is no stage."""
-    names = [stage.name for stage in STAGES]
+    names = [*(stage.name for stage in STAGES), *(delivery.name for delivery in DELIVERIES)]
     for name in (*only, *skip):
         if name not in names:
             raise ConfigurationError(f"{name!r} is not a stage. There are: {', '.join(names)}.")
     applicable = [stage for stage in STAGES if applies(stage, settings)]
-    lacking = set(only) - {stage.name for stage in applicable}
+    asked_for = [delivery for delivery in DELIVERIES if getattr(settings, delivery.name)]
+    _require_applicable(set(only) - {stage.name for stage in applicable} - {delivery.name for delivery in asked_for})
+    chosen = {name for name in names if (not only or name in only) and name not in skip}
+    stages = [stage for stage in applicable if stage.name in chosen]
+    deliveries = [delivery for delivery in asked_for if delivery.name in chosen]
+    if not stages and not deliveries:
+        raise ConfigurationError("--only and --skip leave no stage", "Give fewer of them.")
+    needed = [stage.name for stage in applicable if not (stage.is_optional and stage.name in skip)]
+    return Choice(stages, needed, deliveries)
+
+
+def _require_applicable(lacking: set[str]) -> None:
+    """Refuse --only of what the run does not consist of."""
+    for delivery in DELIVERIES:
+        if delivery.name in lacking:
+            raise ConfigurationError(f"{delivery.name} is not asked for", f"Give {flag_of(delivery.name)} too.")
     if lacking:
         raise ConfigurationError(
             f"{', '.join(sorted(lacking))}: a run from a file has no such stage",
             "Give --source a connection to the database, or leave --only away.",
         )
-    stages = [stage for stage in applicable if (not only or stage.name in only) and stage.name not in skip]
-    if not stages:
-        raise ConfigurationError("--only and --skip leave no stage", "Give fewer of them.")
-    return Choice(stages, [stage.name for stage in applicable if not (stage.is_optional and stage.name in skip)])
 
 
 def applies(stage: Stage, settings: Settings) -> bool:

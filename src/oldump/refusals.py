@@ -26,6 +26,16 @@ def require_whole(choice: Choice, *, overwrite: bool) -> None:
         )
 
 
+def require_stages(choice: Choice, context: Context) -> None:
+    """Refuse to deliver, and nothing else, what is not complete."""
+    if not choice.stages:
+        raise ConfigurationError(
+            f"{', '.join(delivery.name for delivery in choice.deliveries)}: takes what is published, and the run in "
+            f"{context.folder.private} is not complete",
+            "Leave --only away.",
+        )
+
+
 def require_leave_to_begin(context: Context, *, overwrite: bool) -> None:
     """Refuse what would mix two runs, or replace what another one made."""
     if not begins_anew(context, overwrite=overwrite):

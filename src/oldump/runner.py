@@ -1,18 +1,18 @@
 """The runner over the table of stages: what is committed is passed over, the rest is run and committed.
 
 A run goes on where the one before it stopped. When all is committed, sums and manifest are written, and the items get
-their final names.
+their final names; then they are delivered, where that is asked for.
 """
 
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from functools import partial
-from itertools import dropwhile, groupby
+from itertools import chain, dropwhile, groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from oldump.engine.segments import index_path
 from oldump.engine.shuffle import workers_within
 from oldump.errors import SnapshotLost, SourceUnreachable, storage_errors
 from oldump.outside import postgres
-from oldump.pipeline import STAGE_OF, STAGES, Choice, Context, Stage, applies, made_from, query_of
+from oldump.pipeline import DELIVERIES, STAGE_OF, STAGES, Choice, Context, Stage, applies, made_from, query_of
 from oldump.preflight import Check, Reading, Verdict, Work, checks, lock_check, needed_by, size_bytes
 from oldump.publication import publish, remove_strangers
 from oldump.refusals import (
@@ -37,6 +37,7 @@ from oldump.refusals import (
     require_intact,
     require_leave_to_begin,
     require_same_beginning,
+    require_stages,
     require_whole,
 )
 from oldump.run.folder import CHECKPOINT, RunFolder
@@ -71,6 +72,17 @@ def planned(settings: Settings, day: date, choice: Choice, *, overwrite: bool = 
             state = "to be run"
         reads = "all that is published" if stage.is_judge else ", ".join(stage.reads)
         lines.append((stage.name, reads, ", ".join(stage.writes), state))
+    for delivery in DELIVERIES:
+        delivered = journal.delivered.get(delivery.name)
+        if delivery in choice.deliveries:
+            state = (
+                "to be run"
+                if overwrite or not delivered
+                else f"delivered ({delivered.seconds:,.0f} s), to be looked at"
+            )
+        else:
+            state = "skipped" if getattr(settings, delivery.name) else f"not asked for: {flag_of(delivery.name)}"
+        lines.append((delivery.name, "all that is published", ", ".join(delivery.writes), state))
     return lines
 
 
@@ -82,7 +94,7 @@ def doctor(settings: Settings, day: date, choice: Choice) -> list[Check]:
     folder = RunFolder(settings.out, day)
     context = Context(settings, folder, Journal(folder.journal), Silence())
     lacking = [stage for stage in choice.stages if stage.name not in context.journal.stages]
-    return [lock_check(folder), *checks(_work(choice.stages, lacking, context))]
+    return [lock_check(folder), *checks(_work(choice.stages, lacking, context)), *_delivery_checks(choice, context)]
 
 
 def run(
@@ -115,22 +127,50 @@ def run(
             require_same_beginning(context)
             require_as_chosen(choice, context)
             require_intact(context)
-            log.info("complete before, nothing to do: %s", folder.dump_item)
-            return folder.dump_item
-        require_leave_to_begin(context, overwrite=overwrite)
-        to_do = choice.stages if overwrite else _to_do(choice, context)
-        require_fitting_choice(to_do, choice, context, anew=overwrite)
-        needed = _require_fit(_work(to_do, to_do, context, anew=overwrite))
-        _begin(to_do, context, overwrite=overwrite)
-        disk = DiskWatch(folder, partial(_needed_from, to_do, needed), partial(room_of, folder.private))
-        context = replace(context, progress=Watched(progress, disk, lock.require))
-        try:
-            for database, stages in groupby(to_do, attrgetter("database")):
-                _run_together(database, list(stages), choice, context)
-        finally:
-            if not _checkpoints(folder):
-                _tidy(folder)
-        return folder.dump_item if _complete(choice, context) else None
+            log.info("complete before, nothing to make: %s", folder.dump_item)
+        elif not _make(choice, context, lock.require, overwrite=overwrite):
+            return None
+        _deliver(choice, context)
+        return folder.dump_item
+
+
+def _make(choice: Choice, context: Context, require: Callable[[], None], *, overwrite: bool) -> bool:
+    """Run the stages that are not committed yet; whether the run is complete then.
+
+    require: what must hold while they run; raises if it does not.
+    """
+    folder = context.folder
+    require_stages(choice, context)
+    require_leave_to_begin(context, overwrite=overwrite)
+    to_do = choice.stages if overwrite else _to_do(choice, context)
+    require_fitting_choice(to_do, choice, context, anew=overwrite)
+    needed = _require_fit(_work(to_do, to_do, context, anew=overwrite), _delivery_checks(choice, context))
+    _begin(to_do, context, overwrite=overwrite)
+    disk = DiskWatch(folder, partial(_needed_from, to_do, needed), partial(room_of, folder.private))
+    context = replace(context, progress=Watched(context.progress, disk, require))
+    try:
+        for database, stages in groupby(to_do, attrgetter("database")):
+            _run_together(database, list(stages), choice, context)
+    finally:
+        if not _checkpoints(folder):
+            _tidy(folder)
+    return _complete(choice, context)
+
+
+def _deliver(choice: Choice, context: Context) -> None:
+    """Take the complete run where it is asked for; again at each run, since what is there is nobody's promise."""
+    for delivery in choice.deliveries:
+        log.info("%s: begins", delivery.name)
+        began = time.monotonic()
+        counts = delivery.run(context)
+        seconds = time.monotonic() - began
+        context.journal.deliver(Committed(delivery.name, [], counts, round(seconds, 3)))
+        context.progress.end(delivery.name)
+        log.info("%s: delivered after %.1f seconds", delivery.name, seconds)
+
+
+def _delivery_checks(choice: Choice, context: Context) -> list[Check]:
+    return [delivery.check(context) for delivery in choice.deliveries]
 
 
 def _begin(to_do: list[Stage], context: Context, *, overwrite: bool) -> None:
@@ -211,7 +251,7 @@ def _readings(stages: list[Stage], context: Context) -> Iterator[Reading]:
             yield Reading(DATABASES[database], database, connection_of(database, context.settings), queries)
 
 
-def _require_fit(work: Work) -> Mapping[str, int] | None:
+def _require_fit(work: Work, others: Iterable[Check]) -> Mapping[str, int] | None:
     """Refuse to begin what is known to fail; what is needed on the disk, in bytes by thing, None if nobody knows.
 
     Raises what the first failed check says; logs the others.
@@ -219,7 +259,7 @@ def _require_fit(work: Work) -> Mapping[str, int] | None:
     if not work.writes:
         return None
     failures, needed = [], None
-    for check in checks(work):
+    for check in chain(checks(work), others):
         needed = check.needed or needed
         if check.error:
             failures.append(check.error)

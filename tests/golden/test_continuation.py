@@ -344,7 +344,7 @@ def test_the_lock_and_the_log_outlive_the_run(small: Path, tmp_path: Path) -> No
     lines = (private_of(tmp_path) / "run.log").read_text(encoding="utf-8").splitlines()
     assert [line.partition(" INFO ")[2].partition(":")[0] for line in lines][-2:] == [
         "complete",
-        "complete before, nothing to do",
+        "complete before, nothing to make",
     ]
     assert all("[openlibrary.dump]" in line for line in lines)
 

@@ -5,7 +5,7 @@ never from looking which files there are.
 
 Each line is a JSON object with a member `event`: `begun` (what the run is made from; all before it is history),
 `committed` (a stage with its artifacts and counts), `forgotten` (stages that are left out after all), `published` (the
-items have their final names). A line that a crash cut short is as if it were not there.
+items have their final names), `delivered` (what is published was taken elsewhere, too). A line that a crash cut short is as if it were not there.
 """
 
 import hashlib
@@ -70,6 +70,8 @@ class Journal:
         self.others: dict[str, str] = {}
         """SHA-256 of the published files that are no artifacts, by item/name."""
         self.stages: dict[str, Committed] = {}
+        self.delivered: dict[str, Committed] = {}
+        """What took elsewhere what is published now: without artifacts."""
         with storage_errors(path):
             lines = path.read_bytes().split(b"\n") if path.exists() else []
         for number, line in enumerate(lines, start=1):
@@ -101,6 +103,10 @@ class Journal:
         """Note that the items have their final names. others: SHA-256 of indexes, sums and manifest, by item/name."""
         self._note({"event": "published", "others": others})
 
+    def deliver(self, delivered: Committed) -> None:
+        """Note that what is published was taken elsewhere, too."""
+        self._note({"event": "delivered", **asdict(delivered)})
+
     def artifacts(self) -> list[Artifact]:
         """All artifacts, in the order of their stages."""
         return [artifact for stage in self.stages.values() for artifact in stage.artifacts]
@@ -120,19 +126,25 @@ class Journal:
         match entry.pop("event"):
             case "begun":
                 self.begun, self.overwrite = entry["source"], entry["overwrite"]
-                self.stages, self.published, self.others = {}, False, {}
+                self.stages, self.published, self.others, self.delivered = {}, False, {}, {}
             case "committed":
                 for name in (entry["stage"], *entry["worthless"]):
                     self.stages.pop(name, None)
                 self.published = False
-                artifacts = [Artifact(**artifact) for artifact in entry["artifacts"]]
-                self.stages[entry["stage"]] = Committed(entry["stage"], artifacts, entry["counts"], entry["seconds"])
+                self.stages[entry["stage"]] = _committed(entry)
             case "forgotten":
                 for name in entry["stages"]:
                     self.stages.pop(name, None)
             case "published":
                 self.published = True
-                self.others = entry["others"]
+                self.others, self.delivered = entry["others"], {}
+            case "delivered":
+                self.delivered[entry["stage"]] = _committed(entry)
+
+
+def _committed(entry: dict[str, Any]) -> Committed:
+    artifacts = [Artifact(**artifact) for artifact in entry["artifacts"]]
+    return Committed(entry["stage"], artifacts, entry["counts"], entry["seconds"])
 
 
 def _ends_with_newline(stream: BinaryIO) -> bool:
