@@ -99,7 +99,7 @@ class Stage(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """A row behind the stages: takes what is published elsewhere, as often as it is asked for; only what lacks there."""
+    """A row behind the stages: takes what is published elsewhere, as often as it is asked for, if it is not there."""
 
     name: str
     """That of the setting too that asks for it."""

@@ -74,14 +74,12 @@ def planned(settings: Settings, day: date, choice: Choice, *, overwrite: bool = 
         lines.append((stage.name, reads, ", ".join(stage.writes), state))
     for delivery in DELIVERIES:
         delivered = journal.delivered.get(delivery.name)
-        if delivery in choice.deliveries:
-            state = (
-                "to be run"
-                if overwrite or not delivered
-                else f"delivered ({delivered.seconds:,.0f} s), to be looked at"
-            )
-        else:
+        if delivery not in choice.deliveries:
             state = "skipped" if getattr(settings, delivery.name) else f"not asked for: {flag_of(delivery.name)}"
+        elif delivered and not overwrite:
+            state = f"delivered ({delivered.seconds:,.0f} s), to be compared"
+        else:
+            state = "to be run"
         lines.append((delivery.name, "all that is published", ", ".join(delivery.writes), state))
     return lines
 

@@ -5,7 +5,8 @@ never from looking which files there are.
 
 Each line is a JSON object with a member `event`: `begun` (what the run is made from; all before it is history),
 `committed` (a stage with its artifacts and counts), `forgotten` (stages that are left out after all), `published` (the
-items have their final names), `delivered` (what is published was taken elsewhere, too). A line that a crash cut short is as if it were not there.
+items have their final names), `delivered` (what is published was taken elsewhere, too). A line that a crash cut short
+is as if it were not there.
 """
 
 import hashlib
