@@ -6,15 +6,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from golden.forks import READ_AT_START, Forks, Order
 from reference import PARTS, same_record
 
 DATE = "2022-07-31"
 COMMAND = (sys.executable, "-m", "oldump")
-STRICT = (sys.executable, "-W", "error", "-m", "oldump")
-"""The same, with every warning an error: but not for a command that is stopped, which may leave a file open."""
+INTERPRETER = (sys.executable, "-W", "error")
+"""Every warning is an error: but not for a command that is stopped, which may leave a file open."""
 LOG_PREFIX = "[openlibrary.dump]"
 SECONDS = 120
 """What hangs for so long has failed."""
@@ -40,8 +42,22 @@ def environment(**more: str) -> dict[str, str]:
 
 def oldump(*arguments: object, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Ran:
     """Run `oldump` with these arguments and wait for its end."""
+    if any(name.startswith(READ_AT_START) for name in env or ()):
+        return oldump_alone(*arguments, cwd=cwd, stdin=stdin, env=env)
+    order = Order([*map(str, arguments)], str(cwd), environment(**(env or {})))
+    ended = _forks().run(order, stdin)
+    return Ran(ended.code, ended.out, ended.err.decode())
+
+
+@cache
+def _forks() -> Forks:
+    return Forks(INTERPRETER, environment(), SECONDS)
+
+
+def oldump_alone(*arguments: object, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Ran:
+    """The same in an interpreter of its own, which has yet to import everything."""
     ran = subprocess.run(
-        [*STRICT, *map(str, arguments)],
+        [*INTERPRETER, "-m", "oldump", *map(str, arguments)],
         cwd=cwd,
         input=stdin,
         env=environment(**(env or {})),
