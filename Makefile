@@ -24,7 +24,7 @@ demo: .venv ## the whole pipeline on an embedded PostgreSQL; ARGS='…'
 	$(BIN)/oldump demo $(ARGS)
 
 test: .venv ## all tests; ARGS='-k shuffle'
-	$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: .venv ## the kill campaign: 200 times kill -9, and at every commit point; ARGS='--kills 500 --seed 7'
 	PYTHONPATH=tests $(BIN)/python tests/campaigns/kill.py $(ARGS)

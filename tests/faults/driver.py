@@ -11,6 +11,7 @@ import builtins
 import datetime
 import errno
 import fnmatch
+import gc
 import io
 import json
 import os
@@ -249,6 +250,7 @@ def _serve() -> None:
     import oldump.cli  # noqa: PLC0415 - not before the files are patched
     import oldump.runner  # noqa: PLC0415, F401 - to have all modules
 
+    gc.freeze()  # or each process would go through all of it at its end
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

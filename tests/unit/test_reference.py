@@ -806,7 +806,7 @@ def any_string_is_spelled_oddly(stored: bytes) -> bool:
     return any(json.dumps(json.loads(string)) != string for string in strings)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(copy_text=tables())
 def test_every_row_is_counted_and_every_record_well_formed(copy_text: bytes) -> None:
     """Rows are records, drops and rejects; the dump is a subset of the cdump, a key once."""
@@ -823,7 +823,7 @@ def test_every_row_is_counted_and_every_record_well_formed(copy_text: bytes) -> 
         assert respelled(column).encode() == column
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(copy_text=tables())
 def test_the_order_of_rows_does_not_matter(copy_text: bytes) -> None:
     """The same rows give the same bytes, in whatever order they come."""
