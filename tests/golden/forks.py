@@ -37,6 +37,7 @@ class Order:
     arguments: list[str]
     cwd: str
     environment: dict[str, str]
+    module: str = _PACKAGE
 
     def do(self, streams: Sequence[int]) -> None:
         """Make this process, which was forked for it, the order's own, and run the command."""
@@ -47,8 +48,9 @@ class Order:
         os.environ.clear()
         os.environ.update(self.environment)
         time.tzset()
-        sys.argv = [_PACKAGE, *self.arguments]
-        runpy.run_module(_PACKAGE, run_name="__main__", alter_sys=True)
+        sys.argv = [self.module, *self.arguments]
+        sys.path[0] = self.cwd
+        runpy.run_module(self.module, run_name="__main__", alter_sys=True)
 
 
 class Ended(NamedTuple):
@@ -69,9 +71,8 @@ class Forks:
         atexit.register(self._channel.close)
         line = [*interpreter, __file__, str(theirs.fileno())]
         with theirs:  # the streams are pipes, as those of its commands will be
-            subprocess.run(
-                line, env=environment, pass_fds=[theirs.fileno()], input=b"", capture_output=True, check=True
-            )
+            passed = [theirs.fileno()]
+            subprocess.run(line, env=environment, pass_fds=passed, input=b"", capture_output=True, check=True)
 
     def run(self, order: Order, stdin: bytes) -> Ended:
         """Run a command with this standard input, and wait for its end. Raises TimeoutError, and then it is killed."""
