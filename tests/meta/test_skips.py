@@ -30,7 +30,11 @@ def exit_code_of(module: str, folder: Path, forbid: str) -> int:
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", folder],
         cwd=folder,
-        env={"OLDUMP_TESTS_FORBID_SKIP": forbid, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            "OLDUMP_TESTS_FORBID_SKIP": forbid,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # others' take long to load
+        },
         capture_output=True,
         check=False,
     )
