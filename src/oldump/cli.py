@@ -34,7 +34,8 @@ _EXIT_CODES = """
 Exit codes: 0 done · 2 flags, settings, date · 10 source cannot be read · 11 no such file · 12 damaged gzip or
 table · 13 database not reached · 14 no rows · 15 snapshot lost · 20 not records · 21 too many rejects ·
 22 not sorted · 30 storage · 31 disk full · 32 another process works on the run · 40 what was made contradicts itself ·
-41 kept back by the gate · 60 a worker died · 70 a bug · 129, 130, 143 interrupted · 141 nobody reads the output.
+41 kept back by the gate · 50 archive.org failed · 51 it refuses · 52 it is not reached · 53 it has other files ·
+60 a worker died · 70 a bug · 129, 130, 143 interrupted · 141 nobody reads the output.
 docs/operations.md says what to do about each.
 """
 
@@ -65,6 +66,10 @@ Coverstore = Annotated[
 ArchiveDatabase = Annotated[
     str | None,
     typer.Option(metavar="DSN", help="PostgreSQL connection to the archive's table metadata, for ia-metadata."),
+]
+IaConfig = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="ia.ini, with the keys to archive.org. Default: where `ia` looks for it."),
 ]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where items and runs lie. Default: here.")]
 Only = Annotated[list[str] | None, typer.Option(metavar="STAGE", help="Only this stage (repeatable).")]
@@ -246,6 +251,29 @@ def verify(
     raise VerificationError(
         f"{folder}: {verified.told}", "Do not publish it: docs/operations.md says what each kind of finding means."
     )
+
+
+@app.command()
+def archive(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder ol_dump_DATE, or the one that holds it and the cdump's.")
+    ],
+    ia_config: IaConfig = None,
+) -> None:
+    """Upload a complete run to archive.org, compare what is there, and let latest.json point to it."""
+    from oldump.display import progress_shown
+    from oldump.settings import Settings
+    from oldump.stages.archive import stage
+    from oldump.stages.archive.files import run_of
+    from oldump.stages.archive.site import site_of
+    from oldump.stages.verify.stage import item_in
+
+    settings = Settings.of(ia_config=ia_config)
+    run_folder = run_of(item_in(folder.resolve()))
+    with progress_shown() as progress:
+        archived = stage.archive_alone(run_folder, site_of(settings.ia_config), settings, progress)
+    for item in archived.items:
+        _say(f"{settings.archive_url}/details/{item}")
 
 
 @app.command()

@@ -15,6 +15,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from oldump.preflight import shown_bytes
+from oldump.run.progress import unit_of
+
 LOG_SECONDS = 30
 _REFRESH_SECONDS = 0.2
 
@@ -26,12 +29,12 @@ class LoggedProgress:
 
     def __init__(self) -> None:
         """Begin with nothing to tell."""
-        self._what = ""
+        self._what, self._unit = "", "rows"
         self._began = self._told = time.monotonic()
 
     def begin(self, stage: str, step: str) -> None:
         """Note the step."""
-        self._what = f"{stage}: {step}"
+        self._what, self._unit = f"{stage}: {step}", unit_of(step)
         self._began = self._told = time.monotonic()
 
     def update(self, rows: int, done: float | None) -> None:
@@ -43,7 +46,8 @@ class LoggedProgress:
         seconds = now - self._began
         share = "" if done is None else f", {done:.1%} done"
         left = f", about {_duration(seconds / done - seconds)} left" if done else ""
-        log.info("%s: %s rows, %s rows/s%s%s", self._what, f"{rows:,}", f"{rows / seconds:,.0f}", share, left)
+        amount, rate = _counted(rows, self._unit), _counted(rows / seconds, self._unit)
+        log.info("%s: %s, %s/s%s%s", self._what, amount, rate, share, left)
 
     def end(self, stage: str) -> None:
         """The stage's own log lines say it."""
@@ -77,11 +81,13 @@ class LiveProgress:
         )
         self._refreshed = 0.0
         self._task: TaskID | None = None
+        self._unit = "rows"
         self._began = 0.0
 
     def begin(self, stage: str, step: str) -> None:
         """Begin a line."""
         self._finish()
+        self._unit = unit_of(step)
         if not self._progress.live.is_started:
             self._progress.start()
         self._task = self._progress.add_task(f"{stage}: {step}", total=None, rows="", rate="")
@@ -96,8 +102,8 @@ class LiveProgress:
                 self._task,
                 total=total,
                 completed=completed,
-                rows=f"{rows:,} rows",
-                rate=f"{rows / seconds:,.0f} rows/s",
+                rows=_counted(rows, self._unit),
+                rate=f"{_counted(rows / seconds, self._unit)}/s",
             )
             if time.monotonic() > self._refreshed + _REFRESH_SECONDS:
                 self._refreshed = time.monotonic()
@@ -142,6 +148,10 @@ def boxed(lines: list[tuple[str, ...]], width: int) -> str:
     with console.capture() as captured:
         console.print(table)
     return captured.get().rstrip("\n")
+
+
+def _counted(amount: float, unit: str) -> str:
+    return shown_bytes(amount) if unit == "bytes" else f"{amount:,.0f} {unit}"
 
 
 def _duration(seconds: float) -> str:

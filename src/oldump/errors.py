@@ -16,6 +16,10 @@
     │   └── RunBusy         32   another process works on this run
     ├── VerificationError   40   what was made contradicts what was read, or itself
     │   └── GateClosed      41   what was made is not what the last complete run lets expect
+    ├── ArchiveError        50   archive.org could not be used
+    │   ├── ArchiveRefused  51   it refuses: keys, rights, a collection, a file
+    │   ├── ArchiveUnreachable 52 no answer, or "later", for longer than it is waited for
+    │   └── ArchiveMismatch 53   what it holds differs from what was sent, again and again
     └── WorkerError         60   a worker process died, or could not be started
 
 Every message says what, where, and what to do next. An exception that is not in this tree is a bug: the command
@@ -137,6 +141,36 @@ class GateClosed(VerificationError):
     """The run differs too much from the last complete one, or not at all."""
 
     exit_code = 41
+
+
+class ArchiveError(OldumpError):
+    """archive.org could not be used."""
+
+    exit_code = 50
+
+
+class ArchiveRefused(ArchiveError):
+    """archive.org refuses, and will again: the keys, the right to the collection, the collection, the file."""
+
+    exit_code = 51
+
+
+class ArchiveUnreachable(ArchiveError):
+    """archive.org gives no answer, or says to come again later."""
+
+    exit_code = 52
+    retryable = True
+
+    def __init__(self, told: str, remedy: str = "", wait_seconds: float = 0) -> None:
+        """wait_seconds: how long it asks not to be asked again."""
+        super().__init__(told, remedy)
+        self.wait_seconds = wait_seconds
+
+
+class ArchiveMismatch(ArchiveError):
+    """What archive.org holds differs from what was sent, after new tries."""
+
+    exit_code = 53
 
 
 class WorkerError(OldumpError):

@@ -20,7 +20,15 @@ DEFAULT_TOML = "oldump.toml"
 _PREFIX = "OLDUMP_"
 _TOML_VARIABLE = "OLDUMP_TOML"
 _TEST_PREFIX = "OLDUMP_TESTS_"
-_FLAGLESS = "gate_"
+_FLAGLESS = (
+    "gate_",
+    "archive_collection",
+    "archive_creator",
+    "archive_licence",
+    "archive_url",
+    "archive_patience",
+    "archive_backoff",
+)
 """What the names of settings begin with that have no flag: they are chosen once, not for each run."""
 LEAST_MEMORY_BYTES = 192 << 20
 
@@ -86,6 +94,20 @@ class Settings(BaseSettings):
     """A newest record that is more days before the cutoff keeps a run from publication."""
     gate_least: int = Field(100, ge=0)
     """A fall by fewer records than this is not looked at, whatever its share."""
+    ia_config: Path | None = None
+    """The file ia.ini with the keys to archive.org; None: where the library looks itself."""
+    archive_collection: str = Field("ol_exports", min_length=1)
+    """The collection of archive.org that the items belong to."""
+    archive_creator: str = "Open Library"
+    """Who made the items, in their metadata."""
+    archive_licence: str = "https://creativecommons.org/publicdomain/zero/1.0/"
+    """The address of the items' licence, in their metadata."""
+    archive_url: str = Field("https://archive.org", min_length=1)
+    """What stands before /download/ in latest.json."""
+    archive_patience_seconds: float = Field(6 * 3600, gt=0)
+    """How long archive.org is waited for: to answer, and to show what was sent."""
+    archive_backoff_seconds: float = Field(5, gt=0)
+    """The first pause before archive.org is asked again; each further one is twice as long, up to 5 minutes."""
 
     @classmethod
     def settings_customise_sources(

@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+_UNITS = {"sending": "bytes", "looking": "files"}
+
 
 class Progress(Protocol):
     """Told what is being done; shows it, or not."""
@@ -10,7 +12,7 @@ class Progress(Protocol):
         """A step of a stage begins."""
 
     def update(self, rows: int, done: float | None) -> None:
-        """So many rows so far, and this share of the step (0 to 1; None: not known)."""
+        """So many rows (see unit_of) so far, and this share of the step (0 to 1; None: not known)."""
 
     def end(self, stage: str) -> None:
         """The stage is over."""
@@ -27,3 +29,8 @@ class Silence:
 
     def end(self, stage: str) -> None:
         """Say nothing."""
+
+
+def unit_of(step: str) -> str:
+    """What `update` counts in a step: rows, but bytes or files in the steps of an upload."""
+    return _UNITS.get(step, "rows")

@@ -1,0 +1,45 @@
+"""An item's metadata on archive.org, made from the manifest."""
+
+from html import escape
+
+from oldump.run.folder import RunFolder
+from oldump.run.manifest import Manifest
+from oldump.settings import Settings
+
+FORMAT_PAGE = "docs/format.md"
+
+
+def metadata_of(item: str, folder: RunFolder, manifest: Manifest, settings: Settings) -> dict[str, str]:
+    """What an item is made with."""
+    what = "every revision of every document" if item == folder.items[0] else "the latest revision of every document"
+    return {
+        "title": f"Open Library data dump {folder.date}: {what}",
+        "date": str(folder.date),
+        "year": str(folder.date.year),
+        "format": "Data",
+        "mediatype": "data",
+        "collection": settings.archive_collection,
+        "creator": settings.archive_creator,
+        "licenseurl": settings.archive_licence,
+        "description": _description(item, folder, manifest, what),
+    }
+
+
+def _description(item: str, folder: RunFolder, manifest: Manifest, what: str) -> str:
+    """What the files are, a line each, in the HTML that archive.org shows. One header carries it: so it is short."""
+    lines = [
+        f"<li>{escape(artifact.name)}: {artifact.records:,} {_counted(artifact.name, bool(artifact.columns))}, "
+        f"{artifact.size_bytes:,} bytes</li>"
+        for artifact in manifest.artifacts
+        if artifact.item == item
+    ]
+    version = manifest.counts.get("tool", {}).get("version", "")
+    return (
+        f"<p>Open Library as of {folder.date} (UTC): {what}. Text, tab-separated, gzip; beside each file its index."
+        f" Sums and manifest.json are in {folder.items[1]}. Made by oldump {escape(str(version))}.</p>"
+        f"<ul>{''.join(lines)}</ul>"
+    )
+
+
+def _counted(name: str, is_table: bool) -> str:
+    return "lines" if "_deworks_" in name else "rows" if is_table else "records"

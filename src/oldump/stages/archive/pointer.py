@@ -1,0 +1,194 @@
+"""Receipts of archived runs, and latest.json, which points to the last of them.
+
+A receipt and the pointer name every file of both items with its address and sums (docs/format.md). Whoever follows the
+pointer finds all of them on archive.org as they are named: it moves when they have been read back, and before one of
+them is replaced it goes back to the run before, or away.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from oldump.engine.commit import sync_folder, write_whole
+from oldump.errors import StorageError, storage_errors
+from oldump.run.folder import RunFolder
+from oldump.stages.archive.files import PublishedFile
+
+FORMAT_VERSION = 1
+LATEST = "latest.json"
+RECEIPT = "archived.json"
+
+
+@dataclass(frozen=True)
+class ArchivedFile:
+    """A file as it is on archive.org."""
+
+    item: str
+    name: str
+    role: str
+    url: str
+    size_bytes: int
+    md5: str
+    sha256: str
+
+    @classmethod
+    def of(cls, file: PublishedFile, archive_url: str) -> "ArchivedFile":
+        """The file, as it is found there."""
+        url = f"{archive_url.rstrip('/')}/download/{quote(file.item)}/{quote(file.name)}"
+        return cls(file.item, file.name, file.role, url, file.size_bytes, file.md5, file.sha256)
+
+
+@dataclass(frozen=True)
+class Archived:
+    """An archived run: what its receipt says."""
+
+    day: date
+    archived: str
+    """When everything had been read back, UTC."""
+    previous: date | None
+    """The archived run before it."""
+    files: list[ArchivedFile]
+    username: str
+    seconds: float
+    sent_files: int
+    sent_bytes: int
+
+    @property
+    def items(self) -> list[str]:
+        """The items' names, the cdump's first."""
+        return list(dict.fromkeys(file.item for file in self.files))
+
+    def has(self, files: list[PublishedFile]) -> bool:
+        """Whether these are its files."""
+        ours = {(file.item, file.name): file.md5 for file in self.files}
+        return ours == {(file.item, file.name): file.md5 for file in files}
+
+    def pointer(self) -> dict[str, Any]:
+        """What latest.json says."""
+        return {
+            "format": FORMAT_VERSION,
+            "date": self.day.isoformat(),
+            "archived": self.archived,
+            "previous": self.previous and self.previous.isoformat(),
+            "items": self.items,
+            "files": [asdict(file) for file in self.files],
+        }
+
+    def receipt(self) -> dict[str, Any]:
+        """What the receipt says: the same, and how it went."""
+        more = ("username", "seconds", "sent_files", "sent_bytes")
+        return {**self.pointer(), **{name: getattr(self, name) for name in more}}
+
+
+def receipt_of(folder: RunFolder) -> Archived | None:
+    """The receipt of a run, None if it has none. Raises StorageError."""
+    return _read(folder.private / RECEIPT)
+
+
+def pointed(out: Path) -> Archived | None:
+    """What latest.json points to, None if there is none. Raises StorageError."""
+    return _read(out / LATEST)
+
+
+def write_receipt(folder: RunFolder, archived: Archived) -> None:
+    """Write the receipt of a run. Raises StorageError."""
+    write_whole(folder.private / RECEIPT, _text(archived.receipt()))
+
+
+def previous_of(folder: RunFolder) -> date | None:
+    """The last archived run before this one, as far as pointer and receipts lead. Raises StorageError."""
+    found = pointed(folder.out)
+    while found is not None and found.day >= folder.date:
+        found = _before(found, folder.out)
+    return found.day if found else None
+
+
+def move(folder: RunFolder, archived: Archived) -> bool:
+    """Let latest.json point to this run, unless it points to a later one; whether it does. Raises StorageError."""
+    with _alone(folder.out):
+        before = pointed(folder.out)
+        if before is not None and before.day > archived.day:
+            return False
+        if before is None or before.pointer() != archived.pointer():
+            write_whole(folder.out / LATEST, _text(archived.pointer()))
+        return True
+
+
+def withdraw(folder: RunFolder, files: list[PublishedFile]) -> bool:
+    """Take back receipt and pointer of this run, if they name other files than these; whether latest.json changed.
+
+    To be called before a file is replaced. The pointer goes back to the archived run before, by that one's receipt, or
+    away. Raises StorageError.
+    """
+    with _alone(folder.out):
+        before = pointed(folder.out)
+        is_wrong = before is not None and before.day == folder.date and not before.has(files)
+        if before is not None and is_wrong:
+            earlier = _before(before, folder.out)
+            if earlier is None:
+                _remove(folder.out / LATEST)
+            else:
+                write_whole(folder.out / LATEST, _text(earlier.pointer()))
+        receipt = receipt_of(folder)
+        if receipt is not None and not receipt.has(files):
+            _remove(folder.private / RECEIPT)
+        return is_wrong
+
+
+def _before(archived: Archived, out: Path) -> Archived | None:
+    """The archived run before this one, by its receipt; None if there is none any more."""
+    return receipt_of(RunFolder(out, archived.previous)) if archived.previous else None
+
+
+def _remove(path: Path) -> None:
+    with storage_errors(path):
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Two runs may be archived at a time; their looking and pointing must not cross. The folder itself is the lock."""
+    with storage_errors(out):
+        descriptor = os.open(out, os.O_RDONLY)
+    try:
+        with storage_errors(out):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> Archived | None:
+    """Raises StorageError if it cannot be read, or is none of this format."""
+    with storage_errors(path):
+        if not path.exists():
+            return None
+        text = path.read_bytes()
+    try:
+        told = json.loads(text)
+        if told["format"] != FORMAT_VERSION:
+            raise ValueError(f"its format is {told['format']!r}, not {FORMAT_VERSION}")
+        day = date.fromisoformat(told["date"])
+        previous = told["previous"] and date.fromisoformat(told["previous"])
+        if previous and previous >= day:
+            raise ValueError("the run before it is not before it")
+        files = [ArchivedFile(**file) for file in told["files"]]
+        how = (told.get("username", ""), told.get("seconds", 0.0), told.get("sent_files", 0), told.get("sent_bytes", 0))
+        return Archived(day, told["archived"], previous, files, *how)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StorageError(
+            f"{path}: is none that this version of oldump writes ({error!r})",
+            "Find out who wrote it; remove it and give the command again to have it written anew.",
+        ) from error
+
+
+def _text(told: dict[str, Any]) -> bytes:
+    return json.dumps(told, indent=2).encode() + b"\n"
