@@ -1,0 +1,110 @@
+"""What the fake archive.org answers with: JSON, files, pages of HTML, and S3's errors in S3's XML."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from uuid import uuid4
+from xml.sax.saxutils import escape
+
+
+class Cut(Exception):
+    """The connection is to be reset, with no answer or in the middle of one. A hook may raise it too."""
+
+
+class Refused(Exception):
+    """S3 refuses: the error's code and what it says of this very request."""
+
+    def __init__(self, code: str, resource: str = "") -> None:
+        super().__init__(f"{code}: {resource}")
+        self.code = code
+        self.resource = resource
+
+
+@dataclass
+class Answer:
+    """A status and what goes with it; `file` (path, first byte, end) instead of a body for long ones."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    reason: str = ""
+    file: tuple[Path, int, int] | None = None
+    ends_connection: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """How long the body is."""
+        return len(self.body) if self.file is None else self.file[2] - self.file[1]
+
+
+S3_ERRORS = {
+    "AccessDenied": (403, "Forbidden", "Access Denied"),
+    "BadContent": (400, "Bad Data", "Uploaded content is unacceptable."),
+    "BadDigest": (400, "Bad Request", "The Content-MD5 you specified did not match what we received."),
+    "BucketAlreadyExists": (
+        409,
+        "Conflict",
+        "The requested bucket name is not available. The bucket namespace is shared by all users of the system. "
+        "Please select a different name and try again.",
+    ),
+    "IncompleteBody": (
+        400,
+        "Bad Request",
+        "You did not provide the number of bytes specified by the Content-Length HTTP header.",
+    ),
+    "InternalError": (500, "Internal Server Error", "We encountered an internal error. Please try again."),
+    "InvalidAccessKeyId": (403, "Forbidden", "The AWS Access Key Id you provided does not exist in our records."),
+    "InvalidBucketName": (400, "Bad Request", "The specified bucket is not valid."),
+    "InvalidDigest": (400, "Bad Request", "The Content-MD5 you specified was invalid."),
+    "MethodNotAllowed": (
+        405,
+        "Method Not Allowed",
+        "The specified method is not allowed against this resource.",
+    ),
+    "MissingContentLength": (411, "Length Required", "You must provide the Content-Length HTTP header."),
+    "NoSuchBucket": (404, "Not Found", "The specified bucket does not exist."),
+    "NoSuchKey": (404, "Not Found", "The specified key does not exist."),
+    "SignatureDoesNotMatch": (
+        403,
+        "Forbidden",
+        "The request signature we calculated does not match the signature you provided. "
+        "Check your AWS Secret Access Key and signing method.",
+    ),
+    "SlowDown": (503, "Slow Down", "Please reduce your request rate."),
+    "TemporaryRedirect": (
+        307,
+        "Temporary Redirect",
+        "Please re-send this request to the specified temporary endpoint.",
+    ),
+}
+"""Status, reason and message of each: S3's own, but for BadContent, which is archive.org's."""
+
+
+def s3_error(code: str, resource: str = "", headers: Mapping[str, str] | None = None) -> Answer:
+    """S3's XML for an error."""
+    status, reason, message = S3_ERRORS[code]
+    body = (
+        "<?xml version='1.0' encoding='UTF-8'?>\n"
+        f"<Error><Code>{code}</Code><Message>{escape(message)}</Message><Resource>{escape(resource)}</Resource>"
+        f"<RequestId>{uuid4()}</RequestId></Error>"
+    )
+    return Answer(status, body.encode(), {"Content-Type": "application/xml", **(headers or {})}, reason)
+
+
+def json_answer(document: object, status: int = 200) -> Answer:
+    """A document in JSON."""
+    return Answer(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
+
+
+def page(status: int) -> Answer:
+    """What a proxy in front of archive.org says when there is nobody behind it: HTML, neither XML nor JSON."""
+    title = f"{status} {HTTPStatus(status).phrase}"
+    body = f"<html>\r\n<head><title>{title}</title></head>\r\n<body><h1>{title}</h1></body>\r\n</html>\r\n"
+    return Answer(status, body.encode(), {"Content-Type": "text/html"})
+
+
+def moved(status: int, location: str) -> Answer:
+    """Look elsewhere."""
+    return Answer(status, b"", {"Location": location})

@@ -1,0 +1,90 @@
+"""The body of a request, read piece by piece, so that something can go wrong between two pieces."""
+
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from archive_org.answers import Refused
+from archive_org.asked import Asked
+
+PIECE_BYTES = 1 << 16
+
+
+class Body:
+    """What a request brings, with its length or in chunks. `Expect: 100-continue` is answered at the first read."""
+
+    def __init__(
+        self, asked: Asked, source: BinaryIO, go_on: Callable[[], None], received: Callable[[Asked], None]
+    ) -> None:
+        """Take what to read from, what to do to have the client send it, and what to do after each piece."""
+        self._asked = asked
+        self._source = source
+        self._go_on = go_on
+        self._received = received
+        self.is_chunked = "chunked" in asked.headers.get("transfer-encoding", "").lower()
+        length = asked.headers.get("content-length")
+        self.length = None if length is None or self.is_chunked else int(length)
+        self.is_expected = asked.headers.get("expect", "").lower() == "100-continue"
+        """Whether the client waits for leave to send it."""
+        self._is_read = False
+        self.interruption: tuple[int, Callable[[], None]] | None = None
+        """After how many bytes to do what."""
+
+    def interrupt(self, action: Callable[[], None]) -> None:
+        """Do this in the middle of the body."""
+        self.interruption = ((self.length or 0) // 2, action)
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it; raises ConnectionError if the client goes away before its end."""
+        if self.is_expected:
+            self.is_expected = False
+            self._go_on()
+        self._is_read = True
+        self._interrupted()
+        for piece in self._chunks() if self.is_chunked else self._counted(self.length or 0):
+            self._asked.received_bytes += len(piece)
+            self._received(self._asked)
+            yield piece
+            self._interrupted()
+
+    def discard(self) -> bool:
+        """Whether what follows on this connection is another request: read the body, unless it is not on its way."""
+        if self.is_expected:
+            return False
+        if self._is_read:
+            return True
+        for _ in self.pieces():
+            pass
+        return True
+
+    def _interrupted(self) -> None:
+        if self.interruption is not None and self._asked.received_bytes >= self.interruption[0]:
+            action, self.interruption = self.interruption[1], None
+            action()
+
+    def _counted(self, size_bytes: int) -> Iterator[bytes]:
+        while size_bytes:
+            wanted = min(size_bytes, PIECE_BYTES)
+            if self.interruption is not None:
+                wanted = min(wanted, max(1, self.interruption[0] - self._asked.received_bytes))
+            piece = self._source.read(wanted)
+            if not piece:
+                raise ConnectionAbortedError(f"the client went away {size_bytes} bytes before the end of the body")
+            size_bytes -= len(piece)
+            yield piece
+
+    def _chunks(self) -> Iterator[bytes]:
+        """Source: RFC 9112, 7.1: length in hexadecimal digits, content, an empty line; a length of 0 at the end."""
+        while size_bytes := self._chunk_bytes():
+            yield from self._counted(size_bytes)
+            self._source.readline()
+        while self._source.readline().strip():
+            pass
+
+    def _chunk_bytes(self) -> int:
+        line = self._source.readline()
+        if not line:
+            raise ConnectionAbortedError("the client went away between two chunks")
+        try:
+            return int(line.partition(b";")[0], 16)
+        except ValueError as error:
+            raise Refused("IncompleteBody", "a chunk without its length") from error
