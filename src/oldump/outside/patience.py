@@ -31,11 +31,16 @@ class Patience:
         backoff_seconds: float,
         *,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         dice: Callable[[], float] = random.random,
     ) -> None:
-        """total_seconds: of waiting, from the first failure on; backoff_seconds: the first pause."""
+        """total_seconds: of waiting, from the first failure on; backoff_seconds: the first pause.
+
+        now: the time, for what is to outlast this process; clock: never goes back.
+        """
         self.total_seconds = total_seconds
+        self.now = now
         self._backoff_seconds = backoff_seconds
         self._clock, self._sleep, self._dice = clock, sleep, dice
 

@@ -189,7 +189,7 @@ class _Shipping:
 
     def __post_init__(self) -> None:
         """A note is believed for half of the patience: then there is as much left to send the file again."""
-        self.sent = Sent(self.folder.private / SENT, self.patience.total_seconds / 2)
+        self.sent = Sent(self.folder.private / SENT, self.patience.total_seconds / 2, self.patience.now)
 
     def look(self) -> None:
         """Ask the catalogue for both items. Raises ArchiveError."""
