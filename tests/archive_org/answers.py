@@ -32,6 +32,8 @@ class Answer:
     reason: str = ""
     file: tuple[Path, int, int] | None = None
     ends_connection: bool = False
+    cut_at_bytes: int | None = None
+    """So far into the body the connection is reset."""
 
     @property
     def size_bytes(self) -> int:
@@ -46,13 +48,7 @@ S3_ERRORS = {
     "BucketAlreadyExists": (
         409,
         "Conflict",
-        "The requested bucket name is not available. The bucket namespace is shared by all users of the system. "
-        "Please select a different name and try again.",
-    ),
-    "IncompleteBody": (
-        400,
-        "Bad Request",
-        "You did not provide the number of bytes specified by the Content-Length HTTP header.",
+        "The requested bucket name is not available. Please select a different name and try again.",
     ),
     "InternalError": (500, "Internal Server Error", "We encountered an internal error. Please try again."),
     "InvalidAccessKeyId": (403, "Forbidden", "The AWS Access Key Id you provided does not exist in our records."),
@@ -69,8 +65,7 @@ S3_ERRORS = {
     "SignatureDoesNotMatch": (
         403,
         "Forbidden",
-        "The request signature we calculated does not match the signature you provided. "
-        "Check your AWS Secret Access Key and signing method.",
+        "The request signature we calculated does not match the signature you provided.",
     ),
     "SlowDown": (503, "Slow Down", "Please reduce your request rate."),
     "TemporaryRedirect": (

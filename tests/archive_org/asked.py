@@ -1,7 +1,7 @@
 """What one request asks the fake archive.org for, whatever name it was sent to, and how it was answered."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -29,9 +29,10 @@ class Asked:
     method: str
     host: str
     path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
+    query: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
     """As they were sent, with the keys; their names in lower case."""
+    scheme: str = "http"
     what: What = What.OTHER
     item: str = ""
     key: str = ""
@@ -40,6 +41,7 @@ class Asked:
     received_bytes: int = 0
     """Of the body."""
     sent_bytes: int = 0
+    """Of the answer's body."""
     fault: str = ""
     """What went wrong on purpose."""
 
@@ -63,6 +65,10 @@ class Asked:
     def is_node(self) -> bool:
         """Whether it went to a data node, which serves files."""
         return not self.is_s3 and self.host.endswith(".us.archive.org")
+
+    def elsewhere(self, host: str, path: str | None = None) -> str:
+        """The same on another host, or another path there."""
+        return f"{self.scheme}://{host}{self.path if path is None else path}"
 
     def _understand(self) -> None:
         if self.is_s3:

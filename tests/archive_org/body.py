@@ -1,9 +1,8 @@
 """The body of a request, read piece by piece, so that something can go wrong between two pieces."""
 
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from io import BufferedIOBase
 
-from archive_org.answers import Refused
 from archive_org.asked import Asked
 
 PIECE_BYTES = 1 << 16
@@ -13,7 +12,7 @@ class Body:
     """What a request brings, with its length or in chunks. `Expect: 100-continue` is answered at the first read."""
 
     def __init__(
-        self, asked: Asked, source: BinaryIO, go_on: Callable[[], None], received: Callable[[Asked], None]
+        self, asked: Asked, source: BufferedIOBase, go_on: Callable[[], None], received: Callable[[Asked], None]
     ) -> None:
         """Take what to read from, what to do to have the client send it, and what to do after each piece."""
         self._asked = asked
@@ -84,7 +83,4 @@ class Body:
         line = self._source.readline()
         if not line:
             raise ConnectionAbortedError("the client went away between two chunks")
-        try:
-            return int(line.partition(b";")[0], 16)
-        except ValueError as error:
-            raise Refused("IncompleteBody", "a chunk without its length") from error
+        return int(line.partition(b";")[0], 16)

@@ -65,7 +65,8 @@ PASSING = tuple(kind for kind in Kind if kind is not Kind.DENIED)
 class Faults:
     """A plan: `share` of all requests fail, in each of `kinds` in turn, the same for the same seed.
 
-    Only requests that one of the kinds concerns are counted. Add to it with `at` and `always`, which go first.
+    Each sort of request has dice of its own: how often a client asks for metadata does not change what becomes of its
+    uploads. Add to the plan with `at` and `always`, which go first.
     """
 
     share: float = 0.0
@@ -79,7 +80,7 @@ class Faults:
 
     def __post_init__(self) -> None:
         """Shuffle the kinds once for each sort of request, so that each comes in turn there."""
-        self._dice = random.Random(self.seed)
+        self._dice = {what: random.Random(f"{self.seed} {what}") for what in What}
         self._seen: Counter[What | None] = Counter()
         self._chosen: dict[tuple[What | None, int], Kind] = {}
         self._always: list[Kind] = []
@@ -113,7 +114,7 @@ class Faults:
 
     def _shuffled(self, what: What) -> list[Kind]:
         kinds = [kind for kind in self.kinds if what in CONCERNS[kind]]
-        self._dice.shuffle(kinds)
+        self._dice[what].shuffle(kinds)
         return kinds
 
     def _planned(self, what: What) -> Kind | None:
@@ -123,7 +124,7 @@ class Faults:
 
     def _diced(self, what: What) -> Kind | None:
         turns = self._turns[what]
-        if not turns or self._dice.random() >= self.share:
+        if not turns or self._dice[what].random() >= self.share:
             return None
         turns.append(turns.pop(0))
         return turns[-1]

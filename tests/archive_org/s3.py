@@ -43,7 +43,7 @@ class S3:
         if asked.what is What.AUTH:
             return self._auth(asked)
         if asked.what is What.DOWNLOAD:
-            return moved(307, f"http://archive.org/download{asked.path}")
+            return moved(307, asked.elsewhere("archive.org", f"/download{asked.path}"))
         if asked.what is What.DELETE:
             return self._delete(asked)
         if asked.what is What.UPLOAD:
@@ -86,9 +86,9 @@ class S3:
             raise Refused("AccessDenied", "no keys were sent")
         account = self._store.accounts.get(access)
         if account is None:
-            raise Refused("InvalidAccessKeyId", access)
+            raise Refused("InvalidAccessKeyId")
         if account.secret != secret:
-            raise Refused("SignatureDoesNotMatch", access)
+            raise Refused("SignatureDoesNotMatch")
         return account
 
     def _put(self, asked: Asked, body: Body, mishaps: Mishaps) -> Answer:

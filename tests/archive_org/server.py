@@ -30,6 +30,7 @@ What is not: search, derivation, multipart uploads, POST, changing metadata by i
 
 import socket
 import struct
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -40,8 +41,9 @@ from pathlib import Path
 from archive_org.answers import Answer, Cut, Refused, page, s3_error
 from archive_org.asked import Asked, What
 from archive_org.body import PIECE_BYTES, Body
-from archive_org.faults import Faults, Kind
-from archive_org.s3 import S3, Mishaps
+from archive_org.failing import Failing
+from archive_org.faults import Faults
+from archive_org.s3 import S3
 from archive_org.store import Account, Item, Store
 from archive_org.web import Web
 
@@ -51,7 +53,6 @@ OTHER_ACCOUNT = Account("accessKeyOfAStranger", "secretKeyOfAStranger", "strange
 ACCOUNTS = (ACCOUNT, OTHER_ACCOUNT)
 COLLECTIONS = ("ol_exports", "opensource_data", "prelinger")
 """The default account may add to the first two."""
-REDIRECT_HOST = "ia601207.s3dns.us.archive.org"
 
 
 class ArchiveOrg:
@@ -73,6 +74,8 @@ class ArchiveOrg:
         """Called before a request is answered; may raise Cut."""
         self.on_bytes: Callable[[str, str, int], None] | None = None
         """Called with item, key and the bytes received so far, after each piece of an upload; may raise Cut."""
+        self.on_answer: Callable[[Asked], object] | None = None
+        """Called after a request was answered, or was not."""
         self.ended = threading.Event()
         self.errors: list[BaseException] = []
         """What the fake itself did wrong: raised when it ends."""
@@ -111,8 +114,8 @@ class ArchiveOrg:
         ]
 
     def puts(self) -> Counter[tuple[str, str]]:
-        """How often each key was uploaded with success."""
-        return Counter((asked.item, asked.key) for asked in self.asked(What.UPLOAD) if asked.status == 200)
+        """How often a client tried to upload each key, with success or not; see also Item.uploads."""
+        return Counter((asked.item, asked.key) for asked in self.asked(What.UPLOAD))
 
     def pause(self) -> None:
         """Go no further with any request, till `resume`: not by a piece of a body."""
@@ -135,10 +138,9 @@ class ArchiveOrg:
             self.on_request(asked)
         self._running.wait()
         with self.store.lock:
-            fault = self.faults.next(asked)
-        answer = self._failed(asked, body, fault) or self._answered(asked, body, fault)
-        if fault is Kind.RESET_AFTER_STORING:
-            raise Cut
+            failing = Failing(self.faults, self.faults.next(asked), self.ended)
+        answer = failing.before(asked, body) or self._answered(asked, body, failing)
+        failing.after(asked, answer)
         if not answer.ends_connection:
             answer.ends_connection = not body.discard()
         return answer
@@ -149,28 +151,16 @@ class ArchiveOrg:
             self.on_bytes(asked.item, asked.key, asked.received_bytes)
         self._running.wait()
 
-    def _answered(self, asked: Asked, body: Body, fault: Kind | None) -> Answer:
+    def _answered(self, asked: Asked, body: Body, failing: Failing) -> Answer:
         """The answer when nothing goes wrong, or only what the client cannot see yet."""
         if asked.what is What.LIMIT:
-            return self.s3.limit(asked, fault is Kind.OVER_LIMIT)
+            return self.s3.limit(asked, failing.is_over_limit)
         if not asked.is_s3:
             return self.web.answer(asked)
         try:
-            return self.s3.answer(asked, body, self._mishaps(fault))
+            return self.s3.answer(asked, body, failing.mishaps(self.late_looks))
         except Refused as refused:
             return s3_error(refused.code, refused.resource)
-
-    def _mishaps(self, fault: Kind | None) -> Mishaps:
-        is_late = fault in {Kind.LATE_METADATA, Kind.ITEM_FIRST}
-        return Mishaps(
-            late_looks=self.faults.late_looks if is_late else self.late_looks,
-            item_late_looks=self.faults.late_looks if fault is Kind.LATE_METADATA else self.late_looks,
-            has_wrong_byte=fault is Kind.WRONG_BYTE,
-        )
-
-    def _failed(self, asked: Asked, body: Body, fault: Kind | None) -> Answer | None:
-        """The answer of a request that fails at once; None where it goes on."""
-        return None
 
 
 class _Server(ThreadingHTTPServer):
@@ -180,8 +170,8 @@ class _Server(ThreadingHTTPServer):
     block_on_close = True
     request_queue_size = 64
 
-    def __init__(self, archive: ArchiveOrg) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, archive: ArchiveOrg, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.archive = archive
         self.connections: set[socket.socket] = set()
 
@@ -195,7 +185,7 @@ class _Server(ThreadingHTTPServer):
                 connection.shutdown(socket.SHUT_RDWR)
         self.server_close()
 
-    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:  # type: ignore[override]
+    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
         """Close the connection: by a reset, where a handler has asked for one."""
         assert isinstance(request, socket.socket)
         self.connections.discard(request)
@@ -205,7 +195,10 @@ class _Server(ThreadingHTTPServer):
             super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Keep what the fake itself did wrong, for the end."""
+        """Keep what the fake itself did wrong, for the end; a client may go away between two requests."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, ConnectionError):
+            self.archive.errors.append(error)
 
 
 def _is_to_be_reset(connection: socket.socket) -> bool:
@@ -245,11 +238,13 @@ class _Handler(BaseHTTPRequestHandler):
         except Cut:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
-        except OSError:  # the client went away
+        except ConnectionError:  # the client went away
             self.close_connection = True
         except Exception as error:  # noqa: BLE001 - a mistake of the fake's own, which the test is to see
             archive.errors.append(error)
             self.close_connection = True
+        if archive.on_answer is not None:
+            archive.on_answer(asked)
 
     do_PUT = do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815 - http.server's names
 
@@ -282,12 +277,16 @@ class _Handler(BaseHTTPRequestHandler):
             asked.sent_bytes += len(answer.body)
             return
         path, first, end = answer.file
+        if answer.cut_at_bytes is not None:
+            end = first + answer.cut_at_bytes
         with path.open("rb") as file:
             file.seek(first)
             while asked.sent_bytes < end - first:
                 piece = file.read(min(PIECE_BYTES, end - first - asked.sent_bytes))
                 self.wfile.write(piece)
                 asked.sent_bytes += len(piece)
+        if answer.cut_at_bytes is not None:
+            raise Cut
 
 
 @contextmanager
@@ -297,11 +296,12 @@ def archive_org(
     accounts: tuple[Account, ...] = ACCOUNTS,
     collections: tuple[str, ...] = COLLECTIONS,
     faults: Faults | None = None,
+    port: int = 0,
 ) -> Generator[ArchiveOrg]:
     """A fake archive.org that serves till the end of `with`; the first account's ia.ini stands in `folder`."""
     store = Store(folder / "files", accounts, collections)
     archive = ArchiveOrg(folder, store, faults or Faults())
-    server = _Server(archive)
+    server = _Server(archive, port)
     archive.port = server.server_address[1]
     write_config(archive.config, accounts[0])
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

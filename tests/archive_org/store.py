@@ -8,6 +8,7 @@ import hashlib
 import threading
 import time
 import zlib
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,12 +117,15 @@ class Item:
     waiting: list[Waiting] = field(default_factory=list)
     hidden_looks: int = 0
     """So many looks long the whole item seems not to exist."""
+    uploads: Counter[str] = field(default_factory=Counter)
+    """How often each file was stored, whether the client was told or not."""
     derives: list[bool] = field(default_factory=list)
     """For each upload, whether it asked that the item be derived."""
 
     def add(self, file: StoredFile, looks: int) -> None:
         """Take an upload, which shows after so many further looks."""
         self.files[file.name] = file
+        self.uploads[file.name] += 1
         if looks:
             self.waiting.append(Waiting(file, looks))
         else:

@@ -74,7 +74,7 @@ class Web:
         if file is None:
             return page(404)
         if not asked.is_node:
-            return moved(302, f"http://{DATA_NODE}{ITEMS_PATH}/{asked.item}/{quote(asked.key)}")
+            return moved(302, asked.elsewhere(DATA_NODE, f"{ITEMS_PATH}/{asked.item}/{quote(asked.key)}"))
         return _served(file, asked.headers.get("range", ""))
 
 

@@ -1,0 +1,49 @@
+"""A fake archive.org by hand, for people who try the upload: PYTHONPATH=tests python -m archive_org --folder /tmp/fake."""
+
+# ruff: noqa: T201 - a program for people prints
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from archive_org.faults import Faults, Kind
+from archive_org.server import archive_org
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve till the first SIGINT or SIGTERM, and say what a client needs in its environment."""
+    chosen = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    faults = Faults(chosen.share, chosen.seed, [Kind[name] for name in chosen.kinds] or Faults.kinds)
+    with archive_org(chosen.folder, faults=faults, port=chosen.port) as archive:
+        archive.late_looks = chosen.late_looks
+        archive.on_answer = print if chosen.verbose else None
+        print(f"# a fake archive.org at {archive.url}; uploads are kept in {chosen.folder}/files")
+        for name, value in archive.environment().items():
+            print(f"export {name}={value}")
+        sys.stdout.flush()
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            print(f"# {len(archive.log)} requests, {len(faults.happened)} of them failed on purpose")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m archive_org", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1 (default: any free port)")
+    parser.add_argument("--folder", type=Path, required=True, help="where uploads and the ia.ini go")
+    parser.add_argument("--share", type=float, default=0.0, help="the share of requests that fail (default: 0.0)")
+    parser.add_argument("--seed", type=int, default=0, help="which ones fail, and how (default: 0)")
+    parser.add_argument("--late-looks", type=int, default=0, help="looks at an item till an upload shows (default: 0)")
+    parser.add_argument("--verbose", action="store_true", help="print each request, without its keys")
+    names = ", ".join(kind.name for kind in Kind)
+    parser.add_argument(
+        "--kinds", nargs="*", default=[], metavar="KIND", help=f"how they fail (default: all of {names})"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
