@@ -18,6 +18,24 @@ from oldump.stages.archive.pointer import LATEST, Archived
 CHECK = "ol_exports-oldump-check"
 
 
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        """Begin."""
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def read(self) -> float:
+        """What it shows."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Go on at once."""
+        self.now += seconds
+        self.slept.append(seconds)
+
+
 @dataclass
 class Shelf:
     """An archive.org that shows what it took, unless it is told to be slow or wrong."""
@@ -36,6 +54,7 @@ class Shelf:
     """What is stored wrong, each time."""
     renewed: list[str] = field(default_factory=list)
     """What brought new metadata to an item that was there."""
+    time: Time = field(default_factory=Time)
     _left: int = -1
 
     def username(self) -> str:
@@ -84,24 +103,10 @@ class Shelf:
         return True
 
 
-class Time:
-    """A clock that only sleeping moves."""
-
-    def __init__(self) -> None:
-        """Begin."""
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        """Go on at once."""
-        self.now += seconds
-        self.slept.append(seconds)
-
-
 def archived(folder: RunFolder, site: Shelf, **settings: Any) -> Archived:
     """Archive it, without losing time."""
-    time = Time()
-    patience = Patience(3600, 1, clock=lambda: time.now, now=lambda: time.now, sleep=time.sleep)
+    clock = site.time.read
+    patience = Patience(3600, 1, clock=clock, now=clock, sleep=site.time.sleep)
     return stage.archive_alone(folder, site, Settings.of(**settings), Silence(), patience)
 
 

@@ -143,23 +143,25 @@ def test_a_kill_loses_one_file_at_most(out: Path, site: Shelf, number: int) -> N
 def test_a_note_of_what_was_taken_is_believed_for_a_while(out: Path) -> None:
     """While the catalogue shows nothing new, of this file as it is, by a clock that does not go back."""
     folder = publish(out)
-    lost = f"ol_dump_{DAY}/ol_dump_editions_{DAY}.txt.gz"
-
-    moments = iter(range(0, 10**9, 60))
+    place = f"ol_dump_{DAY}/ol_dump_editions_{DAY}.txt.gz"
     path = out / "notes.json"
-    file = next(each for each in published_files(folder, manifest_of(folder)) if each.place == lost)
-    sent = Sent(path, 1800, now=lambda: next(moments))
-    sent.note(file, None)
-    assert sent.is_awaited(file, None)
-    assert not sent.is_awaited(file, "another")
-    assert not sent.is_awaited(replace(file, md5="another"), None)
-    assert Sent(path, 1800, now=lambda: 1799).is_awaited(file, None)
-    assert not Sent(path, 1800, now=lambda: 1801).is_awaited(file, None)
-    assert not Sent(path, 1800, now=lambda: -1).is_awaited(file, None)
+    files = {each.place: each for each in published_files(folder, manifest_of(folder))}
+    file, behind = files[place], files[f"ol_dump_{DAY}/manifest.json"]
+    sent = Sent(path, 100, now=lambda: 0)
+    sent.note(file, Entry(1, "old", ""))
+    sent.note(behind, None)
+    overtaken = {behind.place: Entry(behind.size_bytes, behind.md5, "")}
+    assert sent.is_awaited(file, {})
+    assert sent.is_awaited(file, {place: Entry(1, "old", "")})
+    assert not sent.is_awaited(file, {place: Entry(1, "another", "")})
+    assert not sent.is_awaited(replace(file, md5="another"), {})
+    for now, shown, is_awaited in ((99, overtaken, True), (101, overtaken, False), (101, {}, True), (801, {}, False)):
+        assert Sent(path, 100, now=lambda now=now: now).is_awaited(file, shown) is is_awaited  # type: ignore[misc] # its default
+    assert not Sent(path, 100, now=lambda: -1).is_awaited(file, {})
 
 
 def test_what_was_taken_and_is_never_shown_is_sent_again(out: Path, site: Shelf) -> None:
-    """When half of the patience is over, it counts as lost."""
+    """When half of the patience is over, and what was sent behind it is shown, it counts as lost."""
     folder = publish(out)
     name = f"ol_dump_editions_{DAY}.txt.gz"
 
@@ -236,7 +238,7 @@ def test_whoever_follows_the_pointer_always_finds_a_complete_set(out: Path, site
     def look(place: str) -> None:
         pointed = latest(out)
         assert pointed is None or site.holds(pointed), place
-        seen.append(pointed and pointed["date"])
+        seen.append(pointed["date"] if pointed else None)
 
     site.before = look
     for day, text in ((JUNE, ""), (DAY, ""), (DAY, "again"), (AUGUST, ""), (DAY, "third"), (AUGUST, "again")):

@@ -9,6 +9,7 @@ On failure: nothing is lost; what archive.org took is noted, run again and only 
 
 import hashlib
 import logging
+import re
 import tempfile
 import time
 from collections import Counter
@@ -180,6 +181,8 @@ class _Shipping:
     progress: Progress
     require: Callable[[], None]
     items: dict[str, Item] = field(default_factory=dict)
+    shown: dict[str, Entry] = field(default_factory=dict)
+    """What the catalogue showed at the last look, by place."""
     sendings: Counter[str] = field(default_factory=Counter)
     """How often each file was sent and taken, by its place."""
     described: set[str] = field(default_factory=set)
@@ -195,13 +198,16 @@ class _Shipping:
         """Ask the catalogue for both items. Raises ArchiveError."""
         for name in self.folder.items:
             self.items[name] = self.patience.through(f"archive: {name}", partial(self.site.item, name), self.tell)
+        self.shown = {
+            f"{name}/{file}": entry for name, item in self.items.items() for file, entry in item.files.items()
+        }
 
     def state(self, file: PublishedFile) -> State:
         """What the catalogue showed of the file at the last look."""
-        shown = self.items[file.item].files.get(file.name)
+        shown = self.shown.get(file.place)
         if shown is not None and (shown.size_bytes, shown.md5) == (file.size_bytes, file.md5):
             return State.THERE
-        return State.AWAITED if self.sent.is_awaited(file, _identity(shown)) else State.LACKING
+        return State.AWAITED if self.sent.is_awaited(file, self.shown) else State.LACKING
 
     def begin(self, lacking: list[PublishedFile]) -> None:
         """Begin to send these files."""
@@ -235,7 +241,7 @@ class _Shipping:
         upload = Upload(file.item, file.path, file.md5, self.metadata[file.item], self.renews(file.item))
         self.patience.through(f"archive: {file.place}", partial(self.site.send, upload, self.tell), self.tell)
         self.described.add(file.item)
-        self.sent.note(file, _identity(self.items[file.item].files.get(file.name)))
+        self.sent.note(file, self.shown.get(file.place))
         self.sendings[file.place] += 1
         self.sent_bytes += file.size_bytes
         seconds = max(time.monotonic() - began, 1e-3)
@@ -250,7 +256,7 @@ class _Shipping:
 
     def send_again(self, file: PublishedFile) -> None:
         """Send a file again of which the catalogue shows something else. Raises ArchiveMismatch after some tries."""
-        shown = self.items[file.item].files.get(file.name)
+        shown = self.shown.get(file.place)
         if self.sendings[file.place] >= _MOST_SENDINGS:
             raise ArchiveMismatch(
                 f"{file.place}: archive.org has {_told(shown)} and not {file.size_bytes} bytes with MD5 {file.md5}, "
@@ -264,20 +270,14 @@ class _Shipping:
     def tell_of_strangers(self, files: list[PublishedFile]) -> None:
         """Warn of files that an earlier upload of the date left in the items, and that are no part of it now."""
         known = {file.place for file in files}
-        for item, shown in self.items.items():
-            for name in sorted(shown.files):
-                if f"{item}/{name}" not in known and name.startswith(("ol_dump_", "ol_cdump_")) and ".txt.gz" in name:
-                    log.warning("archive: %s/%s is of an earlier upload, and stays there: remove it", item, name)
+        for place in sorted(self.shown.keys() - known):
+            if re.search(r"/ol_c?dump_.*\.txt\.gz(\.index)?$", place):
+                log.warning("archive: %s is of an earlier upload, and stays there: remove it", place)
 
     def tell(self, bytes_of_file: int = 0) -> None:
         """Tell how much is sent, with so much of the file that is under way."""
         bytes_now = self.sent_bytes + bytes_of_file
         self.progress.update(bytes_now, bytes_now / self.to_send_bytes if self.to_send_bytes else None)
-
-
-def _identity(shown: Entry | None) -> str | None:
-    """What tells one upload of a name from another."""
-    return None if shown is None else f"{shown.size_bytes} {shown.md5} {shown.mtime}"
 
 
 def _told(shown: Entry | None) -> str:
