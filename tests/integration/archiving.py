@@ -1,0 +1,19 @@
+"""A client of the fake archive.org in this process: the real seam, with the real library, and little patience."""
+
+from pathlib import Path
+
+from oldump.outside.archive_org import ArchiveOrg
+from oldump.outside.patience import Patience
+from oldump.run.folder import RunFolder
+from oldump.run.progress import Silence
+from oldump.settings import Settings
+from oldump.stages.archive import stage
+from oldump.stages.archive.pointer import Archived
+
+TIMEOUT_SECONDS = (5.0, 5.0)
+
+
+def archived(folder: RunFolder, ia_config: Path | None = None, *, total_seconds: float = 30) -> Archived:
+    """Archive the run."""
+    patience = Patience(total_seconds, 0.01)
+    return stage.archive_alone(folder, ArchiveOrg(ia_config, TIMEOUT_SECONDS), Settings.of(), Silence(), patience)

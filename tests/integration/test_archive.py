@@ -1,0 +1,321 @@
+"""The upload against the fake archive.org, with the real library: what each kind of answer becomes."""
+
+import logging
+import re
+import stat
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from archive_org.asked import Asked, What
+from archive_org.faults import CONCERNS, PASSING, Faults, Kind
+from archive_org.server import ACCOUNT, OTHER_ACCOUNT, ArchiveOrg, archive_org, write_config
+from integration.archiving import TIMEOUT_SECONDS, archived
+from oldump.errors import (
+    ArchiveError,
+    ArchiveMismatch,
+    ArchiveRefused,
+    ArchiveUnreachable,
+    ConfigurationError,
+    OldumpError,
+    StorageError,
+)
+from oldump.outside import archive_org as seam
+from oldump.outside.items import Upload
+from oldump.outside.patience import Patience
+from oldump.run.folder import RunFolder
+from oldump.settings import Settings
+from oldump.stages.archive import stage
+from oldump.stages.archive.pointer import LATEST
+from oldump.stages.archive.site import site_of
+from unit.stages.published import DAY, publish
+
+BIG = f"ol_dump_editions_{DAY}.txt.gz"
+TEXT = "x" * 300_000
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[ArchiveOrg]:
+    """A fake, and this process a client of it."""
+    with archive_org(tmp_path / "archive", faults=Faults(still_seconds=0.2, retry_after_seconds=1)) as archive:
+        for name, value in archive.environment().items():
+            monkeypatch.setenv(name, value)
+        yield archive
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """A published run with files of some size."""
+    return publish(tmp_path / "out", text=TEXT)
+
+
+def site(ia_config: Path | None = None) -> seam.ArchiveOrg:
+    """The seam."""
+    return seam.ArchiveOrg(ia_config, TIMEOUT_SECONDS)
+
+
+def upload(tmp_path: Path, item: str = "ol_dump_x", collection: str = "ol_exports") -> Upload:
+    """A small file for an item."""
+    path = tmp_path / "file.txt"
+    path.write_bytes(b"hello")
+    return Upload(item, path, "5d41402abc4b2a76b9719d911017c592", {"collection": collection, "title": "x"})
+
+
+def assert_complete(fake: ArchiveOrg, folder: RunFolder) -> None:
+    """Both items there have just the run's files, byte for byte, and nothing was to be derived."""
+    for item in folder.items:
+        here = {path.name: path.read_bytes() for path in folder.published(item).iterdir()}
+        assert {name: file.read_bytes() for name, file in fake.items[item].files.items()} == here
+        assert not any(fake.items[item].derives)
+
+
+@pytest.mark.parametrize("kind", PASSING, ids=lambda kind: kind.name)
+def test_whatever_passes_is_passed(fake: ArchiveOrg, folder: RunFolder, kind: Kind) -> None:
+    """Each kind of failure, at several requests: both items are complete and equal, and then pointed to."""
+    for what in CONCERNS[kind]:
+        fake.faults.at(1, kind, what).at(3, kind, what)
+    archived(folder)
+    assert {each for _, each in fake.faults.happened} == {kind}
+    assert_complete(fake, folder)
+    assert (folder.out / LATEST).exists()
+
+
+def test_retry_after_is_honoured(fake: ArchiveOrg, folder: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
+    """The next try comes no sooner, and the log says when."""
+    fake.faults.at(4, Kind.SLOW_DOWN_RETRY_AFTER, What.UPLOAD)
+    lines = logged(lambda: archived(folder), caplog)
+    (line,) = (line for line in lines if "SlowDown" in line)
+    assert "the next one in 1.0 s" in line
+
+
+def logged(act: object, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The log lines while it acts, those of libraries too."""
+    logger = logging.getLogger("oldump")
+    logger.addHandler(caplog.handler)
+    try:
+        with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "oldump"):
+            assert callable(act)
+            act()
+    finally:
+        logger.removeHandler(caplog.handler)
+    return list(dict.fromkeys(caplog.messages))
+
+
+@pytest.mark.parametrize(
+    ("account", "collection", "told"),
+    [
+        (OTHER_ACCOUNT, "ol_exports", "403 AccessDenied"),
+        (ACCOUNT, "no_such_collection", "403 AccessDenied"),
+        (ACCOUNT, "no name at all", "400 InvalidBucketName"),
+    ],
+    ids=["no right", "no collection", "no name"],
+)
+def test_who_may_not_write_hears_so_at_once(
+    fake: ArchiveOrg, tmp_path: Path, account: object, collection: str, told: str
+) -> None:
+    """One request shows it, before anything else is sent; the error says what to do."""
+    ini = tmp_path / "ia.ini"
+    write_config(ini, account)  # type: ignore[arg-type] # it is one
+    settings = Settings.of(archive_collection=collection)
+    with pytest.raises(ArchiveRefused, match=told) as caught:
+        stage.preflight(site(ini), settings, Patience(30, 0.01))
+    assert caught.value.remedy
+    assert len(fake.asked(What.UPLOAD)) == 1
+    assert fake.items == {}
+
+
+@pytest.mark.parametrize(
+    ("access", "secret", "told"),
+    [("accessKeyOfTheDumps", "wrong", "the keys"), ("nobody", "wrong", "the keys"), ("", "", "no keys")],
+)
+def test_wrong_keys_are_refused(fake: ArchiveOrg, tmp_path: Path, access: str, secret: str, told: str) -> None:
+    """Before anything is sent, and without the keys in what is said."""
+    ini = tmp_path / "ia.ini"
+    ini.write_text(f"[s3]\naccess = {access}\nsecret = {secret}\n[general]\nscreenname = x\nsecure = false\n")
+    with pytest.raises(ArchiveRefused, match=told) as caught:
+        stage.preflight(site(ini), Settings.of(), Patience(30, 0.01))
+    assert "ia configure" in str(caught.value)
+    assert fake.asked(What.UPLOAD) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["secret = sesame\n", "[s3]\naccess\nsecret sesame\n", "[general]\nsecure = perhaps\n"]
+)
+def test_a_broken_ia_ini_is_refused_without_its_text(tmp_path: Path, text: str) -> None:
+    """The library would quote the line."""
+    ini = tmp_path / "ia.ini"
+    ini.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        site(ini)
+    assert "sesame" not in told_by(caught.value)
+    with pytest.raises(ConfigurationError, match="no file"):
+        site(tmp_path / "gone.ini")
+
+
+def told_by(error: BaseException | None) -> str:
+    """What an error and all its causes and contexts say that a traceback would show."""
+    texts = []
+    while error is not None:
+        texts.append(f"{error!r} {error}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return " ".join(texts)
+
+
+def test_an_item_of_somebody_else_is_refused(fake: ArchiveOrg, tmp_path: Path) -> None:
+    """And is not tried again."""
+    site().send(upload(tmp_path), lambda _: None)
+    ini = tmp_path / "other.ini"
+    write_config(ini, OTHER_ACCOUNT)
+    with pytest.raises(ArchiveRefused, match="privileges"):
+        site(ini).send(upload(tmp_path), lambda _: None)
+
+
+def test_a_file_that_changes_while_it_is_sent_is_not_taken(fake: ArchiveOrg, tmp_path: Path) -> None:
+    """archive.org would not have it under the committed MD5, and the error names the file."""
+    sending = upload(tmp_path)
+    sending.path.write_bytes(b"world")
+    with pytest.raises(StorageError, match="changed while it was uploaded"):
+        site().send(sending, lambda _: None)
+    assert fake.items == {} or fake.items["ol_dump_x"].files == {}
+
+
+def test_a_file_that_is_always_stored_wrong_ends_in_an_error(fake: ArchiveOrg, folder: RunFolder) -> None:
+    """What archive.org has is said; nothing points there, and the manifest is not sent."""
+    fake.faults.always(Kind.WRONG_BYTE)
+    with pytest.raises((ArchiveMismatch, ArchiveUnreachable)):
+        archived(folder, total_seconds=3)
+    assert not (folder.out / LATEST).exists()
+    assert "manifest.json" not in fake.items[folder.items[1]].files
+
+
+def test_a_late_catalogue_is_waited_for(fake: ArchiveOrg, folder: RunFolder) -> None:
+    """Each upload shows after five looks: each file is sent once."""
+    fake.late_looks = 5
+    archived(folder)
+    assert_complete(fake, folder)
+    assert max(fake.puts().values()) == 1
+
+
+def test_nobody_at_home(folder: RunFolder, fake: ArchiveOrg, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is refused is tried again until patience is over, and the command may be given again."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with pytest.raises(ArchiveUnreachable) as caught:
+        archived(folder, total_seconds=0.1)
+    assert caught.value.retryable
+    assert not (folder.out / LATEST).exists()
+
+
+def failures(fake: ArchiveOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[OldumpError]:
+    """Errors of every question, of an answer that quotes the keys, and of no connection at all."""
+    asking = site()
+    questions = (
+        asking.username,
+        lambda: asking.is_overloaded("x"),
+        lambda: asking.item("x"),
+        lambda: asking.send(upload(tmp_path), lambda _: None),
+    )
+    for proxy in (fake.url, "http://127.0.0.1:9"):
+        monkeypatch.setenv("HTTP_PROXY", proxy)
+        monkeypatch.setenv("http_proxy", proxy)
+        for kind in (Kind.RESET_BEFORE_ANSWER, Kind.INTERNAL_ERROR, Kind.RESET_IN_BODY, Kind.DENIED):
+            fake.faults.never().always(kind)
+            for ask in questions:
+                try:
+                    ask()
+                except OldumpError as error:
+                    yield error
+
+
+def test_no_error_bears_the_keys(fake: ArchiveOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither it nor its causes: addresses of the limit's question have one, and libraries quote addresses."""
+    errors = list(failures(fake, tmp_path, monkeypatch))
+    assert len(errors) >= 10
+    assert all(isinstance(error, ArchiveError) for error in errors)
+    for error in errors:
+        assert ACCOUNT.access not in told_by(error)
+        assert ACCOUNT.secret not in told_by(error)
+
+
+def test_what_a_server_quotes_is_shown_without_keys(fake: ArchiveOrg) -> None:
+    """Of S3's XML only code, message and resource; on one line, cut."""
+
+    class Response:
+        status_code, reason, headers = 403, "Forbidden", {"Retry-After": "x"}
+        content = b"<Error><Code>AccessDenied</Code><Message>for\n%s:%s</Message><Resource>r</Resource></Error>" % (
+            ACCOUNT.access.encode(),
+            ACCOUNT.secret.encode(),
+        )
+
+        def close(self) -> None:
+            """Nothing to close."""
+
+    error = site()._refusal("it", Response())  # type: ignore[arg-type] # as much of one as is looked at
+    assert "AccessDenied for …:… - r" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("7", 7), (" 7 ", 7), ("", 0), ("soon", 0), ("-3", 0), ("Sun, 06 Nov 1994 08:49:37 GMT", 37), ("9" * 40, 0)],
+)
+def test_retry_after_is_seconds_or_a_date(text: str, seconds: float) -> None:
+    """And whatever else stands there asks for nothing."""
+    moment = 784_111_777 - 37
+    assert seam._retry_after_seconds(text, now=lambda: moment) == seconds
+
+
+def test_the_library_says_nothing_by_itself(
+    fake: ArchiveOrg, folder: RunFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever ia.ini says of logging: its lines have addresses with keys, and go to standard output or a file."""
+    ini = tmp_path / "ia.ini"
+    write_config(ini, ACCOUNT)
+    ini.write_text(ini.read_text() + "[logging]\nlevel = DEBUG\nlog_to_stdout = true\n")
+    fake.faults.at(2, Kind.RESET_IN_BODY, What.UPLOAD)
+    archived(folder, ini)
+    assert capfd.readouterr().out == ""
+
+
+def test_without_the_library_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra: nothing else needs it."""
+    monkeypatch.delitem(sys.modules, "oldump.outside.archive_org")
+    monkeypatch.setitem(sys.modules, "internetarchive", None)
+    with pytest.raises(ConfigurationError, match=re.escape("pip install 'oldump[archive]'")):
+        site_of(None)
+
+
+def test_the_private_folder_is_made_and_stays_private(fake: ArchiveOrg, folder: RunFolder) -> None:
+    """Of a run whose folder was removed, or that was fetched from elsewhere."""
+    archived(folder)
+    assert stat.S_IMODE(folder.private.stat().st_mode) == 0o700
+
+
+def test_metadata_of_a_new_run_replaces_that_of_the_old(fake: ArchiveOrg, tmp_path: Path) -> None:
+    """Items that are there get their new description with their first new file."""
+    archived(publish(tmp_path / "out"))
+    before = str(fake.items[f"ol_dump_{DAY}"].metadata["description"])
+    folder = publish(tmp_path / "out", text="longer")
+    archived(folder)
+    assert_complete(fake, folder)
+    assert fake.items[f"ol_dump_{DAY}"].metadata["description"] != before
+
+
+def test_the_limit_is_told_of(fake: ArchiveOrg, folder: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
+    """Too much to do at present is no failure of a run that takes hours itself."""
+    fake.faults.at(1, Kind.OVER_LIMIT, What.LIMIT)
+    assert any("takes nothing more at present" in line for line in logged(lambda: archived(folder), caplog))
+
+
+def test_every_request_is_logged_by_its_file(
+    fake: ArchiveOrg, folder: RunFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Sent with bytes, seconds and rate; the user agent says who it is, with no secret key."""
+    lines = logged(lambda: archived(folder), caplog)
+    for item in folder.items:
+        for path in folder.published(item).iterdir():
+            (line,) = (line for line in lines if f"{item}/{path.name} sent" in line)
+            assert re.search(r", [0-9,]+ bytes, [0-9.]+ s, [0-9.]+ MB/s$", line)
+    asked: list[Asked] = fake.log
+    assert not any(ACCOUNT.secret in each.headers.get("user-agent", "") for each in asked)
