@@ -1,4 +1,7 @@
-"""A fake archive.org by hand, for people who try the upload: PYTHONPATH=tests python -m archive_org --folder /tmp/fake."""
+"""A fake archive.org by hand, for people who try the upload.
+
+PYTHONPATH=tests python -m archive_org --folder /tmp/fake --share 0.3
+"""
 
 # ruff: noqa: T201 - a program for people prints
 

@@ -87,7 +87,12 @@ class Faults:
         self._turns = {what: self._shuffled(what) for what in What}
 
     def at(self, number: int, kind: Kind, what: What | None = None) -> Self:
-        """Let this happen to one request: the so-manieth (from 1) of all, or of those about `what`."""
+        """Let this happen to one request: the so-manieth (from 1) of all, or of those about `what`.
+
+        Raises ValueError for what cannot happen; where only the request will tell, it goes unharmed.
+        """
+        if what is not None and what not in CONCERNS[kind]:
+            raise ValueError(f"{kind.name} cannot happen to {what}")
         self._chosen[what, number] = kind
         return self
 
@@ -119,8 +124,7 @@ class Faults:
 
     def _planned(self, what: What) -> Kind | None:
         chosen = (self._chosen.get((sort, self._seen[sort])) for sort in (None, what))
-        always = (kind for kind in self._always if what in CONCERNS[kind])
-        return next((kind for kind in (*chosen, *always) if kind is not None), None)
+        return next((kind for kind in (*chosen, *self._always) if kind and what in CONCERNS[kind]), None)
 
     def _diced(self, what: What) -> Kind | None:
         turns = self._turns[what]

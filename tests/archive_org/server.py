@@ -265,7 +265,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if answer.status != 204:
             self.send_header("Content-Length", str(answer.size_bytes))
-        if answer.ends_connection:
+        if answer.ends_connection or self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":

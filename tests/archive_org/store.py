@@ -201,13 +201,16 @@ class Item:
 def task_of(identifier: str, waiting: Waiting) -> dict[str, object]:
     """How the catalogue's queue shows an upload that waits."""
     return {
+        "category": "catalog",
         "identifier": identifier,
         "task_id": zlib.crc32(waiting.file.path.name.encode()),
         "server": DATA_NODE,
         "cmd": "archive.php",
         "args": {"next_file": waiting.file.name},
         "submittime": datetime.fromtimestamp(waiting.file.mtime, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        "submitter": "archive",
         "priority": 0,
+        "color": "green",
         "status": "queued",
     }
 

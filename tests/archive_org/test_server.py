@@ -12,7 +12,7 @@ import tracemalloc
 import zlib
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from http.client import HTTPConnection, HTTPResponse, RemoteDisconnected
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ ITEM = "ol_dump_2022-07-31"
 KEY = "ol_dump_2022-07-31.txt.gz"
 METADATA = {"collection": "ol_exports", "title": "Open Library Data Dump 2022-07-31"}
 BYTES = bytes(range(256)) * 600
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 @pytest.fixture(name="archive")
@@ -101,8 +105,8 @@ def test_an_upload_is_kept_byte_for_byte_and_its_digests_are_shown(
     assert archive.file(ITEM, KEY) == content
     file = session.get_item(ITEM).get_file(KEY)
     assert (file.metadata["size"], file.size) == (str(size_bytes), size_bytes)
-    assert file.md5 == hashlib.md5(content).hexdigest()
-    assert file.sha1 == hashlib.sha1(content).hexdigest()
+    assert file.md5 == _md5(content)
+    assert file.sha1 == hashlib.sha1(content, usedforsecurity=False).hexdigest()
     assert file.crc32 == f"{zlib.crc32(content):08x}"
     assert (file.source, file.format) == ("original", "GZIP")
 
@@ -251,10 +255,10 @@ def test_without_auto_make_bucket_there_must_be_an_item(archive: ArchiveOrg, ses
 @pytest.mark.parametrize(
     ("digest", "answer"),
     [
-        (hashlib.md5(b"hello").hexdigest(), b"HTTP/1.1 200 "),
-        (b64encode(hashlib.md5(b"hello").digest()).decode(), b"HTTP/1.1 200 "),
-        (hashlib.md5(b"other").hexdigest(), b"<Code>BadDigest</Code>"),
-        (b64encode(hashlib.md5(b"other").digest()).decode(), b"<Code>BadDigest</Code>"),
+        (_md5(b"hello"), b"HTTP/1.1 200 "),
+        (b64encode(bytes.fromhex(_md5(b"hello"))).decode(), b"HTTP/1.1 200 "),
+        (_md5(b"other"), b"<Code>BadDigest</Code>"),
+        (b64encode(bytes.fromhex(_md5(b"other"))).decode(), b"<Code>BadDigest</Code>"),
         ("no digest", b"<Code>InvalidDigest</Code>"),
     ],
 )
@@ -277,9 +281,11 @@ def test_a_body_must_have_the_md5_that_it_came_with(archive: ArchiveOrg, digest:
     ],
 )
 def test_what_makes_no_sense_is_refused(archive: ArchiveOrg, request_line: bytes, answer: bytes) -> None:
-    """Wrong methods, names and paths have the answers that S3 and archive.org give."""
+    """Wrong methods, names and paths have the answers that S3 and archive.org give; the end is announced."""
     keys = f"Authorization: LOW {ACCOUNT.access}:{ACCOUNT.secret}".encode()
-    assert answer in _raw(archive, request_line + b" HTTP/1.1\r\nConnection: close\r\n" + keys + b"\r\n\r\n")
+    answered = _raw(archive, request_line + b" HTTP/1.1\r\nConnection: close\r\n" + keys + b"\r\n\r\n")
+    assert answer in answered
+    assert b"\r\nConnection: close\r\n" in answered
 
 
 # ----------------------------------------------------------------------------------------------- questions, bodies ---
@@ -446,12 +452,19 @@ def test_a_slow_down_can_come_before_the_body(archive: ArchiveOrg, session: Arch
 def test_a_connection_is_reset_in_mid_body(archive: ArchiveOrg, session: ArchiveSession, content: bytes) -> None:
     """Half has arrived, nothing is kept, and there is no answer."""
     archive.faults.at(1, Kind.RESET_IN_BODY)
-    with pytest.raises((NoConnection, ConnectionResetError), match="reset by peer|Broken pipe"):
+    with pytest.raises((NoConnection, ConnectionResetError)):
         _upload(session, content)
     assert archive.log[0].received_bytes == len(content) // 2
     assert archive.log[0].status == 0
     assert archive.items == {}
     assert list((archive.folder / "files").iterdir()) == []
+
+
+def test_a_reset_is_a_reset(archive: ArchiveOrg) -> None:
+    """On the wire it is RST, not an end in good order: a bare socket sees it."""
+    archive.faults.at(1, Kind.RESET_IN_BODY)
+    with pytest.raises(ConnectionResetError):
+        _raw(archive, _put(f"/{ITEM}/{KEY}", "Content-Length: 10", body=b"hello"))
 
 
 def test_a_connection_is_reset_though_the_file_was_stored(archive: ArchiveOrg, session: ArchiveSession) -> None:
@@ -548,7 +561,7 @@ def test_a_file_is_stored_wrong(archive: ArchiveOrg, session: ArchiveSession) ->
     stored = archive.file(ITEM, KEY)
     assert sum(there != here for there, here in zip(stored, BYTES, strict=True)) == 1
     file = session.get_item(ITEM).get_file(KEY)
-    assert file.md5 == hashlib.md5(stored).hexdigest() != hashlib.md5(BYTES).hexdigest()
+    assert file.md5 == _md5(stored) != _md5(BYTES)
 
 
 def test_the_limit_is_reached(archive: ArchiveOrg, session: ArchiveSession) -> None:
@@ -623,8 +636,8 @@ def test_the_share_of_all_requests_fails_in_all_the_ways(share: float) -> None:
 def test_whoever_tries_again_gets_there(archive: ArchiveOrg, session: ArchiveSession) -> None:
     """With every third request failing, a client that repeats and compares ends with equal files."""
     archive.faults = Faults(0.35, 3, still_seconds=0.05, late_looks=2)
-    contents = {f"part-{number}": BYTES[number:] for number in range(12)}
-    for _ in range(500):
+    contents = {f"part-{number}": BYTES[number:1000] for number in range(30)}
+    for _ in range(1000):
         try:
             files = {file["name"]: file for file in _metadata(session).get("files", [])}
             wrong = [key for key in contents if files.get(key, {}).get("md5") != _md5(contents[key])]
@@ -635,10 +648,6 @@ def test_whoever_tries_again_gets_there(archive: ArchiveOrg, session: ArchiveSes
             continue
     assert {key: archive.file(ITEM, key) for key in contents} == contents
     assert len({kind for _, kind in archive.faults.happened}) > 10
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content).hexdigest()
 
 
 # ------------------------------------------------------------------------------------------------- seeing, meddling ---
@@ -689,9 +698,12 @@ def test_a_client_that_dies_in_mid_body_leaves_nothing(archive: ArchiveOrg) -> N
 
 def test_it_can_be_paused(archive: ArchiveOrg, session: ArchiveSession) -> None:
     """Nothing goes on till it is resumed."""
+    arrived = threading.Event()
+    archive.on_request = lambda _: arrived.set()
     archive.pause()
     with pytest.raises(ReadTimeout):
         session.get_metadata(ITEM, {"timeout": 0.2})
+    assert arrived.wait(10)
     assert archive.log[0].status == 0
     archive.resume()
     assert _metadata(session) == {}
@@ -703,8 +715,13 @@ def test_a_mistake_of_the_fake_is_not_taken_for_a_fault(tmp_path: Path) -> None:
     def mistaken(_: Asked) -> None:
         raise LookupError("mistaken")
 
-    with pytest.raises(LookupError, match="mistaken"), archive_org(tmp_path) as archive:
-        archive.on_request = mistaken
+    with pytest.raises(LookupError, match="mistaken"):
+        _serve_one(tmp_path, mistaken)
+
+
+def _serve_one(folder: Path, on_request: Callable[[Asked], None]) -> None:
+    with archive_org(folder) as archive:
+        archive.on_request = on_request
         with pytest.raises((RemoteDisconnected, ConnectionResetError)):
             _get(archive, f"http://archive.org/metadata/{ITEM}")
 

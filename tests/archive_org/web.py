@@ -50,9 +50,9 @@ class Web:
     def _tasks(self, asked: Asked) -> Answer:
         """The uploads that wait: how many, or each."""
         items = [item for item in self._store.items.values() if asked.item in {"", item.identifier}]
-        rows = [task_of(item.identifier, waiting) for item in items for waiting in item.waiting]
         for item in items:
             item.looked_at()
+        rows = [task_of(item.identifier, waiting) for item in items for waiting in item.waiting]
         if asked.query.get("summary", "1") == "1":
             counts = Counter(str(row["status"]) for row in rows)
             summary = {status: counts[status] for status in ("queued", "running", "error", "paused")}
