@@ -46,13 +46,13 @@ class Asked:
     """What went wrong on purpose."""
 
     @classmethod
-    def of(cls, number: int, method: str, target: str, headers: Mapping[str, str]) -> Self:
+    def of(cls, number: int, method: str, target: str, headers: Mapping[str, str], scheme: str = "http") -> Self:
         """Understand a request line, in the absolute form that proxies get or with the host in a header."""
         parts = urlsplit(target)
         sent = {name.lower(): value for name, value in headers.items()}
         host = (parts.hostname or sent.get("host", "").partition(":")[0]).lower()
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        asked = cls(number, method, host, parts.path or "/", query, sent)
+        asked = cls(number, method, host, parts.path or "/", query, sent, scheme)
         asked._understand()
         return asked
 

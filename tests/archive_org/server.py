@@ -5,7 +5,9 @@ http://s3.us.archive.org/ITEM/KEY` to it, and no name is ever looked up. `archiv
 
 Mind: version 5.12 of `internetarchive` reads `secure = false` from ia.ini as the text "False", which counts as true,
 and goes on speaking https. Hand it the truth: `get_session(config={"general": {"secure": False}})`. Its
-`get_user_info` always speaks https; ask `http://s3.us.archive.org/?check_auth=1` through the session instead.
+`get_user_info` always speaks https; ask `http://s3.us.archive.org/?check_auth=1` through the session instead. Or start
+the fake with `tls=True` and have the session trust its certificate: `session.verify = str(archive.certificate)`; the
+variable REQUESTS_CA_BUNDLE is not enough, since the library sends uploads past what reads it.
 
 What is imitated, and where that is said:
 
@@ -29,6 +31,7 @@ What is not: search, derivation, multipart uploads, POST, changing metadata by i
 """
 
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -45,6 +48,7 @@ from archive_org.failing import Failing
 from archive_org.faults import Faults
 from archive_org.s3 import S3
 from archive_org.store import Account, Item, Store
+from archive_org.tls import tls_context
 from archive_org.web import Web
 
 ACCOUNT = Account("accessKeyOfTheDumps", "secretKeyOfTheDumps", "dumps@openlibrary.example")
@@ -68,6 +72,7 @@ class ArchiveOrg:
         self.log: list[Asked] = []
         """Every request in the order of its arrival, with the keys that came with it."""
         self.port = 0
+        self.speaks_tls = False
         self.late_looks = 0
         """How many further looks at an item it takes till an upload shows, faults aside."""
         self.on_request: Callable[[Asked], None] | None = None
@@ -93,6 +98,11 @@ class ArchiveOrg:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def certificate(self) -> Path:
+        """What a client has to trust, where https is spoken."""
+        return self.folder / "certificate.pem"
+
+    @property
     def config(self) -> Path:
         """The default account's ia.ini."""
         return self.folder / "ia.ini"
@@ -101,7 +111,10 @@ class ArchiveOrg:
         """What a client's environment needs: all names but loopback's lead here, and nothing leaves the machine."""
         proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), self.url)
         direct = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
-        return {**proxies, **direct, "IA_CONFIG_FILE": str(self.config)}
+        trusted = (
+            dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), str(self.certificate)) if self.speaks_tls else {}
+        )
+        return {**proxies, **direct, **trusted, "IA_CONFIG_FILE": str(self.config)}
 
     def file(self, item: str, key: str) -> bytes:
         """What was uploaded last under this key."""
@@ -125,10 +138,10 @@ class ArchiveOrg:
         """Go on."""
         self._running.set()
 
-    def begin(self, method: str, target: str, headers: dict[str, str]) -> Asked:
+    def begin(self, method: str, target: str, headers: dict[str, str], scheme: str) -> Asked:
         """Put a request into the log."""
         with self.store.lock:
-            asked = Asked.of(len(self.log) + 1, method, target, headers)
+            asked = Asked.of(len(self.log) + 1, method, target, headers, scheme)
             self.log.append(asked)
         return asked
 
@@ -163,6 +176,10 @@ class ArchiveOrg:
             return s3_error(refused.code, refused.resource)
 
 
+_GONE = (ConnectionError, ssl.SSLError)
+"""The client went away, or does not trust the certificate."""
+
+
 class _Server(ThreadingHTTPServer):
     """One thread for each connection."""
 
@@ -170,9 +187,10 @@ class _Server(ThreadingHTTPServer):
     block_on_close = True
     request_queue_size = 64
 
-    def __init__(self, archive: ArchiveOrg, port: int) -> None:
+    def __init__(self, archive: ArchiveOrg, port: int, tls: ssl.SSLContext | None) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.archive = archive
+        self.tls = tls
         self.connections: set[socket.socket] = set()
 
     def end(self) -> None:
@@ -197,7 +215,7 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """Keep what the fake itself did wrong, for the end; a client may go away between two requests."""
         error = sys.exception()
-        if error is not None and not isinstance(error, ConnectionError):
+        if error is not None and not isinstance(error, _GONE):
             self.archive.errors.append(error)
 
 
@@ -219,7 +237,15 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         """Be known to the server, which ends all connections at its end."""
         super().setup()
+        self.scheme = "https" if isinstance(self.connection, ssl.SSLSocket) else "http"
         self.server.connections.add(self.connection)
+
+    def finish(self) -> None:
+        """Close what TLS has put in the place of the connection."""
+        super().finish()
+        self.server.connections.discard(self.connection)
+        if isinstance(self.connection, ssl.SSLSocket):
+            self.connection.close()
 
     def handle_expect_100(self) -> bool:
         """Say nothing yet: whether the body is wanted is known later."""
@@ -231,14 +257,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Any request."""
         archive = self.server.archive
-        asked = archive.begin(self.command, self.path, dict(self.headers.items()))
+        asked = archive.begin(self.command, self.path, dict(self.headers.items()), self.scheme)
         body = Body(asked, self.rfile, self._send_continue, archive.received)
         try:
             self._send(asked, archive.answer(asked, body))
         except Cut:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
-        except ConnectionError:  # the client went away
+        except _GONE:
             self.close_connection = True
         except Exception as error:  # noqa: BLE001 - a mistake of the fake's own, which the test is to see
             archive.errors.append(error)
@@ -249,10 +275,18 @@ class _Handler(BaseHTTPRequestHandler):
     do_PUT = do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815 - http.server's names
 
     def do_CONNECT(self) -> None:
-        """Refuse: there is no TLS here, and nothing may leave the machine."""
-        asked = self.server.archive.begin(self.command, f"//{self.path}", dict(self.headers.items()))
-        self._send(asked, page(501))
-        self.close_connection = True
+        """Speak TLS on this connection from here on, or refuse: nothing may leave the machine."""
+        asked = self.server.archive.begin(self.command, f"//{self.path}", dict(self.headers.items()), "https")
+        if self.server.tls is None:
+            self.close_connection = True
+            self._send(asked, page(501))
+            return
+        asked.status = 200
+        self.send_response_only(200, "Connection established")
+        self.end_headers()
+        self.request = self.server.tls.wrap_socket(self.connection, server_side=True)
+        self.setup()
+        self.close_connection = False
 
     def _send_continue(self) -> None:
         self.send_response_only(100)
@@ -297,13 +331,18 @@ def archive_org(
     collections: tuple[str, ...] = COLLECTIONS,
     faults: Faults | None = None,
     port: int = 0,
+    tls: bool = False,
 ) -> Generator[ArchiveOrg]:
-    """A fake archive.org that serves till the end of `with`; the first account's ia.ini stands in `folder`."""
+    """A fake archive.org that serves till the end of `with`; the first account's ia.ini stands in `folder`.
+
+    tls: speak https too, with a certificate of its own, and leave `secure` out of ia.ini.
+    """
     store = Store(folder / "files", accounts, collections)
     archive = ArchiveOrg(folder, store, faults or Faults())
-    server = _Server(archive, port)
+    archive.speaks_tls = tls
+    server = _Server(archive, port, tls_context(archive.certificate) if tls else None)
     archive.port = server.server_address[1]
-    write_config(archive.config, accounts[0])
+    write_config(archive.config, accounts[0], is_secure=tls)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
@@ -315,9 +354,9 @@ def archive_org(
         raise archive.errors[0]
 
 
-def write_config(path: Path, account: Account) -> None:
+def write_config(path: Path, account: Account, *, is_secure: bool) -> None:
     """The ia.ini that the library reads, and that nobody else may."""
     lines = ["[s3]", f"access = {account.access}", f"secret = {account.secret}", ""]
-    lines += ["[general]", f"screenname = {account.screenname}", "secure = false", ""]
+    lines += ["[general]", f"screenname = {account.screenname}", *([] if is_secure else ["secure = false"]), ""]
     path.touch(mode=0o600)
     path.write_text("\n".join(lines))

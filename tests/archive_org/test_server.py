@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,11 +20,11 @@ from typing import Any
 
 import pytest
 import requests
-from internetarchive import ArchiveSession, get_session
+from internetarchive import ArchiveSession, get_session, get_username
 from internetarchive.auth import S3Auth
 from requests import HTTPError, Response
 from requests.exceptions import ConnectionError as NoConnection
-from requests.exceptions import ReadTimeout
+from requests.exceptions import ReadTimeout, SSLError
 
 from archive_org.answers import Cut
 from archive_org.asked import Asked, What
@@ -359,6 +360,60 @@ def test_the_usual_config_is_read(archive: ArchiveOrg, session: ArchiveSession) 
     """The keys come from the ia.ini that the environment names; only its owner may read it."""
     assert (session.access_key, session.secret_key) == (ACCOUNT.access, ACCOUNT.secret)
     assert archive.config.stat().st_mode & 0o777 == 0o600
+
+
+# ---------------------------------------------------------------------------------------------------------- https ---
+
+
+@pytest.fixture(name="secure")
+def _secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[ArchiveOrg, ArchiveSession]]:
+    """A fake that speaks https, and the library as it is, but for whom it trusts."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate")
+    with archive_org(tmp_path / "archive", tls=True, faults=Faults(still_seconds=0.3)) as archive:
+        for name, value in archive.environment().items():
+            monkeypatch.setenv(name, value)
+        with get_session(http_adapter_kwargs={"max_retries": 0}) as session:
+            session.verify = str(archive.certificate)
+            yield archive, session
+
+
+def test_the_library_as_it_is_speaks_https(secure: tuple[ArchiveOrg, ArchiveSession]) -> None:
+    """Upload with a redirect, metadata, keys and download, all over TLS, each on its own host's name."""
+    archive, session = secure
+    archive.faults.at(1, Kind.REDIRECT, What.UPLOAD)
+    _upload(session)
+    assert archive.file(ITEM, KEY) == BYTES
+    assert _shown(session) == [KEY]
+    assert get_username(ACCOUNT.access, ACCOUNT.secret) == ACCOUNT.email
+    assert session.get(f"https://archive.org/download/{ITEM}/{KEY}").content == BYTES
+    assert {asked.scheme for asked in archive.log} == {"https"}
+    assert {asked.host for asked in archive.log if asked.method == "CONNECT"} == {
+        "archive.org",
+        "s3.us.archive.org",
+        "ia601207.s3dns.us.archive.org",
+        "ia801207.us.archive.org",
+    }
+
+
+@pytest.mark.parametrize("kind", [Kind.RESET_IN_BODY, Kind.RESET_AFTER_STORING, Kind.STILL, Kind.SLOW_DOWN_EARLY])
+def test_connections_break_under_tls_too(secure: tuple[ArchiveOrg, ArchiveSession], kind: Kind) -> None:
+    """A broken connection looks different to a client there, and the next one is good."""
+    archive, session = secure
+    archive.faults.at(1, kind, What.UPLOAD)
+    with pytest.raises((HTTPError, NoConnection, ConnectionResetError)):
+        _upload(session, BYTES * 50)
+    _upload(session, b"again")
+    assert archive.file(ITEM, KEY) == b"again"
+
+
+def test_who_does_not_trust_the_certificate_gets_nothing(secure: tuple[ArchiveOrg, ArchiveSession]) -> None:
+    """It is signed by nobody: a client that was told nothing refuses it."""
+    archive, session = secure
+    session.verify = True
+    with pytest.raises(SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+        _upload(session)
+    assert [asked.method for asked in archive.log] == ["CONNECT"]
 
 
 # ------------------------------------------------------------------------------------------------------ downloads ---
