@@ -67,6 +67,12 @@ ArchiveDatabase = Annotated[
     str | None,
     typer.Option(metavar="DSN", help="PostgreSQL connection to the archive's table metadata, for ia-metadata."),
 ]
+Archive = Annotated[
+    bool | None,
+    typer.Option(
+        "--archive/--no-archive", help="Upload the complete run to archive.org, and let latest.json point to it."
+    ),
+]
 IaConfig = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="ia.ini, with the keys to archive.org. Default: where `ia` looks for it."),
@@ -126,6 +132,8 @@ def run(
     max_rejects: MaxRejects = None,
     checkpoint: Checkpoint = None,
     level: Level = None,
+    archive: Archive = None,
+    ia_config: IaConfig = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin anew; what is there goes when the new one is complete.")
     ] = False,
@@ -154,6 +162,8 @@ def run(
         max_rejects=max_rejects,
         checkpoint=checkpoint,
         level=level,
+        archive=archive,
+        ia_config=ia_config,
     )
     day = date_of(date)
     choice = pipeline.selected(only or [], skip or [], settings)
@@ -175,6 +185,7 @@ def plan(
     coverstore: Coverstore = None,
     archive_database: ArchiveDatabase = None,
     out: Out = None,
+    archive: Archive = None,
     only: Only = None,
     skip: Skip = None,
 ) -> None:
@@ -182,7 +193,9 @@ def plan(
     from oldump import pipeline, runner
     from oldump.settings import Settings, date_of
 
-    settings = Settings.of(source=source, coverstore=coverstore, archive_database=archive_database, out=out)
+    settings = Settings.of(
+        source=source, coverstore=coverstore, archive_database=archive_database, out=out, archive=archive
+    )
     choice = pipeline.selected(only or [], skip or [], settings)
     _print_table(runner.planned(settings, date_of(date), choice))
 
@@ -199,10 +212,15 @@ def doctor(
     memory: Memory = None,
     max_rejects: MaxRejects = None,
     level: Level = None,
+    archive: Archive = None,
+    ia_config: IaConfig = None,
     only: Only = None,
     skip: Skip = None,
 ) -> None:
-    """Check what a run would need: databases, rights, room on the disk, clock. It changes nothing."""
+    """Check what a run would need: databases, rights, room on the disk, clock. It changes nothing here.
+
+    With --archive a tiny file is sent to an item of archive.org that is there for that.
+    """
     from oldump import pipeline, runner
     from oldump.settings import Settings, date_of
 
@@ -216,6 +234,8 @@ def doctor(
         memory=memory,
         max_rejects=max_rejects,
         level=level,
+        archive=archive,
+        ia_config=ia_config,
     )
     choice = pipeline.selected(only or [], skip or [], settings)
     _warn_of_passwords(source=source, coverstore=coverstore, archive_database=archive_database)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from oldump.engine.checkpoint import Checkpoint
 from oldump.engine.shuffle import workers_within
-from oldump.errors import ConfigurationError, GateClosed, VerificationError
+from oldump.errors import ArchiveUnreachable, ConfigurationError, GateClosed, OldumpError, VerificationError
 from oldump.outside import postgres
 from oldump.preflight import Check
 from oldump.records.record import PARTS
@@ -24,6 +24,8 @@ from oldump.run.progress import Progress
 from oldump.settings import Settings, flag_of
 from oldump.sources import DATABASES, connection_of, file_of, is_database
 from oldump.stages import extract, splice, tables
+from oldump.stages.archive import stage as archive
+from oldump.stages.archive.site import site_of
 from oldump.stages.deworks import stage as deworks
 from oldump.stages.dumps import stage as dumps
 from oldump.stages.gate import stage as gate
@@ -49,6 +51,8 @@ class Context:
     progress: Progress
     leading: postgres.Leading | None = None
     """The connection that holds the snapshot of the stage's database."""
+    require: Callable[[], None] = lambda: None
+    """Asks whether the run is still ours; raises if it is not."""
     override_gate: str | None = None
     """Why the run may be published whatever the gate finds; None: it may not."""
 
@@ -225,7 +229,29 @@ STAGES = (
     Stage("verify", (*_PUBLISHED, "figures"), (), _verify, is_judge=True, checks_items=True),
 )
 
-DELIVERIES: tuple[Delivery, ...] = ()
+
+def _archive(context: Context) -> dict[str, Any]:
+    settings = context.settings
+    archived = archive.archive(
+        context.folder, site_of(settings.ia_config), settings, context.progress, require=context.require
+    )
+    return {"files": len(archived.files), "sent_files": archived.sent_files, "sent_bytes": archived.sent_bytes}
+
+
+def _archive_check(context: Context) -> Check:
+    settings = context.settings
+    short = settings.model_copy(update={"archive_patience_seconds": min(120.0, settings.archive_patience_seconds)})
+    try:
+        username = archive.preflight(site_of(settings.ia_config), short)
+    except ArchiveUnreachable as error:  # the upload is hours away
+        return Check.warned("archive", error.told, "See that it is there when the dumps are made.")
+    except OldumpError as error:
+        return Check.failed("archive", error)
+    return Check.passed("archive", f"archive.org: {username} may write to {settings.archive_collection}")
+
+
+DELIVERIES = (Delivery("archive", ("receipt", "latest.json"), _archive, _archive_check),)
+
 
 STAGE_OF = {stage.name: stage for stage in STAGES}
 

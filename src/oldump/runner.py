@@ -7,7 +7,7 @@ their final names; then they are delivered, where that is asked for.
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
@@ -119,24 +119,26 @@ def run(
         if lock.left_by:
             log.warning("%s: was left by %s; this process takes over", folder.lock, lock.left_by)
         context = Context(
-            settings, folder, Journal(folder.journal, lock.require), progress, override_gate=override_gate
+            settings,
+            folder,
+            Journal(folder.journal, lock.require),
+            progress,
+            require=lock.require,
+            override_gate=override_gate,
         )
         if context.journal.published and not overwrite:
             require_same_beginning(context)
             require_as_chosen(choice, context)
             require_intact(context)
             log.info("complete before, nothing to make: %s", folder.dump_item)
-        elif not _make(choice, context, lock.require, overwrite=overwrite):
+        elif not _make(choice, context, overwrite=overwrite):
             return None
         _deliver(choice, context)
         return folder.dump_item
 
 
-def _make(choice: Choice, context: Context, require: Callable[[], None], *, overwrite: bool) -> bool:
-    """Run the stages that are not committed yet; whether the run is complete then.
-
-    require: what must hold while they run; raises if it does not.
-    """
+def _make(choice: Choice, context: Context, *, overwrite: bool) -> bool:
+    """Run the stages that are not committed yet; whether the run is complete then."""
     folder = context.folder
     require_stages(choice, context)
     require_leave_to_begin(context, overwrite=overwrite)
@@ -145,7 +147,7 @@ def _make(choice: Choice, context: Context, require: Callable[[], None], *, over
     needed = _require_fit(_work(to_do, to_do, context, anew=overwrite), _delivery_checks(choice, context))
     _begin(to_do, context, overwrite=overwrite)
     disk = DiskWatch(folder, partial(_needed_from, to_do, needed), partial(room_of, folder.private))
-    context = replace(context, progress=Watched(context.progress, disk, require))
+    context = replace(context, progress=Watched(context.progress, disk, context.require))
     try:
         for database, stages in groupby(to_do, attrgetter("database")):
             _run_together(database, list(stages), choice, context)

@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     """A newest record that is more days before the cutoff keeps a run from publication."""
     gate_least: int = Field(100, ge=0)
     """A fall by fewer records than this is not looked at, whatever its share."""
+    archive: bool = False
+    """Whether a complete run is uploaded to archive.org."""
     ia_config: Path | None = None
     """The file ia.ini with the keys to archive.org; None: where the library looks itself."""
     archive_collection: str = Field("ol_exports", min_length=1)
