@@ -41,10 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="which ones fail, and how (default: 0)")
     parser.add_argument("--late-looks", type=int, default=0, help="looks at an item till an upload shows (default: 0)")
     parser.add_argument("--verbose", action="store_true", help="print each request, without its keys")
-    names = ", ".join(kind.name for kind in Kind)
-    parser.add_argument(
-        "--kinds", nargs="*", default=[], metavar="KIND", help=f"how they fail (default: all of {names})"
-    )
+    wish = f"how they fail, of {', '.join(Kind.__members__)} (default: all but DENIED)"
+    kinds = list(Kind.__members__)
+    parser.add_argument("--kinds", nargs="*", default=[], choices=kinds, metavar="KIND", help=wish)
     return parser
 
 

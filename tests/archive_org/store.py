@@ -123,13 +123,14 @@ class Item:
     """For each upload, whether it asked that the item be derived."""
 
     def add(self, file: StoredFile, looks: int) -> None:
-        """Take an upload, which shows after so many further looks."""
+        """Take an upload, which shows after so many further looks; what waited under its name never will."""
+        self.waiting = [waiting for waiting in self.waiting if waiting.file.name != file.name]
         self.files[file.name] = file
         self.uploads[file.name] += 1
         if looks:
             self.waiting.append(Waiting(file, looks))
         else:
-            self._show(file)
+            self.shown[file.name] = file
 
     def remove(self, name: str) -> None:
         """Forget a file."""
@@ -144,11 +145,7 @@ class Item:
             waiting.looks -= 1
         for waiting in [waiting for waiting in self.waiting if waiting.looks < 0]:
             self.waiting.remove(waiting)
-            self._show(waiting.file)
-
-    def _show(self, file: StoredFile) -> None:
-        self.waiting = [waiting for waiting in self.waiting if waiting.file.name != file.name]
-        self.shown[file.name] = file
+            self.shown[waiting.file.name] = waiting.file
 
     def entries(self) -> list[dict[str, str]]:
         """The files as the catalogue lists them, with those that archive.org itself writes."""
