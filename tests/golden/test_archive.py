@@ -1,4 +1,4 @@
-"""`oldump archive` in a process, against the fake archive.org: failures, a kill, a second time, and who follows along."""
+"""`oldump archive` in a process, against the fake archive.org: failures, a kill, a second time, and a follower."""
 
 import json
 import shutil
@@ -16,12 +16,13 @@ import pytest
 from archive_org.answers import Cut
 from archive_org.asked import Asked, What
 from archive_org.faults import Faults, Kind
-from archive_org.server import ACCOUNT, OTHER_ACCOUNT, ArchiveOrg, archive_org, write_config
+from archive_org.server import ACCOUNT, OTHER_ACCOUNT, ArchiveOrg, archive_org
 from golden.command import COMMAND, DATE, environment, failed, item_of, oldump, private_of, published, run
+from integration.archiving import config_of
 from oldump.synth.table import copy_blocks
 
 ITEMS = (f"ol_cdump_{DATE}", f"ol_dump_{DATE}")
-IMPATIENT = {"OLDUMP_ARCHIVE_BACKOFF_SECONDS": "0.01", "OLDUMP_ARCHIVE_PATIENCE_SECONDS": "60"}
+IMPATIENT = {"OLDUMP_ARCHIVE_BACKOFF_SECONDS": "0.01", "OLDUMP_ARCHIVE_PATIENCE_SECONDS": "20"}
 
 
 @pytest.fixture
@@ -74,10 +75,9 @@ def test_three_of_ten_requests_fail(fake: ArchiveOrg, complete: Path) -> None:
     assert fake.puts().total() == before
 
 
-@pytest.mark.parametrize("late_looks", [0, 4])
-def test_killed_in_mid_upload_and_given_again(fake: ArchiveOrg, complete: Path, late_looks: int) -> None:
+def test_killed_in_mid_upload_and_given_again(fake: ArchiveOrg, complete: Path) -> None:
     """SIGKILL while a file is on its way: what archive.org took is not sent again, shown or not; the rest is."""
-    fake.late_looks = late_looks
+    fake.late_looks = 4
     command = (*COMMAND, "archive", str(complete))
     process = subprocess.Popen(command, env=environment(**client(fake)), stderr=subprocess.DEVNULL)
 
@@ -187,8 +187,8 @@ def test_latest_json_leads_to_the_files(fake: ArchiveOrg, complete: Path) -> Non
 
 def test_who_may_not_write_is_told_what_to_do(fake: ArchiveOrg, complete: Path, tmp_path: Path) -> None:
     """Exit code 51, one line, no key; nothing was sent but the check."""
-    write_config(tmp_path / "other.ini", OTHER_ACCOUNT)
-    ran = oldump("archive", complete, "--ia-config", tmp_path / "other.ini", cwd=complete, env=client(fake))
+    ini = config_of(fake, OTHER_ACCOUNT, tmp_path / "other.ini")
+    ran = oldump("archive", complete, "--ia-config", ini, cwd=complete, env=client(fake))
     told = failed(ran, 51, "AccessDenied", "people of archive.org")
     assert OTHER_ACCOUNT.access not in told
     assert len(fake.asked(What.UPLOAD)) == 1

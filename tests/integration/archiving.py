@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from archive_org.server import ACCOUNT
+from archive_org.server import ArchiveOrg as Fake
+from archive_org.store import Account
 from oldump.outside.archive_org import ArchiveOrg
 from oldump.outside.patience import Patience
 from oldump.run.folder import RunFolder
@@ -17,3 +20,11 @@ def archived(folder: RunFolder, ia_config: Path | None = None, *, total_seconds:
     """Archive the run."""
     patience = Patience(total_seconds, 0.01)
     return stage.archive_alone(folder, ArchiveOrg(ia_config, TIMEOUT_SECONDS), Settings.of(), Silence(), patience)
+
+
+def config_of(fake: Fake, account: Account, path: Path) -> Path:
+    """An ia.ini with the keys of this account, for this fake."""
+    text = fake.config.read_text(encoding="utf-8")
+    text = text.replace(ACCOUNT.access, account.access).replace(ACCOUNT.secret, account.secret)
+    path.write_text(text, encoding="utf-8")
+    return path

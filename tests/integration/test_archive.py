@@ -11,8 +11,9 @@ import pytest
 
 from archive_org.asked import Asked, What
 from archive_org.faults import CONCERNS, PASSING, Faults, Kind
-from archive_org.server import ACCOUNT, OTHER_ACCOUNT, ArchiveOrg, archive_org, write_config
-from integration.archiving import TIMEOUT_SECONDS, archived
+from archive_org.server import ACCOUNT, OTHER_ACCOUNT, ArchiveOrg, archive_org
+from archive_org.store import Account
+from integration.archiving import TIMEOUT_SECONDS, archived, config_of
 from oldump.errors import (
     ArchiveError,
     ArchiveMismatch,
@@ -113,11 +114,10 @@ def logged(act: object, caplog: pytest.LogCaptureFixture) -> list[str]:
     ids=["no right", "no collection", "no name"],
 )
 def test_who_may_not_write_hears_so_at_once(
-    fake: ArchiveOrg, tmp_path: Path, account: object, collection: str, told: str
+    fake: ArchiveOrg, tmp_path: Path, account: Account, collection: str, told: str
 ) -> None:
     """One request shows it, before anything else is sent; the error says what to do."""
-    ini = tmp_path / "ia.ini"
-    write_config(ini, account)  # type: ignore[arg-type] # it is one
+    ini = config_of(fake, account, tmp_path / "ia.ini")
     settings = Settings.of(archive_collection=collection)
     with pytest.raises(ArchiveRefused, match=told) as caught:
         stage.preflight(site(ini), settings, Patience(30, 0.01))
@@ -166,8 +166,7 @@ def told_by(error: BaseException | None) -> str:
 def test_an_item_of_somebody_else_is_refused(fake: ArchiveOrg, tmp_path: Path) -> None:
     """And is not tried again."""
     site().send(upload(tmp_path), lambda _: None)
-    ini = tmp_path / "other.ini"
-    write_config(ini, OTHER_ACCOUNT)
+    ini = config_of(fake, OTHER_ACCOUNT, tmp_path / "other.ini")
     with pytest.raises(ArchiveRefused, match="privileges"):
         site(ini).send(upload(tmp_path), lambda _: None)
 
@@ -270,8 +269,7 @@ def test_the_library_says_nothing_by_itself(
     fake: ArchiveOrg, folder: RunFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever ia.ini says of logging: its lines have addresses with keys, and go to standard output or a file."""
-    ini = tmp_path / "ia.ini"
-    write_config(ini, ACCOUNT)
+    ini = config_of(fake, ACCOUNT, tmp_path / "ia.ini")
     ini.write_text(ini.read_text() + "[logging]\nlevel = DEBUG\nlog_to_stdout = true\n")
     fake.faults.at(2, Kind.RESET_IN_BODY, What.UPLOAD)
     archived(folder, ini)
