@@ -32,15 +32,18 @@ from golden.command import (
 )
 from golden.test_interruption import running, scatters, waited_for
 from oldump import pipeline, runner
-from oldump.errors import StorageFull, VerificationError
+from oldump.errors import ArchiveRefused, StorageFull, VerificationError
 from oldump.outside.postgres import Copying, midnight_after
 from oldump.preflight import Work, disk_check
 from oldump.run.folder import RunFolder
 from oldump.run.progress import Silence
 from oldump.settings import Settings
 from oldump.stages import tables
+from oldump.stages.archive.stage import preflight
 from oldump.synth.table import copy_blocks
 from reference import dumps_of
+from unit.stages.published import publish
+from unit.stages.shelf import Shelf, archived, latest
 
 
 def row(document: dict[str, object], copy_id: int = 1) -> bytes:
@@ -533,3 +536,63 @@ def test_today_the_denormalizer_ends(tmp_path: Path) -> None:
     made = json.loads(line.split(b"\t")[1])
     assert [len(made[name]) for name in ("editions", "authors", "ia")] == [29, 3, 29]
     assert list(temporary.iterdir()) == []
+
+
+@pytest.fixture
+def archive_site() -> Shelf:
+    """An empty archive.org."""
+    return Shelf()
+
+
+def test_9835_10493_latest_links_lead_to_files_that_are_there(tmp_path: Path, archive_site: Shelf) -> None:
+    """The item existed before its files did, and an upload was killed: the pointer moves when all were read back."""
+
+    def look(place: str) -> None:
+        pointed = latest(tmp_path)
+        assert pointed is None or (pointed["date"] == "2022-06-30" and archive_site.holds(pointed))
+        if place.endswith(f"ol_dump_works_{DATE}.txt.gz"):
+            raise Killed
+
+    class Killed(BaseException):
+        """What nobody catches."""
+
+    archive_site.slow_looks = 3
+    archived(publish(tmp_path, date(2022, 6, 30)), archive_site)
+    archive_site.before = look
+    folder = publish(tmp_path, roles=("authors", "works"))
+    with pytest.raises(Killed):
+        archived(folder, archive_site)
+    look("")
+    archive_site.before = lambda place: None
+    archived(folder, archive_site)
+    pointed = latest(tmp_path)
+    assert pointed is not None
+    assert pointed["date"] == DATE
+    assert archive_site.holds(pointed)
+
+
+def test_5930_the_right_to_the_collection_is_shown_before_the_long_work(archive_site: Shelf) -> None:
+    """By a small item of its own, whenever it is asked for: it names account and collection, or refuses at once."""
+
+    def refuse(place: str) -> None:
+        raise ArchiveRefused(f"{place}: 403 AccessDenied", "Ask for the right.")
+
+    archive_site.before = refuse
+    with pytest.raises(ArchiveRefused, match="ol_exports-oldump-check"):
+        preflight(archive_site, Settings.of())
+    assert archive_site.items == {}
+    assert archive_site.looks == 0
+
+
+@pytest.mark.parametrize("item", [f"ol_cdump_{DATE}", f"ol_dump_{DATE}"])
+def test_5931_both_items_are_compared_file_by_file(tmp_path: Path, archive_site: Shelf, item: str) -> None:
+    """One item was there, and the other was taken for there too: each lacking or different file of either is sent."""
+    folder = publish(tmp_path)
+    archived(folder, archive_site)
+    files = archive_site.items[item]
+    lacking, different = sorted(files)[:2]
+    del files[lacking]
+    files[different] = files[different]._replace(md5="another")
+    archive_site.sent.clear()
+    archived(folder, archive_site)
+    assert sorted(archive_site.sent) == [f"{item}/{name}" for name in (lacking, different)]

@@ -12,12 +12,12 @@ DAY = date(2022, 7, 31)
 ROLES = ("authors", "editions", "reading-log", "covers_metadata")
 
 
-def publish(out: Path, day: date = DAY, text: str = "") -> RunFolder:
+def publish(out: Path, day: date = DAY, text: str = "", roles: tuple[str, ...] = ROLES) -> RunFolder:
     """Put a run's items there; text: what its files hold besides their names."""
     folder = RunFolder(out, day)
     cdump, dump = folder.items
     names = [(cdump, f"{cdump}.txt.gz"), (dump, f"{dump}.txt.gz")]
-    names += [(dump, f"ol_dump_{role}_{day}.txt.gz") for role in ROLES]
+    names += [(dump, f"ol_dump_{role}_{day}.txt.gz") for role in roles]
     artifacts = [_made(folder, item, name, f"{name} {text}") for item, name in names]
     indexes = [folder.published(item) / f"{name}.index" for item, name in names]
     for algorithm, name in SUMS.items():
