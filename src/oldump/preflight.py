@@ -21,6 +21,7 @@ from oldump.outside import postgres
 from oldump.outside.postgres import SCANS_RANGES, Examined, Query, TableSize
 from oldump.run.folder import RunFolder
 from oldump.run.lock import require_free
+from oldump.run.progress import shown_bytes
 from oldump.settings import flag_of
 from oldump.sources import naming, status_of
 from oldump.stages import extract
@@ -342,18 +343,6 @@ def disk_check(work: Work, needed: Mapping[str, int] | None, free: int) -> Check
     if room < _SPARE * total:
         return Check.warned("disk", told, "That may be too little, as it is an estimate: make more room if you can.")
     return Check.passed("disk", told)
-
-
-_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
-
-
-def shown_bytes(size_bytes: float) -> str:
-    """A size for people, in powers of 1000, such as 31.0 GB."""
-    for unit in _UNITS[:-1]:
-        if size_bytes < 999.95:
-            return f"{size_bytes:.0f} {unit}" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.1f} {_UNITS[-1]}"
 
 
 # --------------------------------------------------------------------------------------------- memory, clock, date

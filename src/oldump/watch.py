@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from oldump.engine.commit import TEMPORARY_SUFFIX
 from oldump.errors import StorageFull
-from oldump.preflight import shown_bytes, size_bytes
+from oldump.preflight import size_bytes
 from oldump.run.folder import RunFolder
-from oldump.run.progress import Progress
+from oldump.run.progress import Progress, shown_bytes
 
 log = logging.getLogger("oldump")
 

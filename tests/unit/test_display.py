@@ -90,3 +90,16 @@ def test_a_table_is_folded_to_the_terminal() -> None:
     assert all(f"word{number}" in text for number in range(30))
     assert "[bold]room[/]" in text
     assert "failure" in text
+
+
+def test_an_upload_is_shown_in_bytes(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Bytes sent, rate, share and time left: rows mean nothing there."""
+    clock = iter([0.0, 0.0, 40.0, 40.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock, 40.0))
+    logger = logging.getLogger("oldump")
+    logger.addHandler(caplog.handler)
+    with caplog.at_level(logging.INFO, "oldump"), LoggedProgress() as progress:
+        progress.begin("archive", "sending")
+        progress.update(4_000_000_000, 0.25)
+    logger.removeHandler(caplog.handler)
+    assert set(caplog.messages) == {"archive: sending: 4.0 GB, 100.0 MB/s, 25.0% done, about 2 min 00 s left"}

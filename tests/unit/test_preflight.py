@@ -12,9 +12,10 @@ from oldump import preflight
 from oldump.engine.segments import SegmentWriter, segment_of
 from oldump.errors import ConfigurationError, SourceError, SourceMissing, StorageError, StorageFull
 from oldump.outside.postgres import Examined, Limit, Query, TableSize
-from oldump.preflight import Check, Reading, Verdict, Work, needs, shown_bytes
+from oldump.preflight import Check, Reading, Verdict, Work, needs
 from oldump.run.folder import RunFolder
 from oldump.run.lock import locked
+from oldump.run.progress import shown_bytes
 from oldump.settings import Settings
 
 DAY = date(2022, 7, 31)

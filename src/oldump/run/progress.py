@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-_UNITS = {"sending": "bytes", "looking": "files"}
+_COUNTED = {"sending": "bytes", "looking": "files"}
 
 
 class Progress(Protocol):
@@ -33,4 +33,16 @@ class Silence:
 
 def unit_of(step: str) -> str:
     """What `update` counts in a step: rows, but bytes or files in the steps of an upload."""
-    return _UNITS.get(step, "rows")
+    return _COUNTED.get(step, "rows")
+
+
+_SIZES = ("bytes", "kB", "MB", "GB", "TB", "PB")
+
+
+def shown_bytes(size_bytes: float) -> str:
+    """A size for people, in powers of 1000, such as 31.0 GB."""
+    for unit in _SIZES[:-1]:
+        if size_bytes < 999.95:
+            return f"{size_bytes:.0f} {unit}" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} {_SIZES[-1]}"
