@@ -27,7 +27,7 @@ def tls_context(certificate: Path) -> ssl.SSLContext:
 
 
 def _wishes() -> list[str]:
-    """What is signed by itself, for a day: a key that is quick to make, the names, and what Python 3.13 asks of a certificate that signs itself."""
+    """What is signed by itself, for a day: a key quickly made, the names, and what Python 3.13 asks for."""
     names = ",".join(f"DNS:{name}" for name in NAMES)
     extensions = (f"subjectAltName={names}", "keyUsage=critical,digitalSignature,keyCertSign")
     usual = ["-x509", "-nodes", "-days", "1", "-subj", "/CN=a fake archive.org"]
