@@ -11,7 +11,6 @@ Does not: trust clocks alone. A heartbeat that is not fresh is watched before it
 import fcntl
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oldump.errors import RunBusy, StorageError, storage_errors
+from oldump.run.heart import Heart
 from oldump.run.owner import Owner
 
 log = logging.getLogger("oldump")
@@ -60,13 +60,18 @@ class Held:
         with storage_errors(path):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, self._text, 0)
-        self._beaten = time.monotonic()
-        self._failure: Exception | None = None
         self._is_told = False
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self.resume()
-        _beating.add(self)
+        self.heart = Heart("heartbeat", timing.beat, lambda: timing.renew(descriptor))
+        self.heart.begin()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether nobody else has taken it, as far as that can be seen at once."""
+        try:
+            text = os.pread(self._descriptor, _MOST_BYTES, 0)
+            return text == self._text and _is_open_as(self._descriptor, self._path)
+        except OSError:
+            return False
 
     def require(self) -> None:
         """Raise RunBusy if another process has taken the lock, StorageError if its file is gone; warn of no heartbeat.
@@ -89,59 +94,18 @@ class Held:
                 f"{self._path.parent}: another process has taken over this run ({_told(text)})",
                 "It saw no heartbeat of this one, which stops now. Wait for it, or end it and give the command again.",
             )
-        silent = time.monotonic() - self._beaten
+        silent = time.monotonic() - self.heart.beaten
         if silent > self._timing.fresh / 2 and not self._is_told:
             told = "%s: no heartbeat for %.0f s (%s); a process on another machine may take over this run"
-            log.warning(told, self._path, silent, self._failure)
+            log.warning(told, self._path, silent, self.heart.failure)
         self._is_told = silent > self._timing.fresh / 2
-
-    def pause(self) -> None:
-        """Stop the heart, and wait until it stands still."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-        self._thread = None
-
-    def resume(self) -> None:
-        """Let the heart beat."""
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        self._thread.start()
 
     def end(self) -> None:
         """Stop the heart, and give the lock back if it is still ours: an empty file is nobody's."""
-        _beating.discard(self)
-        self.pause()
+        self.heart.end()
         with suppress(OSError):
             if os.pread(self._descriptor, _MOST_BYTES, 0) == self._text:
                 os.ftruncate(self._descriptor, 0)
-
-    def _beat(self) -> None:
-        while not self._stop.wait(self._timing.beat):
-            try:
-                self._timing.renew(self._descriptor)
-            except Exception as error:  # noqa: BLE001 - `require` tells of it: here nobody would hear
-                self._failure = error
-            else:
-                self._beaten = time.monotonic()
-
-
-_beating: set[Held] = set()
-
-
-def _pause() -> None:
-    for held in _beating:
-        held.pause()
-
-
-def _resume() -> None:
-    for held in _beating:
-        held.resume()
-
-
-# Workers are forked, and a fork wants no other thread than the one that forks: hearts stand still meanwhile. A child
-# has the lock, so that nobody else takes it while it runs, and no heart.
-os.register_at_fork(before=_pause, after_in_parent=_resume, after_in_child=_beating.clear)
 
 
 def require_free(path: Path, timing: Timing = TIMING) -> None:

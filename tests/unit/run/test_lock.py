@@ -237,7 +237,7 @@ def test_a_fork_has_no_other_thread_and_its_child_no_heart(path: Path) -> None:
     with locked(path, QUICK) as held:
         child = os.fork()
         if child == 0:
-            os._exit(0 if held._thread is None else 1)
+            os._exit(1 if held.heart.is_beating else 0)
         assert os.waitpid(child, 0)[1] == 0
         assert beats(path)
         held.require()
