@@ -202,11 +202,8 @@ class _Verifying:
         self._checked: dict[str, Checked] = {}
         self._sums: dict[str, Sums] = {}
         """By path, as it is seen from the folder."""
-        self._bytes_read = 0
-        self._records = 0
         self._authors = Filter(memory_bytes)
         self.subjects = self._subjects()
-        self._size_bytes = sum(subject.path.stat().st_size for subject in self.subjects)
 
     def _subjects(self) -> list[Subject]:
         """The files that are there, parts before what is made of them."""
@@ -300,7 +297,6 @@ class _Verifying:
         self._sums[self._place(subject.path)] = checked.sums
         self._findings.merge(checked.findings)
         self._checked[subject.what] = checked
-        self._records += checked.total.records
 
     def _members(self, subject: Subject, total: Total, *, segments: bool) -> dict[str, Any]:
         """What the manifest must say of the file, but for its sums."""
@@ -336,13 +332,12 @@ class _Verifying:
     def _read(self, crew: Crew, workers: int, number: int, subject: Subject, *, by_index: bool) -> Checked:
         total, findings = Total(), Findings()
         with storage_errors(subject.path), subject.path.open("rb") as stream:
+            size_bytes = max(1, subject.path.stat().st_size)
             source = Stretches(subject.path, stream) if by_index else Serial(subject.path, stream)
             for piece, each in self._looked(crew, workers, number, source):
                 self._fold(subject, total, findings, piece, each)
-                share = (self._bytes_read + source.position_bytes) / max(1, self._size_bytes)
-                self._progress.update(self._records + total.records, min(share, 1.0))
+                self._progress.update(total.records, min(source.position_bytes / size_bytes, 1.0))
             sums = source.sums()
-        self._bytes_read += sums.size_bytes
         name = subject.path.name
         if isinstance(source, Stretches):
             for wrong in source.ends.wrong(total.crc32, total.text_bytes):
