@@ -3,6 +3,7 @@
 Imports that take long stand inside the commands, so that --help is quick.
 """
 
+import json
 import logging
 import os
 import shutil
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, BinaryIO, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO, NoReturn, TextIO
 
 import typer
 
@@ -21,12 +22,18 @@ from oldump.errors import (
     BUG_EXIT_CODE,
     ConfigurationError,
     OldumpError,
+    Stopped,
     StorageError,
     VerificationError,
+    exit_code_of,
     storage_errors,
 )
-from oldump.run.log import LogFormatter
+from oldump.run.log import FORMATTERS, named_format
 from oldump.run.progress import Progress
+
+if TYPE_CHECKING:
+    from oldump.overview import Looking, Seen
+    from oldump.runner import Plan
 
 log = logging.getLogger("oldump")
 
@@ -35,7 +42,7 @@ Exit codes: 0 done · 2 flags, settings, date · 10 source cannot be read · 11 
 table · 13 database not reached · 14 no rows · 15 snapshot lost · 20 not records · 21 too many rejects ·
 22 not sorted · 30 storage · 31 disk full · 32 another process works on the run · 40 what was made contradicts itself ·
 41 kept back by the gate · 50 archive.org failed · 51 it refuses · 52 it is not reached · 53 it has other files ·
-60 a worker died · 70 a bug · 129, 130, 143 interrupted · 141 nobody reads the output.
+54 late, by status --check · 60 a worker died · 70 a bug · 129, 130, 143 interrupted · 141 nobody reads the output.
 docs/operations.md says what to do about each.
 """
 
@@ -90,6 +97,10 @@ Checkpoint = Annotated[
 ]
 Rejects = Annotated[Path, typer.Option(metavar="FILE", help="Where rows go that cannot become records.")]
 Level = Annotated[int | None, typer.Option(metavar="1-9", help="gzip level of what is published. Default: 6.")]
+LogFormat = Annotated[
+    str | None,
+    typer.Option(metavar="text|json", help="How log lines look on standard error. Default: text."),
+]
 Tmpdir = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where intermediate files go. Default: TMPDIR, or /tmp.")
 ]
@@ -134,6 +145,7 @@ def run(
     level: Level = None,
     archive: Archive = None,
     ia_config: IaConfig = None,
+    log_format: LogFormat = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin anew; what is there goes when the new one is complete.")
     ] = False,
@@ -164,13 +176,15 @@ def run(
         level=level,
         archive=archive,
         ia_config=ia_config,
+        log_format=log_format,
     )
+    _log_as(settings.log_format)
     day = date_of(date)
     choice = pipeline.selected(only or [], skip or [], settings)
     reason = reason_of(override_gate)
     _warn_of_passwords(source=source, coverstore=coverstore, archive_database=archive_database)
     if dry_run:
-        _print_table(runner.planned(settings, day, choice, overwrite=overwrite))
+        _print_plan(runner.planned(settings, day, choice, overwrite=overwrite))
         return
     with progress_shown() as progress:
         item = runner.run(settings, day, choice, progress, overwrite=overwrite, override_gate=reason)
@@ -197,7 +211,72 @@ def plan(
         source=source, coverstore=coverstore, archive_database=archive_database, out=out, archive=archive
     )
     choice = pipeline.selected(only or [], skip or [], settings)
-    _print_table(runner.planned(settings, date_of(date), choice))
+    _print_plan(runner.planned(settings, date_of(date), choice))
+
+
+@app.command()
+def status(
+    date: Annotated[
+        str | None, typer.Argument(metavar="[DATE]", help="YYYY-MM-DD: one run, in detail. Default: all runs.")
+    ] = None,
+    out: Out = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it ends.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="End with exit code 54 if a run is late, dead or failed, for monitors.")
+    ] = False,
+) -> None:
+    """Say how runs stand: all in the output folder, or one. It changes nothing, and needs no terminal of the run's."""
+    from oldump import overview
+    from oldump.settings import Settings, date_of
+
+    settings = Settings.of(out=out)
+    look = overview.Looking(settings.out, settings.late_days, None if date is None else date_of(date))
+    try:
+        runs = _followed(look, as_json=as_json) if watch else look.now()
+    except Stopped as stopped:  # nothing was at work here that could be gone on with
+        sys.exit(exit_code_of(stopped))
+    if not (watch and look.day):
+        _say_runs(runs, look, as_json=as_json)
+    if check:
+        overview.require_well(runs)
+
+
+def _followed(look: "Looking", *, as_json: bool) -> list["Seen"]:
+    """Show the run whenever it changes, until it ends: on a terminal in place, elsewhere line by line."""
+    from oldump import overview
+    from oldump.display import shown_in_place
+
+    if not look.choose():
+        return look.now()
+    if sys.stdout.isatty() and not as_json:
+        with _standard_output():
+            return shown_in_place(look.changes, overview.facts_of, overview.table_of_stages)
+    runs: list[Seen] = []
+    before = ""
+    for runs in look.changes():
+        told = json.dumps(runs[0].as_json()) if as_json else overview.told_line(runs[0])
+        if told != before:
+            _say(told)
+        before = told
+    return runs
+
+
+def _say_runs(runs: list["Seen"], look: "Looking", *, as_json: bool) -> None:
+    """Print a table of all runs, or what is to be said of one."""
+    from oldump import overview
+
+    if as_json:
+        _say(overview.as_text(runs, look.day))
+    elif look.day:
+        _print_pairs(overview.facts_of(runs[0]))
+        if stages := overview.table_of_stages(runs[0]):
+            _say("")
+            _print_table(stages, is_boxed=False)
+    elif runs:
+        _print_table(overview.table_of_runs(runs), is_boxed=False)
+    else:
+        log.info("%s: no runs", look.out)
 
 
 @app.command()
@@ -543,15 +622,33 @@ def _standard_output() -> Iterator[BinaryIO]:
         raise
 
 
-def _print_table(lines: list[tuple[str, ...]]) -> None:
-    """Print rows, a heading first: boxed and folded on a terminal, otherwise a line each."""
+def _print_table(lines: list[tuple[str, ...]], *, is_boxed: bool = True) -> None:
+    """Print rows, a heading first: folded on a terminal, and boxed if wanted; otherwise a line each."""
     if sys.stdout.isatty():
-        from oldump.display import boxed
+        from oldump.display import aligned, boxed
 
-        _say(boxed(lines, shutil.get_terminal_size().columns))
+        _say((boxed if is_boxed else aligned)(lines, shutil.get_terminal_size().columns))
         return
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     _say("\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines))
+
+
+def _print_pairs(pairs: list[tuple[str, str]]) -> None:
+    """Print names and what is said of each, a line each."""
+    if sys.stdout.isatty():
+        from oldump.display import paired
+
+        _say(paired(pairs, shutil.get_terminal_size().columns))
+        return
+    width = max(len(name) for name, _ in pairs)
+    _say("\n".join(f"{name.ljust(width)}  {told}" for name, told in pairs))
+
+
+def _print_plan(plan: "Plan") -> None:
+    """Print the table of stages, and how long all of it will take."""
+    _print_table(plan.table)
+    if plan.told:
+        _say(plan.told)
 
 
 def _say(text: str) -> None:
@@ -565,7 +662,7 @@ class _StandardError(logging.StreamHandler):  # type: ignore[type-arg] # the str
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
-        self.setFormatter(LogFormatter())
+        self.setFormatter(FORMATTERS[named_format()]())
 
     @property
     def stream(self) -> TextIO:
@@ -581,6 +678,13 @@ def _open_what_is_closed() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process
 
 
+def _log_as(named: str) -> None:
+    """Let log lines look so on standard error."""
+    for handler in log.handlers:
+        if isinstance(handler, _StandardError):
+            handler.setFormatter(FORMATTERS[named]())
+
+
 def _log_to_standard_error() -> None:
     log.setLevel(logging.INFO)
     log.propagate = False  # a library's log lines are not ours
@@ -591,16 +695,8 @@ class _NobodyReads(BaseException):
     """Whoever read standard output has gone, as head does."""
 
 
-class _Stopped(BaseException):
-    """SIGHUP, SIGINT or SIGTERM arrived."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"by {signal.Signals(number).name}")
-        self.signal = signal.Signals(number)
-
-
 def _stop(number: int, _: FrameType | None) -> NoReturn:
-    raise _Stopped(number)
+    raise Stopped(number)
 
 
 @contextmanager
@@ -609,13 +705,15 @@ def _exit_codes() -> Iterator[None]:
     try:
         yield
     except OldumpError as error:
-        log.error("%s", error)  # noqa: TRY400 - foreseen: one clear line, no traceback
+        log.error("%s", error, extra=error.marks)  # noqa: TRY400 - foreseen: one clear line, no traceback
         sys.exit(error.exit_code)
-    except _Stopped as stopped:
+    except Stopped as stopped:
         log.error(  # noqa: TRY400 - foreseen
-            "stopped by %s; what was committed is kept, give the command again to go on", stopped.signal.name
+            "stopped by %s; what was committed is kept, give the command again to go on",
+            stopped.signal.name,
+            extra=stopped.marks,
         )
-        sys.exit(128 + stopped.signal)
+        sys.exit(exit_code_of(stopped))
     except _NobodyReads:
         sys.exit(128 + signal.SIGPIPE)
     except Exception:

@@ -7,15 +7,18 @@ import io
 import logging
 import sys
 import time
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from oldump.run.progress import shown_bytes, unit_of
+from oldump.run.forecast import shown_seconds
 
 LOG_SECONDS = 30
 _REFRESH_SECONDS = 0.2
@@ -44,7 +47,7 @@ class LoggedProgress:
         self._told = now
         seconds = now - self._began
         share = "" if done is None else f", {done:.1%} done"
-        left = f", about {_duration(seconds / done - seconds)} left" if done else ""
+        left = f", about {shown_seconds(seconds / done - seconds)} left" if done else ""
         amount, rate = _counted(rows, self._unit), _counted(rows / seconds, self._unit)
         log.info("%s: %s, %s/s%s%s", self._what, amount, rate, share, left)
 
@@ -134,7 +137,49 @@ def progress_shown(*, alone: bool = True) -> LiveProgress | LoggedProgress:
     return LiveProgress(Console(stderr=True)) if alone and sys.stderr.isatty() else LoggedProgress()
 
 
-_STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
+Look = TypeVar("Look")
+Facts = Callable[[Look], list[tuple[str, str]]]
+Rows = Callable[[Look], list[tuple[str, ...]]]
+
+
+def shown_in_place(changes: Callable[[], Iterator[list[Look]]], facts: Facts[Look], stages: Rows[Look]) -> list[Look]:
+    """Show what one run looks like, on standard output and in the same place, until nothing changes any more."""
+    runs: list[Look] = []
+    with Live(console=Console(highlight=False), auto_refresh=False, redirect_stdout=False) as live:
+        for runs in changes():
+            live.update(Group(_pairs(facts(runs[0])), "", _plain_table(stages(runs[0]))), refresh=True)
+    return runs
+
+
+def _pairs(pairs: list[tuple[str, str]]) -> Table:
+    """Names and what is said of each."""
+    grid = Table.grid(padding=(0, 2))
+    for name, told in pairs:
+        grid.add_row(Text(name, "dim"), Text(told, "bold red" if name == "problem" else ""))
+    return grid
+
+
+def _plain_table(lines: list[tuple[str, ...]]) -> Table:
+    """A table without lines, its heading first."""
+    heading, *rows = lines or [()]
+    table = Table(*heading, box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for row in rows:
+        table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))
+    return table
+
+
+_STYLES = (
+    {"ok": "green", "warning": "yellow", "failure": "bold red"}
+    | {
+        "complete": "green",
+        "committed": "green",
+        "running": "bold",
+        "stopped": "yellow",
+        "waiting": "dim",
+        "left out": "dim",
+    }
+    | dict.fromkeys(("dead", "failed", "missing", "not readable", "silent"), "bold red")
+)
 
 
 def boxed(lines: list[tuple[str, ...]], width: int) -> str:
@@ -143,17 +188,25 @@ def boxed(lines: list[tuple[str, ...]], width: int) -> str:
     table = Table(*heading, show_lines=True)
     for row in rows:
         table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))  # Text: a bracket is no markup
+    return _drawn(table, width)
+
+
+def aligned(lines: list[tuple[str, ...]], width: int) -> str:
+    """The same without lines between the cells."""
+    return _drawn(_plain_table(lines), width)
+
+
+def paired(pairs: list[tuple[str, str]], width: int) -> str:
+    """Names and what is said of each, for a terminal of this width."""
+    return _drawn(_pairs(pairs), width)
+
+
+def _drawn(table: Table, width: int) -> str:
     console = Console(file=io.StringIO(), force_terminal=True, width=width)
     with console.capture() as captured:
         console.print(table)
-    return captured.get().rstrip("\n")
+    return "\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n"))
 
 
 def _counted(amount: float, unit: str) -> str:
     return shown_bytes(amount) if unit == "bytes" else f"{amount:,.0f} {unit}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

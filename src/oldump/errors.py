@@ -20,6 +20,7 @@
     │   ├── ArchiveRefused  51   it refuses: keys, rights, a collection, a file
     │   ├── ArchiveUnreachable 52 no answer, or "later", for longer than it is waited for
     │   └── ArchiveMismatch 53   what it holds differs from what was sent, again and again
+    ├── RunLate             54   a run is late, dead or failed, as `status --check` was to find out
     └── WorkerError         60   a worker process died, or could not be started
 
 Every message says what, where, and what to do next. An exception that is not in this tree is a bug: the command
@@ -28,9 +29,11 @@ reads standard output any more.
 """
 
 import errno
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 BUG_EXIT_CODE = 70
@@ -42,6 +45,8 @@ class OldumpError(Exception):
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
     """Whether the same command may succeed when it is simply given again."""
+    marks: Mapping[str, object] = MappingProxyType({})
+    """Of which run and stage it is, for its log line."""
 
     def __init__(self, told: str, remedy: str = "") -> None:
         """Take what is wrong and where, without a full stop, and what to do about it; or both in one text."""
@@ -173,11 +178,38 @@ class ArchiveMismatch(ArchiveError):
     exit_code = 53
 
 
+class RunLate(OldumpError):
+    """Somebody should look: a run was not made in time, or ended before it was complete."""
+
+    exit_code = 54
+
+
 class WorkerError(OldumpError):
     """A worker process died, or could not be started: for want of memory perhaps."""
 
     exit_code = 60
     retryable = True
+
+
+class Stopped(BaseException):
+    """SIGHUP, SIGINT or SIGTERM arrived."""
+
+    marks: Mapping[str, object] = MappingProxyType({})
+    """As of an error."""
+
+    def __init__(self, number: int) -> None:
+        """Take the signal's number."""
+        self.signal = signal.Signals(number)
+        super().__init__(f"stopped by {self.signal.name}")
+
+
+def exit_code_of(error: BaseException) -> int:
+    """What the command ends with because of this."""
+    if isinstance(error, OldumpError):
+        return error.exit_code
+    if isinstance(error, Stopped):
+        return 128 + error.signal
+    return BUG_EXIT_CODE
 
 
 @contextmanager

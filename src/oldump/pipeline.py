@@ -21,6 +21,7 @@ from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact, Journal
 from oldump.run.progress import Progress
+from oldump.run.report import Report
 from oldump.settings import Settings, flag_of
 from oldump.sources import DATABASES, connection_of, file_of, is_database
 from oldump.stages import extract, splice, tables
@@ -55,6 +56,8 @@ class Context:
     """Asks whether the run is still ours; raises if it is not."""
     override_gate: str | None = None
     """Why the run may be published whatever the gate finds; None: it may not."""
+    reporting: Report | None = None
+    """What keeps the run's status."""
 
     @property
     def snapshot(self) -> postgres.Leading:
@@ -62,6 +65,13 @@ class Context:
         if self.leading is None:
             raise AssertionError("a stage that reads no database asks for a snapshot")
         return self.leading
+
+    @property
+    def report(self) -> Report:
+        """The same, where stages are run."""
+        if self.reporting is None:
+            raise AssertionError("a stage is run of which no status is kept")
+        return self.reporting
 
     def checkpoint(self, stage: str) -> Checkpoint:
         """Where a stage notes how far it has got: for these inputs, settings and version of oldump alone."""

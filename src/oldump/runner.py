@@ -6,19 +6,19 @@ their final names; then they are delivered, where that is asked for.
 
 import logging
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from itertools import chain, dropwhile, groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tenacity
 
+from oldump.durations import forecast_of, outline_of, remember_run, told_forecast, with_forecast
 from oldump.engine.commit import sync_folder, write_whole
 from oldump.engine.segments import index_path
 from oldump.engine.shuffle import workers_within
@@ -46,6 +46,7 @@ from oldump.run.lock import locked
 from oldump.run.log import logged
 from oldump.run.manifest import MANIFEST, SUMS, manifest_of, sums_of
 from oldump.run.progress import Progress, Silence
+from oldump.run.report import Report, reported
 from oldump.settings import Settings, flag_of
 from oldump.sources import DATABASES, beginning, connection_of, is_file
 from oldump.watch import DiskWatch, Watched, leftovers, room_of
@@ -53,10 +54,33 @@ from oldump.watch import DiskWatch, Watched, leftovers, room_of
 log = logging.getLogger("oldump")
 
 
-def planned(settings: Settings, day: date, choice: Choice, *, overwrite: bool = False) -> list[tuple[str, ...]]:
-    """The table of stages, a heading first: name, what it reads and writes, and what would become of it."""
+class Plan(NamedTuple):
+    """What a run would do."""
+
+    table: list[tuple[str, ...]]
+    """The stages, a heading first: name, what it reads and writes, what would become of it, and for how long."""
+    told: str | None
+    """How long all of it would take; None if nobody knows."""
+
+
+def planned(settings: Settings, day: date, choice: Choice, *, overwrite: bool = False) -> Plan:
+    """What a run would do, by the journal alone, and how long it would take if an earlier run says so."""
+    folder = RunFolder(settings.out, day)
+    journal = Journal(folder.journal)
+    table = _table_of_stages(settings, day, choice, journal, overwrite=overwrite)
+    to_do = [row[0] for row in table if row[3] == _TO_BE_RUN]
+    forecast = forecast_of(settings, folder, journal)
+    told = told_forecast(forecast, to_do, datetime.now(UTC))
+    return Plan(with_forecast(table, forecast, to_do) if told else table, told)
+
+
+_TO_BE_RUN = "to be run"
+
+
+def _table_of_stages(
+    settings: Settings, day: date, choice: Choice, journal: Journal, *, overwrite: bool
+) -> list[tuple[str, ...]]:
     require_whole(choice, overwrite=overwrite)
-    journal = Journal(RunFolder(settings.out, day).journal)
     lines: list[tuple[str, ...]] = [("stage", "reads", "writes", f"for {day}")]
     for stage in STAGES:
         committed = journal.stages.get(stage.name)
@@ -69,7 +93,7 @@ def planned(settings: Settings, day: date, choice: Choice, *, overwrite: bool = 
         elif stage.database and connection_of(stage.database, settings) is None:
             state = f"lacks {flag_of(stage.database)}"
         else:
-            state = "to be run"
+            state = _TO_BE_RUN
         reads = "all that is published" if stage.is_judge else ", ".join(stage.reads)
         lines.append((stage.name, reads, ", ".join(stage.writes), state))
     for delivery in DELIVERIES:
@@ -79,7 +103,7 @@ def planned(settings: Settings, day: date, choice: Choice, *, overwrite: bool = 
         elif delivered and not overwrite:
             state = f"delivered ({delivered.seconds:,.0f} s), to be compared"
         else:
-            state = "to be run"
+            state = _TO_BE_RUN
         lines.append((delivery.name, "all that is published", ", ".join(delivery.writes), state))
     return lines
 
@@ -115,26 +139,44 @@ def run(
     with storage_errors(folder.private):
         folder.private.mkdir(parents=True, exist_ok=True)
         folder.private.chmod(0o700)  # the whole table is in there
-    with locked(folder.lock) as lock, logged(folder.log):
+    with (
+        locked(folder.lock) as lock,
+        logged(folder.log),
+        reported(Report(folder, progress, lambda: lock.is_ours)) as report,
+    ):
         if lock.left_by:
             log.warning("%s: was left by %s; this process takes over", folder.lock, lock.left_by)
         context = Context(
             settings,
             folder,
             Journal(folder.journal, lock.require),
-            progress,
+            report,
             require=lock.require,
             override_gate=override_gate,
+            reporting=report,
         )
-        if context.journal.published and not overwrite:
+        was_complete = context.journal.published and not overwrite
+        if was_complete:
             require_same_beginning(context)
             require_as_chosen(choice, context)
             require_intact(context)
-            log.info("complete before, nothing to make: %s", folder.dump_item)
+            _take_up_complete(choice, context)
         elif not _make(choice, context, overwrite=overwrite):
             return None
         _deliver(choice, context)
+        if choice.deliveries and not was_complete:
+            remember_run(context)  # once more: now with what that took
+        report.complete()
         return folder.dump_item
+
+
+def _take_up_complete(choice: Choice, context: Context) -> None:
+    """Nothing is left to make."""
+    log.info("complete before, nothing to make: %s", context.folder.dump_item)
+    if choice.deliveries:
+        context.report.outline(outline_of([], choice, context), context.journal, anew=False)
+    else:
+        context.report.was_complete()
 
 
 def _make(choice: Choice, context: Context, *, overwrite: bool) -> bool:
@@ -145,7 +187,7 @@ def _make(choice: Choice, context: Context, *, overwrite: bool) -> bool:
     to_do = choice.stages if overwrite else _to_do(choice, context)
     require_fitting_choice(to_do, choice, context, anew=overwrite)
     needed = _require_fit(_work(to_do, to_do, context, anew=overwrite), _delivery_checks(choice, context))
-    _begin(to_do, context, overwrite=overwrite)
+    _begin(to_do, choice, context, overwrite=overwrite)
     disk = DiskWatch(folder, partial(_needed_from, to_do, needed), partial(room_of, folder.private))
     context = replace(context, progress=Watched(context.progress, disk, context.require))
     try:
@@ -161,9 +203,9 @@ def _deliver(choice: Choice, context: Context) -> None:
     """Take the complete run where it is asked for; again at each run, since what is there is nobody's promise."""
     for delivery in choice.deliveries:
         log.info("%s: begins", delivery.name)
-        began = time.monotonic()
+        context.report.enter(delivery.name, goes_on=delivery.name not in context.journal.delivered)
         counts = delivery.run(context)
-        seconds = time.monotonic() - began
+        seconds = context.report.leave(delivery.name)
         context.journal.deliver(Committed(delivery.name, [], counts, round(seconds, 3)))
         context.progress.end(delivery.name)
         log.info("%s: delivered after %.1f seconds", delivery.name, seconds)
@@ -173,13 +215,14 @@ def _delivery_checks(choice: Choice, context: Context) -> list[Check]:
     return [delivery.check(context) for delivery in choice.deliveries]
 
 
-def _begin(to_do: list[Stage], context: Context, *, overwrite: bool) -> None:
+def _begin(to_do: list[Stage], choice: Choice, context: Context, *, overwrite: bool) -> None:
     """Take up the run where it stopped, or begin it anew."""
     journal, folder = context.journal, context.folder
     source = beginning(context.settings)
     is_another = overwrite or (not journal.stages and journal.begun != source)
     if begins_anew(context, overwrite=overwrite):
         journal.begin(source, overwrite=overwrite)
+    context.report.outline(outline_of(to_do, choice, context), journal, anew=is_another)
     for name in journal.stages.keys() - {stage.name for stage in to_do}:  # a run was killed when it had committed it
         shutil.rmtree(folder.checkpoint(name).parent, ignore_errors=True)
     if is_another or not _checkpoints(folder):
@@ -342,9 +385,9 @@ def _perform(stage: Stage, context: Context) -> None:
     """Run the stage and commit it; what was made of its earlier artifacts, or in another snapshot, is worthless."""
     require_inputs(stage, context)
     log.info("%s: begins", stage.name)
-    began = time.monotonic()
+    context.report.enter(stage.name, goes_on=context.folder.checkpoint(stage.name).is_file())
     artifacts, counts = stage.run(context)
-    seconds = time.monotonic() - began
+    seconds = context.report.leave(stage.name)
     context.journal.commit(
         Committed(stage.name, artifacts, counts, round(seconds, 3)),
         made_from(stage) | _of_other_snapshots(stage, counts, context.journal),
@@ -396,10 +439,12 @@ def _complete(choice: Choice, context: Context) -> bool:
     if missing:
         log.info("not complete: %s still to be run", ", ".join(missing))
         return False
+    context.report.between("publication")
     publish(folder)
     names = {artifact.name for artifact in context.published}
     others = [path for item in folder.items for path in folder.published(item).iterdir() if path.name not in names]
     journal.publish({f"{path.parent.name}/{path.name}": sha256_of(path) for path in others})
+    remember_run(context)
     log.info("complete: %s", folder.dump_item)
     return True
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -22,6 +22,7 @@ _TOML_VARIABLE = "OLDUMP_TOML"
 _TEST_PREFIX = "OLDUMP_TESTS_"
 _FLAGLESS = (
     "gate_",
+    "late_",
     "archive_collection",
     "archive_creator",
     "archive_licence",
@@ -78,6 +79,10 @@ class Settings(BaseSettings):
     """More rejected rows than this fail the run."""
     level: int = Field(6, ge=1, le=9)
     """The gzip level of what is published."""
+    log_format: Literal["text", "json"] = "text"
+    """How log lines look on standard error."""
+    late_days: int = Field(3, ge=0)
+    """A run of the last month that is not complete so many days after its date is late."""
     gate_records_fall: float = Field(0.05, ge=0, le=1)
     """A greater fall, as a share, of the records of a part, a type or a table dump keeps a run from publication."""
     gate_cdump_fall: float = Field(0.01, ge=0, le=1)

@@ -42,7 +42,7 @@ class Web:
             return json_answer(document)
         for step in map(unquote, asked.key.strip("/").split("/")):
             try:
-                document = document[int(step)] if isinstance(document, list) else document[step]  # type: ignore[index]
+                document = document[int(step)] if isinstance(document, list) else document[step]  # type: ignore[index] # a KeyError is answered
             except (KeyError, IndexError, TypeError, ValueError):
                 return json_answer({"error": f"Couldn't get '{asked.key}' of {asked.item}"})
         return json_answer({"result": document})

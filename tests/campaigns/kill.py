@@ -38,7 +38,7 @@ BUSY = 32
 START, END = "(before the first stage)", "(behind the last stage)"
 _SHORT = {"short file": 300, "overwriting": 300}
 """Rows of those cases whose runs are short, so that many commit points can be tried."""
-_OF_ONE_RUN = {"journal.jsonl", "lock", "run.log"}
+_OF_ONE_RUN = {"history.jsonl", "journal.jsonl", "lock", "run.log", "status.json", "status.json.new"}
 _OF_ONE_MOMENT = {"snapshot", "lsn", "started"}
 """What the manifest says of the moment at which a database was read."""
 _SAMPLED_POINTS = 60
@@ -180,7 +180,7 @@ def _events(said: str) -> list[tuple[str, str]]:
 
 
 def _files(out: Path) -> dict[str, bytes]:
-    """All files of a run but its journal, lock and log, by path; the manifest without moments."""
+    """All files of a run but its journal, lock, log and status, by path; the manifest without moments."""
     paths = (path for path in sorted(out.rglob("*")) if path.is_file() and path.name not in _OF_ONE_RUN)
     return {str(path.relative_to(out)): _content(path) for path in paths}
 

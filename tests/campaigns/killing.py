@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -144,7 +145,7 @@ def _count_calls(point: Point, points: Path | None) -> None:
         @wraps(call)
         def counting(*arguments: Any, **more: Any) -> Any:
             nonlocal number
-            if os.getpid() != leader:
+            if os.getpid() != leader or threading.current_thread() is not threading.main_thread():  # the status's heart
                 return call(*arguments, **more)
             number += 1
             mine = number

@@ -55,13 +55,16 @@ def test_at_every_write_site(table: Path, undisturbed: dict[str, bytes], tmp_pat
     assert not list(out.rglob("*.part"))
 
 
-def test_a_log_that_cannot_be_written_ends_no_run(
+def test_a_log_or_status_that_cannot_be_written_ends_no_run(
     table: Path, undisturbed: dict[str, bytes], tmp_path: Path, faulty: Faulty
 ) -> None:
-    """Standard error has its lines too; what counts is checked elsewhere."""
+    """Standard error has its lines too, and one that says that the history lacks the run; what counts is elsewhere."""
     out = tmp_path / "out"
-    ran = faulty([Rule("ENOSPC", path="*/run.log")], *arguments_of(table, out), cwd=tmp_path)
+    rules = [Rule("ENOSPC", path=path) for path in ("*/run.log", "*/status.json.new", "*/history.jsonl")]
+    ran = faulty(rules, *arguments_of(table, out), cwd=tmp_path)
     assert (ran.code, "Traceback" in ran.err) == (0, False), ran.err
+    assert "how long this run took is not kept" in ran.err
+    assert not (out / "run-2022-07-31" / "status.json").exists()
     assert published(out) == undisturbed
 
 

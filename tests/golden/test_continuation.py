@@ -223,6 +223,7 @@ def test_overwrite_replaces_the_old_item(small: Path, complete: Path, tmp_path: 
     run(other, tmp_path / "fresh", cwd=tmp_path)
     assert made_files(complete) == made_files(tmp_path / "fresh")
     assert sorted(path.name for path in complete.iterdir()) == [
+        "history.jsonl",
         cdump_of(tmp_path).parent.name,
         item_of(tmp_path).name,
         private_of(tmp_path).name,

@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 import unicodedata
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -364,6 +364,16 @@ def test_7393_11333_the_room_is_looked_at_first(tmp_path: Path) -> None:
     assert isinstance(check.error, StorageFull)
     assert "1.0 GB more" in check.remedy
     assert disk_check(work, {"cdump": 1_000_000_000}, 2_000_000_000).error is None
+
+
+def test_5100_6825_7369_a_dump_that_was_not_made_is_noticed(june: Path, tmp_path: Path) -> None:
+    """Nobody looks into a folder where nothing lies: a monitor's command fails, and says which month is missing."""
+    month = datetime.now(UTC).date().replace(day=1) - timedelta(days=1)
+    for out in (tmp_path / "nothing", june):
+        ran = oldump("status", "--out", out, "--check", cwd=tmp_path, env={"OLDUMP_LATE_DAYS": "0"})
+        failed(ran, 54, f"{month} is missing: late: not complete 0 days after its date")
+        assert f"{month}  missing" in ran.out.decode()
+    assert oldump("status", "2022-06-30", "--out", june, "--check", cwd=tmp_path).code == 0
 
 
 def test_9538_the_whole_command_runs_to_its_end(table: Path, tmp_path: Path) -> None:

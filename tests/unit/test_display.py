@@ -8,7 +8,6 @@ import time
 import pytest
 from rich.console import Console
 
-from oldump import display
 from oldump.display import LiveProgress, LoggedProgress, boxed, progress_shown
 
 
@@ -31,15 +30,6 @@ def test_log_lines_come_every_30_seconds(monkeypatch: pytest.MonkeyPatch, caplog
         "dumps: scatter: 3,100 rows, 100 rows/s, 25.0% done, about 1 min 33 s left",
         "dumps: scatter: 6,200 rows, 100 rows/s",
     ]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 s"), (59.9, "59 s"), (60, "1 min 00 s"), (3_600, "1 h 00 min"), (90_061, "25 h 01 min")],
-)
-def test_durations_do_not_wrap_after_a_day(seconds: float, text: str) -> None:
-    """As they did in the old tool, which took the seconds field of a timedelta."""
-    assert display._duration(seconds) == text
 
 
 def test_the_live_display_has_a_line_for_each_step() -> None:

@@ -2,8 +2,9 @@
 
     DIR/
       ol_cdump_DATE/  ol_dump_DATE/     the items: what is published, under these names only when it is complete
-      run-DATE/                         private: journal, lock, log, rejects, spill, data.txt.gz
+      run-DATE/                         private: journal, lock, log, status, rejects, spill, data.txt.gz
         making/                         the items while they are made
+      history.jsonl                     how long completed runs took
 
 Does not: create or delete anything but folders.
 """
@@ -41,6 +42,16 @@ class RunFolder:
     def log(self) -> Path:
         """The run's log lines."""
         return self.private / "run.log"
+
+    @property
+    def status(self) -> Path:
+        """How the run stands, renewed every few seconds."""
+        return self.private / "status.json"
+
+    @property
+    def history(self) -> Path:
+        """How long the stages of completed runs took, of all dates."""
+        return self.out / "history.jsonl"
 
     @property
     def rejects(self) -> Path:

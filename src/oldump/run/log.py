@@ -1,7 +1,13 @@
-"""How a log line looks: time in UTC, the mark that operators grep for, level, message; and a run's log file."""
+"""How a log line looks: time in UTC, the mark that operators grep for, level, message; and a run's log file.
 
+On standard error a line is text or a JSON object, as the setting `log_format` says; in a run's log it is text.
+"""
+
+import json
 import logging
+import os
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +16,8 @@ from oldump.errors import storage_errors
 
 log = logging.getLogger("oldump")
 
-_FORMAT = "%(asctime)s [openlibrary.dump] %(levelname)s %(message)s"
+MARK = "openlibrary.dump"
+_FORMAT = f"%(asctime)s [{MARK}] %(levelname)s %(message)s"
 
 
 class LogFormatter(logging.Formatter):
@@ -21,6 +28,40 @@ class LogFormatter(logging.Formatter):
     def __init__(self) -> None:
         """Take nothing: all lines look the same."""
         super().__init__(_FORMAT, "%Y-%m-%dT%H:%M:%SZ")
+
+
+class JsonFormatter(LogFormatter):
+    """Formats a log line as a JSON object: time, level, logger, message; date and stage of the run, if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, which is one whatever the message holds."""
+        members = {
+            "time": self.formatTime(record, self.datefmt),
+            "level": record.levelname,
+            "logger": MARK,
+            "message": record.getMessage(),
+            "date": getattr(record, "run_date", None),
+            "stage": getattr(record, "stage", None),
+            "traceback": self.formatException(record.exc_info) if record.exc_info else None,
+        }
+        return json.dumps({name: value for name, value in members.items() if value is not None})
+
+
+FORMATTERS = {"text": LogFormatter, "json": JsonFormatter}
+"""By what the setting says."""
+
+
+def named_format(toml: str = "oldump.toml") -> str:
+    """The setting log_format, for what is said before there are settings, which take long to import.
+
+    Text if it makes no sense: whoever reads the settings says so.
+    """
+    named: object = os.environ.get("OLDUMP_LOG_FORMAT")
+    if named is None:
+        with suppress(OSError, ValueError):
+            path = Path(os.environ.get("OLDUMP_TOML", toml))
+            named = tomllib.loads(path.read_text(encoding="utf-8")).get("log_format")
+    return named if isinstance(named, str) and named in FORMATTERS else "text"
 
 
 class _LogFile(logging.FileHandler):

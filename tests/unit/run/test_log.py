@@ -1,0 +1,60 @@
+"""How log lines look to people and to machines."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+from oldump.run.log import FORMATTERS, named_format
+
+
+def record(**more: object) -> logging.LogRecord:
+    """A log line, with a newline in it."""
+    made = logging.LogRecord("oldump", logging.WARNING, __file__, 1, "two\nlines: %s", ("é",), None)
+    made.created = 0.0
+    made.__dict__.update(more)
+    return made
+
+
+def test_text_carries_the_mark() -> None:
+    """Operators grep for it."""
+    line = FORMATTERS["text"]().format(record())
+    assert line == "1970-01-01T00:00:00Z [openlibrary.dump] WARNING two\nlines: é"
+
+
+def test_json_is_one_line_with_what_is_known() -> None:
+    """Of which run and stage, where there is one; a newline in the message makes no second line."""
+    line = FORMATTERS["json"]().format(record(run_date="2022-07-31", stage=None))
+    assert "\n" not in line
+    assert json.loads(line) == {
+        "time": "1970-01-01T00:00:00Z",
+        "level": "WARNING",
+        "logger": "openlibrary.dump",
+        "message": "two\nlines: é",
+        "date": "2022-07-31",
+    }
+
+
+def test_a_traceback_is_within_the_object() -> None:
+    """A bug is one line, too."""
+    try:
+        raise KeyError("bug")
+    except KeyError:
+        line = FORMATTERS["json"]().format(record(exc_info=sys.exc_info()))
+    assert "KeyError: 'bug'" in json.loads(line)["traceback"]
+
+
+def test_the_format_is_known_before_the_settings_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable before oldump.toml; what makes no sense is text, until whoever reads the settings says so."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OLDUMP_LOG_FORMAT", raising=False)
+    monkeypatch.delenv("OLDUMP_TOML", raising=False)
+    assert named_format() == "text"
+    for text, named in (('log_format = "json"', "json"), ("log_format = 3", "text"), ("= 3", "text"), ("", "text")):
+        (tmp_path / "oldump.toml").write_text(text, encoding="utf-8")
+        assert named_format() == named
+    for variable, named in (("json", "json"), ("xml", "text")):
+        monkeypatch.setenv("OLDUMP_LOG_FORMAT", variable)
+        assert named_format() == named
