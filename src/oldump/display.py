@@ -17,8 +17,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from oldump.run.progress import shown_bytes, unit_of
 from oldump.run.forecast import shown_seconds
+from oldump.run.progress import shown_bytes, unit_of
 
 LOG_SECONDS = 30
 _REFRESH_SECONDS = 0.2

@@ -18,13 +18,13 @@ from typing import Any
 
 from oldump.durations import records_of
 from oldump.errors import ConfigurationError, OldumpError, RunLate
-from oldump.preflight import shown_bytes
 from oldump.run.folder import RunFolder
 from oldump.run.forecast import shown_seconds
 from oldump.run.history import Past, past_runs
 from oldump.run.journal import Artifact, Journal
 from oldump.run.manifest import MANIFEST, Manifest
 from oldump.run.owner import Owner
+from oldump.run.progress import shown_bytes
 from oldump.run.status import StageStatus, State, Status
 
 _LOOK_SECONDS = 1.0
