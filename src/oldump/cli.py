@@ -9,23 +9,24 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, BinaryIO, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NoReturn, TextIO
 
 import typer
 
 from oldump.errors import (
-    BUG_EXIT_CODE,
     ConfigurationError,
     OldumpError,
     Stopped,
     StorageError,
     VerificationError,
     exit_code_of,
+    marks_of,
     storage_errors,
 )
 from oldump.run.log import FORMATTERS, named_format
@@ -130,7 +131,27 @@ def options(
     """Makes Open Library's public data dumps: every revision of every document, the latest of each, by type."""
 
 
+def _announced(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, told of to whom the settings name; of a dry run nobody is told."""
+
+    @wraps(command)  # typer reads the flags from what is wrapped
+    def announced_command(**given: Any) -> None:  # noqa: ANN401 - flags of any type
+        from oldump.settings import Told
+
+        told = Told.readable(given["out"])
+        if given["dry_run"] or not told.anybody:
+            command(**given)
+            return
+        from oldump.notices.announcement import announced
+
+        with announced(told, given["date"], _exit_code_of):
+            command(**given)
+
+    return announced_command
+
+
 @app.command()
+@_announced
 def run(
     date: Date = None,
     source: Source = None,
@@ -235,7 +256,7 @@ def status(
     try:
         runs = _followed(look, as_json=as_json) if watch else look.now()
     except Stopped as stopped:  # nothing was at work here that could be gone on with
-        sys.exit(exit_code_of(stopped))
+        sys.exit(_exit_code_of(stopped))
     if not (watch and look.day):
         _say_runs(runs, look, as_json=as_json)
     if check:
@@ -295,12 +316,17 @@ def doctor(
     ia_config: IaConfig = None,
     only: Only = None,
     skip: Skip = None,
+    notify: Annotated[
+        bool, typer.Option("--notify", help="Try also whether everybody hears who is told of runs: they are told.")
+    ] = False,
 ) -> None:
     """Check what a run would need: databases, rights, room on the disk, clock. It changes nothing here.
 
     With --archive a tiny file is sent to an item of archive.org that is there for that.
     """
     from oldump import pipeline, runner
+    from oldump.notices.announcement import Notices
+    from oldump.notices.checks import checks
     from oldump.settings import Settings, date_of
 
     settings = Settings.of(
@@ -318,7 +344,9 @@ def doctor(
     )
     choice = pipeline.selected(only or [], skip or [], settings)
     _warn_of_passwords(source=source, coverstore=coverstore, archive_database=archive_database)
-    found = runner.doctor(settings, date_of(date), choice)
+    found = [*runner.doctor(settings, date_of(date), choice), *checks(settings)]
+    if notify:
+        found += Notices(settings, date).tried()
     _print_table([("check", "verdict", "found", "what to do")] + [each.row for each in found])
     for check in found:
         if check.error:
@@ -616,7 +644,7 @@ def _standard_output() -> Iterator[BinaryIO]:
                 yield sys.stdout.buffer
                 sys.stdout.flush()
             except BrokenPipeError:
-                raise _NobodyReads from None
+                raise _NobodyReads("nobody reads standard output any more") from None
     except (StorageError, _NobodyReads):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at exit
         raise
@@ -699,26 +727,28 @@ def _stop(number: int, _: FrameType | None) -> NoReturn:
     raise Stopped(number)
 
 
+def _exit_code_of(error: BaseException) -> int:
+    """What the process ends with when it is ended by this."""
+    return 128 + signal.SIGPIPE if isinstance(error, _NobodyReads) else exit_code_of(error)
+
+
 @contextmanager
 def _exit_codes() -> Iterator[None]:
     """Every way to end, with its message and its exit code."""
     try:
         yield
     except OldumpError as error:
-        log.error("%s", error, extra=error.marks)  # noqa: TRY400 - foreseen: one clear line, no traceback
-        sys.exit(error.exit_code)
+        log.error("%s", error, extra=marks_of(error))  # noqa: TRY400 - foreseen: one clear line, no traceback
+        sys.exit(_exit_code_of(error))
     except Stopped as stopped:
-        log.error(  # noqa: TRY400 - foreseen
-            "stopped by %s; what was committed is kept, give the command again to go on",
-            stopped.signal.name,
-            extra=stopped.marks,
-        )
-        sys.exit(exit_code_of(stopped))
-    except _NobodyReads:
-        sys.exit(128 + signal.SIGPIPE)
-    except Exception:
-        log.exception("This is a bug in oldump. Please report it with the lines below.")
-        sys.exit(BUG_EXIT_CODE)
+        told = "%s; what was committed is kept, give the command again to go on"
+        log.error(told, stopped, extra=marks_of(stopped))  # noqa: TRY400 - foreseen
+        sys.exit(_exit_code_of(stopped))
+    except _NobodyReads as error:
+        sys.exit(_exit_code_of(error))
+    except Exception as error:
+        log.exception("This is a bug in oldump. Please report it with the lines below.", extra=marks_of(error))
+        sys.exit(_exit_code_of(error))
 
 
 def main() -> None:

@@ -33,7 +33,6 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import ClassVar
 
 BUG_EXIT_CODE = 70
@@ -45,8 +44,6 @@ class OldumpError(Exception):
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
     """Whether the same command may succeed when it is simply given again."""
-    marks: Mapping[str, object] = MappingProxyType({})
-    """Of which run and stage it is, for its log line."""
 
     def __init__(self, told: str, remedy: str = "") -> None:
         """Take what is wrong and where, without a full stop, and what to do about it; or both in one text."""
@@ -194,9 +191,6 @@ class WorkerError(OldumpError):
 class Stopped(BaseException):
     """SIGHUP, SIGINT or SIGTERM arrived."""
 
-    marks: Mapping[str, object] = MappingProxyType({})
-    """As of an error."""
-
     def __init__(self, number: int) -> None:
         """Take the signal's number."""
         self.signal = signal.Signals(number)
@@ -210,6 +204,21 @@ def exit_code_of(error: BaseException) -> int:
     if isinstance(error, Stopped):
         return 128 + error.signal
     return BUG_EXIT_CODE
+
+
+def mark(error: BaseException, marks: Mapping[str, str | None]) -> None:
+    """Note with what ends a run which run and stage that was: run_date, stage."""
+    error.__dict__["marks"] = marks
+
+
+def marks_of(error: BaseException | None) -> Mapping[str, str | None]:
+    """What was noted so; nothing of what was raised elsewhere."""
+    return {} if error is None else error.__dict__.get("marks", {})
+
+
+def stage_of(error: BaseException | None) -> str:
+    """The stage that was at work when a run was ended by this; empty if none was."""
+    return marks_of(error).get("stage") or ""
 
 
 @contextmanager

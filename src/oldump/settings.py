@@ -7,11 +7,12 @@ but shown nowhere.
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from oldump.errors import ConfigurationError
@@ -29,6 +30,10 @@ _FLAGLESS = (
     "archive_url",
     "archive_patience",
     "archive_backoff",
+    "metrics",
+    "on_",
+    "ping_",
+    "sentry_",
 )
 """What the names of settings begin with that have no flag: they are chosen once, not for each run."""
 LEAST_MEMORY_BYTES = 192 << 20
@@ -53,10 +58,81 @@ def _enough_memory(size_bytes: int) -> int:
     return size_bytes
 
 
-class Settings(BaseSettings):
+class Told(BaseSettings):
+    """Who is told of runs, and where these lie: readable apart from the rest, so that they hear of a mistake in it."""
+
+    # What is wrong with a value is said without the value, which may be a secret.
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    out: Path = Path()
+    """The folder that holds items and runs."""
+    metrics: str = ""
+    """The file NAME.prom for node_exporter's textfile collector; empty: none."""
+    ping_url: SecretStr = SecretStr("")
+    """The URL of a dead man's switch with healthchecks.io's conventions; empty: none."""
+    sentry_dsn: SecretStr = SecretStr("")
+    """Where Sentry hears of failures; empty: what the variable SENTRY_DSN says."""
+    on_success: str = ""
+    """A line for /bin/sh when a run is complete; empty: none."""
+    on_failure: str = ""
+    """The same when a run failed."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags before variables before the file."""
+        toml = TomlConfigSettingsSource(settings_cls, Path(_toml()))
+        return init_settings, env_settings, toml
+
+    @classmethod
+    def readable(cls, out: Path | None) -> "Told":
+        """What can be read of it, whatever is wrong elsewhere: all, else what variables say, else nothing.
+
+        out: what the flag says.
+        """
+        told = Told.model_construct()
+        for source in (_ToldByVariables, Told):
+            with suppress(OSError, ValueError):
+                told = source()
+        return told if out is None else told.model_copy(update={"out": out})
+
+    @property
+    def sentry(self) -> str:
+        """The DSN, wherever it stands."""
+        return self.sentry_dsn.get_secret_value() or os.environ.get("SENTRY_DSN", "")
+
+    @property
+    def anybody(self) -> bool:
+        """Whether anybody is told."""
+        return any((self.metrics, self.ping_url.get_secret_value(), self.sentry, self.on_success, self.on_failure))
+
+
+class _ToldByVariables(Told):
+    """The same, when oldump.toml cannot be read."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Variables alone."""
+        return init_settings, env_settings
+
+
+class Settings(Told):
     """All that a run can be told."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(extra="forbid")
 
     source: str = ""
     """A COPY-text file, '-' for standard input, or a PostgreSQL connection (URI or key=value words); empty: libpq's
@@ -67,8 +143,6 @@ class Settings(BaseSettings):
     """A PostgreSQL connection to the Internet Archive's table `metadata`; empty: there is none."""
     jobs: int = Field(2, ge=1, le=64)
     """Connections that copy table `data` at a time."""
-    out: Path = Path()
-    """The folder that holds items and runs."""
     workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=512)
     """Worker processes."""
     memory: Annotated[int, BeforeValidator(size_bytes), AfterValidator(_enough_memory)] = 2 << 30
@@ -115,19 +189,6 @@ class Settings(BaseSettings):
     """How long archive.org is waited for: to answer, and to show what was sent."""
     archive_backoff_seconds: float = Field(5, gt=0)
     """The first pause before archive.org is asked again; each further one is twice as long, up to 5 minutes."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags before variables before the file."""
-        toml = TomlConfigSettingsSource(settings_cls, Path(_toml()))
-        return init_settings, env_settings, toml
 
     @classmethod
     def of(cls, **flags: Any) -> Self:  # noqa: ANN401 - flags of any type; None is a flag that was not given

@@ -1,0 +1,88 @@
+"""Failures, told to Sentry by its SDK, if that is there.
+
+An event has the exceptions with their tracebacks, and tags. It has no local variables, no argument list, no log lines
+and no modules: a password may be among them. Texts are redacted.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+from oldump.outside.errands import ErrandFailed
+
+_HOW_TO_INSTALL = "the SDK is not there: pip install 'oldump[sentry]'"
+_FLUSH_SECONDS = 30.0
+
+
+def what_is_wrong(dsn: str, sdk: str = "sentry_sdk") -> str | None:
+    """Why nothing can be sent, without the DSN; None if it may be. sdk: the module that is needed."""
+    if find_spec(sdk) is None:
+        return _HOW_TO_INSTALL
+    from sentry_sdk.utils import BadDsn, Dsn  # noqa: PLC0415 - an extra, and slow
+
+    try:
+        Dsn(dsn)
+    except (BadDsn, ValueError):
+        return "it is no DSN: https://KEY@HOST/PROJECT"
+    return None
+
+
+def capture(
+    dsn: str, error: BaseException | None, tags: Mapping[str, str], redacted: Callable[[str], str], message: str = ""
+) -> None:
+    """Send the error, or the message, and wait until it is sent. Raises ErrandFailed, which does not name the DSN.
+
+    To be called in a process of its own: the SDK starts threads, and hooks itself into the interpreter.
+    """
+    wrong = what_is_wrong(dsn)
+    if wrong:
+        raise ErrandFailed(wrong)
+    import sentry_sdk  # noqa: PLC0415 - an extra, and slow
+    from sentry_sdk.transport import HttpTransport  # noqa: PLC0415 - an extra, and slow
+
+    dropped: list[str] = []
+
+    class Transport(HttpTransport):
+        """Notes what did not arrive, of which the SDK says nothing."""
+
+        def on_dropped_event(self, reason: str) -> None:
+            dropped.append(reason)
+
+    sentry_sdk.init(
+        dsn=dsn,
+        release=f"oldump@{version('oldump')}",
+        transport=Transport,
+        before_send=lambda event, _: redacted_in(event, redacted),
+        default_integrations=False,
+        auto_enabling_integrations=False,
+        include_local_variables=False,
+        send_client_reports=False,
+        auto_session_tracking=False,
+        max_breadcrumbs=0,
+        debug=False,
+        spotlight=False,
+    )
+    with sentry_sdk.new_scope() as scope:
+        for name, value in tags.items():
+            scope.set_tag(name, value)
+        if error is None:
+            scope.capture_message(message)
+        else:
+            scope.capture_exception(error)
+    sentry_sdk.flush(_FLUSH_SECONDS)
+    if dropped:
+        raise ErrandFailed(f"not taken ({', '.join(dropped)})")
+
+
+def redacted_in(value: Any, redacted: Callable[[str], str]) -> Any:  # noqa: ANN401 - as JSON has it
+    """The same with every text in it redacted."""
+    match value:
+        case str():
+            return redacted(value)
+        case dict():
+            return {name: redacted_in(each, redacted) for name, each in value.items()}
+        case list():
+            return [redacted_in(each, redacted) for each in value]
+        case _:
+            return value
