@@ -75,12 +75,12 @@ def run(source: object, out: object, *more: object, cwd: Path, stdin: bytes = b"
     return ran
 
 
-def started(*arguments: object, cwd: Path) -> "subprocess.Popen[bytes]":
+def started(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
     """`oldump` in a session of its own, running; its standard input stays open."""
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         cwd=cwd,
-        env=environment(),
+        env=environment(**(env or {})),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,9 +67,9 @@ def is_gone(group: int) -> bool:
 
 
 @contextmanager
-def running(*arguments: object, cwd: Path) -> "Iterator[subprocess.Popen[bytes]]":
+def running(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> "Iterator[subprocess.Popen[bytes]]":
     """A command that is running, and is gone afterwards with all its workers."""
-    process = started(*arguments, cwd=cwd)
+    process = started(*arguments, cwd=cwd, env=env)
     try:
         yield process
     finally:

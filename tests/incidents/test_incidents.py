@@ -31,8 +31,10 @@ from golden.command import (
     texts,
 )
 from golden.test_interruption import running, scatters, waited_for
+from listener import listening
 from oldump import pipeline, runner
 from oldump.errors import ArchiveRefused, StorageFull, VerificationError
+from oldump.outside.metrics import Figures, figures_in
 from oldump.outside.postgres import Copying, midnight_after
 from oldump.preflight import Work, disk_check
 from oldump.run.folder import RunFolder
@@ -482,6 +484,47 @@ def test_today_the_first_midnight_of_the_next_day_is_out(tmp_path: Path) -> None
     run("-", tmp_path, cwd=tmp_path, stdin=b"".join(rows))
     assert texts(tmp_path)["cdump"] == judged.cdump
     assert keys_of(judged.cdump) == [f"/works/OL{number}W" for number, is_in in enumerate(moments.values(), 1) if is_in]
+
+
+def metrics_in(path: Path) -> Figures:
+    """What a run wrote for Prometheus."""
+    return figures_in(path.read_text(encoding="utf-8"))
+
+
+def test_5100_6825_7369_the_time_of_the_last_success_grows_old_when_no_dump_is_made(
+    table: Path, tmp_path: Path
+) -> None:
+    """Nobody noticed for weeks: an alert looks at a metric that no failure, and no part of a run, makes younger."""
+    told = {"OLDUMP_METRICS": str(tmp_path / "oldump.prom")}
+    assert oldump("run", "2022-06-30", "--source", table, "--out", "out", cwd=tmp_path, env=told).code == 0
+    before = metrics_in(tmp_path / "oldump.prom")["oldump_last_success_timestamp_seconds"]
+    july = ("run", "2022-07-31", "--out", "out", "--source")
+    assert oldump(*july, "gone.txt", cwd=tmp_path, env=told).code == 11
+    assert oldump(*july, table, "--only", "dumps", cwd=tmp_path, env=told).code == 0
+    after = metrics_in(tmp_path / "oldump.prom")
+    assert after["oldump_last_success_timestamp_seconds"] == before
+    assert after["oldump_last_failure_exit_code"] == {"": 11}
+    assert after["oldump_last_start_timestamp_seconds"][""] > before[""]
+
+
+def test_7369_a_run_that_is_killed_leaves_the_dead_mans_switch_waiting(tmp_path: Path) -> None:
+    """It hears of a beginning and of no end, whatever the run could still do: so it tells."""
+    (tmp_path / "data.txt").write_bytes(b"".join(copy_blocks(25_000)))
+    with listening() as listener:
+        told = {"OLDUMP_PING_URL": f"http://{listener.place}/uuid", "OLDUMP_METRICS": str(tmp_path / "oldump.prom")}
+        line = ("run", DATE, "--source", "data.txt", "--out", "out")
+        with running(*line, cwd=tmp_path, env=told) as process:
+            assert waited_for(lambda: scatters(tmp_path / "out"))
+            os.killpg(process.pid, signal.SIGKILL)
+        assert listener.paths == ["/uuid/start"]
+    assert set(metrics_in(tmp_path / "oldump.prom")) == {"oldump_last_start_timestamp_seconds"}
+
+
+def test_5100_a_wrapper_sees_the_exit_code_whoever_is_told(tmp_path: Path) -> None:
+    """What is done after a failure, and whether that goes well, is not what the wrapper sees."""
+    for hook in ("exit 0", "exit 99", "kill -9 $$"):
+        told = f"OLDUMP_ON_FAILURE='{hook}' OLDUMP_PING_URL=none OLDUMP_METRICS=/nowhere/x.prom"
+        assert bash(f"{told} $OLDUMP run {DATE} --source gone.txt; exit $?", cwd=tmp_path).code == 11
 
 
 def test_today_no_temporary_folder_is_left_to_the_next_run(table: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from oldump.errors import ConfigurationError
-from oldump.settings import Settings, date_of, size_bytes
+from oldump.settings import Settings, Told, date_of, size_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +113,52 @@ def test_a_bad_file_is_refused(content: bytes, alone: Path) -> None:
     """Broken or misspelled: a word that means nothing must not be as if it were not there."""
     (alone / "oldump.toml").write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"oldump\.toml"):
+        Settings.of()
+
+
+def test_who_is_told_is_read_whatever_is_wrong_elsewhere(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So they hear of a wrong setting, of one that does not exist, and of a file that is none."""
+    monkeypatch.setenv("OLDUMP_ON_FAILURE", "mail")
+    monkeypatch.setenv("OLDUMP_WORKERS", "many")
+    for content, metrics in (
+        ("metrics = 'x.prom'", "x.prom"),
+        ("metrics = 'x.prom'\nwrokers = 2", "x.prom"),
+        ("metrics =", ""),
+        ("metrics = 3", ""),
+    ):
+        (alone / "oldump.toml").write_text(content, encoding="utf-8")
+        told = Told.readable(Path("elsewhere"))
+        assert (told.out, told.metrics, told.on_failure) == (Path("elsewhere"), metrics, "mail")
+
+
+def test_nobody_is_told_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SENTRY_DSN counts, as it does for Sentry's SDK; ours comes first."""
+    monkeypatch.delenv("SENTRY_DSN", raising=False)
+    assert not Told.readable(None).anybody
+    monkeypatch.setenv("SENTRY_DSN", "https://theirs@host/1")
+    assert Told.readable(None).sentry == "https://theirs@host/1"
+    monkeypatch.setenv("OLDUMP_SENTRY_DSN", "https://ours@host/1")
+    assert Told.readable(None).sentry == "https://ours@host/1"
+
+
+@pytest.mark.parametrize("name", ["ping_url", "sentry_dsn"])
+def test_a_secret_is_not_shown(name: str, alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither where settings are, nor in what is said against one or its neighbour, nor in what that is from."""
+    monkeypatch.setenv(f"OLDUMP_{name.upper()}", "s3cret")
+    assert "s3cret" not in f"{Settings.of()!r} {Settings.of()}"
+    monkeypatch.delenv(f"OLDUMP_{name.upper()}")
+    for content in (f"{name} = ['s3cret']", f"{name}s = 's3cret'", f"{name} = 's3cret'\nlevel = 0"):
+        (alone / "oldump.toml").write_text(content, encoding="utf-8")
+        with pytest.raises(ConfigurationError) as caught:
+            Settings.of()
+        assert name in content
+        assert "s3cret" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_a_setting_without_a_flag_names_none(monkeypatch: pytest.MonkeyPatch, alone: Path) -> None:
+    """Only where it can come from."""
+    (alone / "oldump.toml").write_text("metrics = 3", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"metrics: .* It comes from OLDUMP_METRICS or oldump\.toml"):
         Settings.of()
 
 

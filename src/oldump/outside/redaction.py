@@ -8,7 +8,7 @@ HIDDEN = "***"
 _VARIABLES = ("PGPASSWORD", "IA_ACCESS_KEY_ID", "IA_SECRET_ACCESS_KEY", "SENTRY_DSN")
 _LEAST_LENGTH = 4
 _IN_WORDS = re.compile(r"""(?i)\b((?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s'&]+)""")
-_IN_URL = re.compile(r"(\w://[^\s/@:]*:)[^\s/@]+(?=@)")
+_IN_URL = re.compile(r"(\w://[^\s/@:]*:)\S+(?=@)")  # up to the last @ of the word: a password may have one
 
 
 class Redaction:

@@ -10,6 +10,7 @@ from oldump.outside.redaction import Redaction
     [
         ("ping of https://hc.example/uuid failed", "ping of *** failed"),
         ("postgresql://me:s3cret@db/ol: refused", "postgresql://me:***@db/ol: refused"),
+        ("postgresql://me:s3/cr@et@db/ol, refused", "postgresql://me:***@db/ol, refused"),
         ("host=db password=s3cret user=me", "host=db password=*** user=me"),
         ("host=db password = 's3 \\' cret' user=me", "host=db password = *** user=me"),
         ("postgresql://db/ol?password=s3cret&user=me", "postgresql://db/ol?password=***&user=me"),
