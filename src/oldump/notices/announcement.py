@@ -291,7 +291,8 @@ class Notices:
             return metrics_file.of_failure(self._clock(), ending.exit_code)
         if ending.journal is None or self._folder is None or not ending.is_complete:
             return {}
-        return metrics_file.of_success(self._clock(), ending.journal, self._folder.date)
+        memory_bytes = metrics_file.most_memory_bytes(self._folder.private / "status.json")
+        return metrics_file.of_success(self._clock(), ending.journal, self._folder.date, memory_bytes)
 
     def _is_busy(self) -> bool:
         """Whether another process works on the run."""

@@ -4,6 +4,7 @@ A failed run leaves what the last complete one said: the file is read back, sinc
 reader sees the old file or the new one.
 """
 
+import json
 import logging
 import os
 from datetime import UTC, date, datetime
@@ -50,15 +51,25 @@ def of_failure(now: float, exit_code: int) -> Figures:
     }
 
 
-def of_success(now: float, journal: Journal, day: date) -> Figures:
-    """What is new when a run is complete, now or before."""
+def most_memory_bytes(status: Path) -> int | None:
+    """What the file status.json of a run says of its memory at its peak; None if it says nothing."""
+    try:
+        told = json.loads(status.read_bytes())["most_memory_bytes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return told if isinstance(told, int) else None
+
+
+def of_success(now: float, journal: Journal, day: date, memory_bytes: int | None = None) -> Figures:
+    """What is new when a run is complete, now or before. memory_bytes: at its peak, None if nobody knows."""
     artifacts = {
         artifact.name.removesuffix(".txt.gz").removesuffix(f"_{day}"): artifact for artifact in journal.artifacts()
     }
     stages = {name: committed.seconds for name, committed in journal.stages.items()}
     counts = journal.stages["dumps"].counts
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return {
+    memory: Figures = {"oldump_peak_memory_bytes": {"": memory_bytes}} if memory_bytes else {}
+    return memory | {
         "oldump_last_success_timestamp_seconds": {"": now},
         "oldump_dump_date_timestamp_seconds": {"": midnight.timestamp()},
         "oldump_run_duration_seconds": {"": round(sum(stages.values()), 3)},

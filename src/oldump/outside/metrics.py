@@ -34,6 +34,7 @@ METRICS: Mapping[str, _Kind] = {
     "oldump_dump_date_timestamp_seconds": _Kind(f"The date {_LAST}, its midnight in UTC."),
     "oldump_run_duration_seconds": _Kind(f"What the stages {_LAST} took, together."),
     "oldump_stage_duration_seconds": _Kind(f"What a stage {_LAST} took.", "stage"),
+    "oldump_peak_memory_bytes": _Kind(f"Memory {_LAST} at its peak, all processes together."),
     "oldump_artifact_records": _Kind(f"Records, or rows, in an artifact {_LAST}.", "artifact"),
     "oldump_artifact_size_bytes": _Kind(f"The size of an artifact {_LAST}.", "artifact"),
     "oldump_dump_records": _Kind(f"Records of a type in the dump {_LAST}.", "type"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from oldump.errors import StorageError
-from oldump.notices.metrics_file import of_failure, of_start, of_success, renew
+from oldump.notices.metrics_file import most_memory_bytes, of_failure, of_start, of_success, renew
 from oldump.outside.metrics import METRICS, Figures, figures_in
 from oldump.run.journal import Artifact, Committed, Journal
 
@@ -46,7 +46,7 @@ def test_a_complete_run_says_all(journal: Journal, tmp_path: Path) -> None:
     path = tmp_path / "oldump.prom"
     renew(path, of_start(1_000.0))
     renew(path, of_failure(2_000.0, 31))
-    renew(path, of_success(3_000.0, journal, DAY))
+    renew(path, of_success(3_000.0, journal, DAY, memory_bytes=2_000_000_000))
     told = figures(path)
     assert set(told) == set(METRICS)
     single = {name: value[""] for name, value in told.items() if "" in value}
@@ -57,6 +57,7 @@ def test_a_complete_run_says_all(journal: Journal, tmp_path: Path) -> None:
         "oldump_last_success_timestamp_seconds": 3_000,
         "oldump_dump_date_timestamp_seconds": 1_659_225_600,
         "oldump_run_duration_seconds": 90_003.75,
+        "oldump_peak_memory_bytes": 2_000_000_000,
         "oldump_rows": 20,
     }
     assert told["oldump_stage_duration_seconds"] == {"extract": 1.25, "dumps": 90_000.5, "splice": 2}
@@ -85,6 +86,17 @@ def test_what_is_gone_from_a_run_is_gone_from_its_metrics(journal: Journal, tmp_
     journal.forget(["extract"])
     renew(path, of_success(4_000.0, journal, DAY))
     assert "data" not in figures(path)["oldump_artifact_records"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [('{"most_memory_bytes": 7}', 7), ('{"most_memory_bytes": null}', None), ("{}", None), ("[]", None), ("{", None)],
+)
+def test_memory_is_told_if_it_is_known(text: str, found: int | None, tmp_path: Path) -> None:
+    """By status.json, which is another's file."""
+    (tmp_path / "status.json").write_text(text, encoding="utf-8")
+    assert most_memory_bytes(tmp_path / "status.json") == found
+    assert most_memory_bytes(tmp_path / "gone.json") is None
 
 
 def test_the_collector_can_read_it_and_nothing_else_lies_there(tmp_path: Path) -> None:
