@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from listener import Listener
-from oldump.errors import OldumpError, StorageFull, at_stage
+from oldump.errors import OldumpError, StorageFull
 from oldump.outside.errands import Call
 from oldump.outside.redaction import Redaction
 from oldump.outside.sentry import capture, what_is_wrong
@@ -29,11 +29,10 @@ def raised(by: Callable[[], None]) -> BaseException:
 def full_disk() -> None:
     """As a stage fails, with secrets where a traceback's reporter might look."""
     password = KEY  # noqa: F841 - a local variable
-    with at_stage("dumps"):
-        try:
-            raise OSError(f"postgresql://me:{KEY}@db: no space")
-        except OSError as error:
-            raise StorageFull("/srv: no space", "Make room.") from error
+    try:
+        raise OSError(f"postgresql://me:{KEY}@db: no space")
+    except OSError as error:
+        raise StorageFull("/srv: no space", "Make room.") from error
 
 
 def dsn_of(listener: Listener) -> str:
