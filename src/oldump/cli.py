@@ -61,7 +61,7 @@ Source = Annotated[
     typer.Option(
         metavar="DSN|FILE",
         help="PostgreSQL connection, COPY-text file (plain or gzip), or - for standard input. "
-        "Default: the database that libpq's variables and files name.",
+        "Default: the database that PSQL_PARAMS, or libpq's variables and files name.",
     ),
 ]
 Workers = Annotated[int | None, typer.Option(metavar="N", help="Worker processes. Default: one a core.")]
@@ -182,6 +182,7 @@ def run(
     from oldump import pipeline, runner
     from oldump.display import progress_shown
     from oldump.settings import Settings, date_of
+    from oldump.sources import with_psql_params
     from oldump.stages.gate.stage import reason_of
 
     settings = Settings.of(
@@ -200,6 +201,7 @@ def run(
         log_format=log_format,
     )
     _log_as(settings.log_format)
+    settings = with_psql_params(settings)
     day = date_of(date)
     choice = pipeline.selected(only or [], skip or [], settings)
     reason = reason_of(override_gate)
@@ -227,10 +229,12 @@ def plan(
     """Print the table of stages: what each reads and writes, and whether it is committed for the date."""
     from oldump import pipeline, runner
     from oldump.settings import Settings, date_of
+    from oldump.sources import with_psql_params
 
     settings = Settings.of(
         source=source, coverstore=coverstore, archive_database=archive_database, out=out, archive=archive
     )
+    settings = with_psql_params(settings)
     choice = pipeline.selected(only or [], skip or [], settings)
     _print_plan(runner.planned(settings, date_of(date), choice))
 
@@ -328,6 +332,7 @@ def doctor(
     from oldump.notices.announcement import Notices
     from oldump.notices.checks import checks
     from oldump.settings import Settings, date_of
+    from oldump.sources import with_psql_params
 
     settings = Settings.of(
         source=source,
@@ -342,6 +347,7 @@ def doctor(
         archive=archive,
         ia_config=ia_config,
     )
+    settings = with_psql_params(settings)
     choice = pipeline.selected(only or [], skip or [], settings)
     _warn_of_passwords(source=source, coverstore=coverstore, archive_database=archive_database)
     found = [*runner.doctor(settings, date_of(date), choice), *checks(settings)]
@@ -497,10 +503,10 @@ def idump(
     from oldump.outside.postgres import Leading
     from oldump.preflight import Verdict, date_check
     from oldump.settings import Settings, date_of
-    from oldump.sources import understood
+    from oldump.sources import understood, with_psql_params
     from oldump.stages.dumps import idump as stage
 
-    settings = Settings.of(source=source, max_rejects=max_rejects)
+    settings = with_psql_params(Settings.of(source=source, max_rejects=max_rejects))
     _warn_of_passwords(source=source)
     conninfo = understood("source", settings)
     if conninfo is None:

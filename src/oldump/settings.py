@@ -135,8 +135,8 @@ class Settings(Told):
     model_config = SettingsConfigDict(extra="forbid")
 
     source: str = ""
-    """A COPY-text file, '-' for standard input, or a PostgreSQL connection (URI or key=value words); empty: libpq's
-    own variables and files say which database."""
+    """A COPY-text file, '-' for standard input, or a PostgreSQL connection (URI or key=value words); empty:
+    PSQL_PARAMS, or else libpq's own variables and files say which database."""
     coverstore: str = ""
     """A PostgreSQL connection to coverstore; empty: there is none."""
     archive_database: str = ""

@@ -3,6 +3,7 @@
 Does not: read them, or show a password.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from oldump.errors import ConfigurationError, SourceMissing
-from oldump.outside import postgres
+from oldump.outside import postgres, psql
 from oldump.settings import Settings, flag_of
+
+log = logging.getLogger("oldump")
 
 DATABASES = {"source": "database", "coverstore": "coverstore", "archive_database": "archive database"}
 """What the settings that name databases are called in the table."""
+
+
+def with_psql_params(settings: Settings) -> Settings:
+    """The settings; those that name no source with the connection that PSQL_PARAMS names, as it did for oldump.sh.
+
+    Raises ConfigurationError.
+    """
+    connection = psql.connection_in(os.environ.get(psql.VARIABLE, "")) if not settings.source else ""
+    if not connection:
+        return settings
+    with naming("source"):
+        log.info("--source is not given: %s names %s", psql.VARIABLE, postgres.place_of(connection))
+    return settings.model_copy(update={"source": connection})
 
 
 def is_file(source: str) -> bool:

@@ -36,7 +36,11 @@ ANY_AGE = {"OLDUMP_GATE_NEWEST_DAYS": "1000000"}
 
 def environment(**more: str) -> dict[str, str]:
     """This process's environment without what would change oldump's settings, and with more."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OLDUMP_", "PG", "PYTHONWARN"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OLDUMP_", "PG", "PSQL", "PYTHONWARN"))
+    }
     return {**kept, **ANY_AGE, **more}
 
 

@@ -118,7 +118,7 @@ def looks_like_conninfo(source: str) -> bool:
 
 def shown(conninfo: str) -> dict[str, str]:
     """What may be shown of a connection: no password. Raises ConfigurationError."""
-    parameters = _completed(_parameters(conninfo))
+    parameters = _completed(parameters_of(conninfo))
     return {name: str(parameters[name]) for name in _SHOWN if parameters.get(name)}
 
 
@@ -156,7 +156,8 @@ def _defaults(parameters: Mapping[str, str | int | None]) -> dict[str, str]:
     return {each.keyword.decode(): each.val.decode(errors="replace") for each in defaults if each.val}
 
 
-def _parameters(conninfo: str) -> dict[str, str | int | None]:
+def parameters_of(conninfo: str) -> dict[str, str | int | None]:
+    """What a connection's own text says, by libpq's names. Raises ConfigurationError, which does not repeat it."""
     try:
         parameters = dict(conninfo_to_dict(conninfo))
     except psycopg.ProgrammingError:
@@ -182,7 +183,7 @@ def midnight_after(day: date) -> str:
 
 def has_password(conninfo: str) -> bool:
     """Whether the connection's own text has a password in it. Raises ConfigurationError."""
-    return looks_like_conninfo(conninfo) and bool(_parameters(conninfo).get("password"))
+    return looks_like_conninfo(conninfo) and bool(parameters_of(conninfo).get("password"))
 
 
 def place_of(conninfo: str) -> str:
@@ -217,7 +218,7 @@ def _state_of(told: str) -> str:
 
 def connected(conninfo: str) -> Connection:
     """A connection whose transactions are read-only, each on one snapshot. Raises SourceError, ConfigurationError."""
-    parameters = _parameters(conninfo)
+    parameters = parameters_of(conninfo)
     told = _completed(parameters)
     ours = {name: value for name, value in _PARAMETERS.items() if not told.get(name)}
     options = " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items())
