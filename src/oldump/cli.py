@@ -103,7 +103,8 @@ LogFormat = Annotated[
     typer.Option(metavar="text|json", help="How log lines look on standard error. Default: text."),
 ]
 Tmpdir = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Where intermediate files go. Default: TMPDIR, or /tmp.")
+    Path | None,
+    typer.Option(metavar="DIR", help="Where the spill goes. Default: TMPDIR, or else /tmp; of a run, its own folder."),
 ]
 # readable=False: whether a file can be read is ours to say, with our exit code
 File = Annotated[
@@ -158,6 +159,7 @@ def run(
     coverstore: Coverstore = None,
     archive_database: ArchiveDatabase = None,
     out: Out = None,
+    tmpdir: Tmpdir = None,
     jobs: Jobs = None,
     workers: Workers = None,
     memory: Memory = None,
@@ -190,6 +192,7 @@ def run(
         coverstore=coverstore,
         archive_database=archive_database,
         out=out,
+        tmpdir=tmpdir,
         jobs=jobs,
         workers=workers,
         memory=memory,
@@ -311,6 +314,7 @@ def doctor(
     coverstore: Coverstore = None,
     archive_database: ArchiveDatabase = None,
     out: Out = None,
+    tmpdir: Tmpdir = None,
     jobs: Jobs = None,
     workers: Workers = None,
     memory: Memory = None,
@@ -339,6 +343,7 @@ def doctor(
         coverstore=coverstore,
         archive_database=archive_database,
         out=out,
+        tmpdir=tmpdir,
         jobs=jobs,
         workers=workers,
         memory=memory,
@@ -450,10 +455,10 @@ def sort(
     from oldump.settings import Settings
     from oldump.stages.dumps import filters
 
-    settings = Settings.of(workers=workers, memory=memory)
+    settings = Settings.of(tmpdir=tmpdir, workers=workers, memory=memory)
     path = _path(file)
     with _standard_output() as output, _progress_of_filter(reads_input=path is None) as progress:
-        records = filters.sort(path, output, tmpdir, settings, progress)
+        records = filters.sort(path, output, settings.tmpdir, settings, progress)
     log.info("sort: %s records", f"{records:,}")
 
 
@@ -559,9 +564,9 @@ def deworks(
     from oldump.settings import Settings
     from oldump.stages.deworks import stage
 
-    settings = Settings.of(workers=workers, memory=memory)
+    settings = Settings.of(tmpdir=tmpdir, workers=workers, memory=memory)
     with _standard_output() as output, _progress_of_filter(reads_input=False) as progress:
-        made = stage.write_deworks(dump, items, output, tmpdir, settings, progress)
+        made = stage.write_deworks(dump, items, output, settings.tmpdir, settings, progress)
     log.info("deworks: %s lines", f"{made.tally.lines:,}")
 
 

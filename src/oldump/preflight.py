@@ -22,6 +22,7 @@ from oldump.outside.postgres import SCANS_RANGES, Examined, Query, TableSize
 from oldump.run.folder import RunFolder
 from oldump.run.lock import require_free
 from oldump.run.progress import shown_bytes
+from oldump.run.spill import require_place
 from oldump.settings import flag_of
 from oldump.sources import naming, status_of
 from oldump.stages import extract
@@ -49,6 +50,7 @@ DUMPS_PER_TABLE = 0.15
 """A table dump for a byte of its table: 0.03 to 0.114 of the demo's."""
 
 _TABLES = "tables"
+_SPILL = "spill"
 _THINGS = {
     "data": ("data",),
     CDUMP: ("spill", "cdump", "parts"),
@@ -140,11 +142,28 @@ class Work:
     level: int
     jobs: int
     """Connections that copy table data."""
+    spill: Path | None = None
+    """Where the spill lies, or is to lie; None: in the run's folder."""
+
+    @property
+    def spill_is_apart(self) -> bool:
+        """Whether the spill is on another disk than what is made of it."""
+        return self.spill is not None and _disk(self.spill) != _disk(self.folder.private)
+
+    @property
+    def spilled_bytes(self) -> int:
+        """Of left_bytes, what lies on the disk of a spill that is apart."""
+        spilled = self.folder.spill
+        if self.spill is None or not self.spill_is_apart or _disk(spilled) != _disk(self.spill):
+            return 0
+        return sum(map(size_bytes, spilled.rglob("*")))
 
 
 def checks(work: Work) -> Iterator[Check]:
     """All of them, as they are made."""
     yield output_check(work.folder)
+    if work.spill:
+        yield spill_check(work.spill)
     text_bytes = work.text_bytes
     if work.file:
         check, text_bytes = file_check(work.file)
@@ -160,7 +179,7 @@ def checks(work: Work) -> Iterator[Check]:
             yield from connection_checks(reading, examined[reading.name], work.jobs)
     sizes = {table: size for each in examined.values() for table, size in each.sizes.items()}
     needed = needs(work.writes, text_bytes, sizes, work.level)
-    yield replace(disk_check(work, needed, free_bytes(work.folder.private)), needed=needed)
+    yield from disk_checks(work, needed)
     yield memory_check(work.memory_bytes, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     yield clock_check({name: each.ahead_seconds for name, each in examined.items()})
     yield date_check(work.folder.date, datetime.now(UTC).date())
@@ -177,6 +196,17 @@ def output_check(folder: RunFolder) -> Check:
     except OldumpError as error:
         return Check.failed("output folder", error)
     return Check.passed("output folder", f"{folder.out}: can be written")
+
+
+def spill_check(spill: Path) -> Check:
+    """Whether files can be made where the spill is to lie, by its setting."""
+    try:
+        require_place(spill)
+        with storage_errors(spill), tempfile.TemporaryFile(dir=spill) as file:
+            file.write(b"?")
+    except OldumpError as error:
+        return Check.failed("spill", error)
+    return Check.passed("spill", f"{spill}: can be written")
 
 
 def lock_check(folder: RunFolder) -> Check:
@@ -323,13 +353,42 @@ def needed_by(writes: set[str], needed: Mapping[str, int]) -> int:
     return sum(size for thing, size in needed.items() if thing in things)
 
 
+def disk_checks(work: Work, needed: Mapping[str, int] | None) -> Iterator[Check]:
+    """Whether there is room on each disk; the first one tells what is needed on all."""
+    beside, spilled = parted(needed) if work.spill_is_apart else (needed, None)
+    yield replace(disk_check(work, beside, free_bytes(work.folder.private)), needed=needed)
+    if work.spill and work.spill_is_apart:
+        check = _room_check(work.spill, spilled, free_bytes(work.spill), work.spilled_bytes, "a --tmpdir")
+        yield replace(check, what="disk of the spill")
+
+
+def parted(needed: Mapping[str, int] | None) -> tuple[dict[str, int] | None, dict[str, int] | None]:
+    """What is needed beside the spill, and for the spill."""
+    if needed is None:
+        return None, None
+    spilled = {thing: size for thing, size in needed.items() if thing == _SPILL}
+    return {thing: size for thing, size in needed.items() if thing not in spilled}, spilled
+
+
+def _disk(path: Path) -> int:
+    """The number of the disk that the path is on, or will be."""
+    try:
+        return _existing(path).stat().st_dev
+    except OSError:
+        return 0
+
+
 def disk_check(work: Work, needed: Mapping[str, int] | None, free: int) -> Check:
     """Whether there is room for all that a run has on the disk at a time. free: bytes."""
-    room = free + work.left_bytes
+    return _room_check(work.folder.out, needed, free, work.left_bytes - work.spilled_bytes, "an --out")
+
+
+def _room_check(place: Path, needed: Mapping[str, int] | None, free: int, left: int, another: str) -> Check:
+    """The same of one disk. free, left by a run that was stopped: bytes; another: what to give in its stead."""
+    room = free + left
     has = f"{shown_bytes(free)} are free"
-    if work.left_bytes:
-        has += f" and {shown_bytes(work.left_bytes)} are there already, of the run that was stopped"
-    place = work.folder.out
+    if left:
+        has += f" and {shown_bytes(left)} are there already, of the run that was stopped"
     if needed is None:
         return Check.passed("disk", f"{place}: {has}; how much is needed is not known beforehand")
     if not needed:
@@ -338,7 +397,7 @@ def disk_check(work: Work, needed: Mapping[str, int] | None, free: int) -> Check
     summands = " + ".join(f"{thing} {shown_bytes(size)}" for thing, size in needed.items())
     told = f"{place}: {summands} = {shown_bytes(total)}, estimated; {has}"
     if room < total:
-        remedy = f"Make room for {shown_bytes(total - room)} more, or give an --out on a larger disk."
+        remedy = f"Make room for {shown_bytes(total - room)} more, or give {another} on a larger disk."
         return Check.failed("disk", StorageFull(told, remedy))
     if room < _SPARE * total:
         return Check.warned("disk", told, "That may be too little, as it is an estimate: make more room if you can.")

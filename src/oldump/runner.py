@@ -25,7 +25,7 @@ from oldump.engine.shuffle import workers_within
 from oldump.errors import SnapshotLost, SourceUnreachable, storage_errors
 from oldump.outside import postgres
 from oldump.pipeline import DELIVERIES, STAGE_OF, STAGES, Choice, Context, Stage, applies, made_from, query_of
-from oldump.preflight import Check, Reading, Verdict, Work, checks, lock_check, needed_by, size_bytes
+from oldump.preflight import Check, Reading, Verdict, Work, checks, lock_check, needed_by, parted, size_bytes
 from oldump.publication import publish, remove_strangers
 from oldump.refusals import (
     begins_anew,
@@ -47,9 +47,10 @@ from oldump.run.log import logged
 from oldump.run.manifest import MANIFEST, SUMS, manifest_of, sums_of
 from oldump.run.progress import Progress, Silence
 from oldump.run.report import Report, reported
+from oldump.run.spill import is_there, place_spill, remove_spill
 from oldump.settings import Settings, flag_of
 from oldump.sources import DATABASES, beginning, connection_of, is_file
-from oldump.watch import DiskWatch, Watched, leftovers, room_of
+from oldump.watch import Disks, DiskWatch, Watched, leftovers, room_of
 
 log = logging.getLogger("oldump")
 
@@ -186,10 +187,10 @@ def _make(choice: Choice, context: Context, *, overwrite: bool) -> bool:
     require_leave_to_begin(context, overwrite=overwrite)
     to_do = choice.stages if overwrite else _to_do(choice, context)
     require_fitting_choice(to_do, choice, context, anew=overwrite)
-    needed = _require_fit(_work(to_do, to_do, context, anew=overwrite), _delivery_checks(choice, context))
+    work = _work(to_do, to_do, context, anew=overwrite)
+    needed = _require_fit(work, _delivery_checks(choice, context))
     _begin(to_do, choice, context, overwrite=overwrite)
-    disk = DiskWatch(folder, partial(_needed_from, to_do, needed), partial(room_of, folder.private))
-    context = replace(context, progress=Watched(context.progress, disk, context.require))
+    context = replace(context, progress=Watched(context.progress, _disks(work, to_do, needed), context.require))
     try:
         for database, stages in groupby(to_do, attrgetter("database")):
             _run_together(database, list(stages), choice, context)
@@ -231,6 +232,7 @@ def _begin(to_do: list[Stage], choice: Choice, context: Context, *, overwrite: b
             shutil.rmtree(folder.making, ignore_errors=True)
     with storage_errors(folder.making):
         if to_do:  # what is published under these names is not written to
+            place_spill(folder, context.settings.tmpdir)
             for item in folder.items:
                 folder.made(item).mkdir(parents=True, exist_ok=True)
         sync_folder(folder.private)
@@ -246,7 +248,18 @@ def _tidy(folder: RunFolder) -> None:
     """Remove what a stage that was broken off may have left."""
     for path in leftovers(folder):
         path.unlink(missing_ok=True)
-    shutil.rmtree(folder.spill, ignore_errors=True)
+    remove_spill(folder)
+
+
+def _disks(work: Work, to_do: list[Stage], needed: Mapping[str, int] | None) -> Disks:
+    """A watch over each disk that the run writes to."""
+    folder, apart = work.folder, work.spill_is_apart
+    beside, spilled = parted(needed) if apart else (needed, None)
+    watches = [DiskWatch(folder, partial(_needed_from, to_do, beside), partial(room_of, folder.private))]
+    if apart:
+        needed_from = partial(_needed_from, to_do, spilled)
+        watches.append(DiskWatch(folder, needed_from, partial(room_of, folder.spill), root=folder.spill))
+    return Disks(watches)
 
 
 def _to_do(choice: Choice, context: Context) -> list[Stage]:
@@ -283,6 +296,7 @@ def _work(read_by: list[Stage], written_by: list[Stage], context: Context, *, an
         memory_bytes=settings.memory,
         level=settings.level,
         jobs=workers_within(settings.memory, settings.jobs),
+        spill=folder.spill.resolve() if is_there(folder) and not anew else settings.tmpdir,
     )
 
 

@@ -58,6 +58,10 @@ def _enough_memory(size_bytes: int) -> int:
     return size_bytes
 
 
+def _none_if_empty(text: Any) -> Any:  # noqa: ANN401 - of any type: pydantic looks at it next
+    return text or None
+
+
 class Told(BaseSettings):
     """Who is told of runs, and where these lie: readable apart from the rest, so that they hear of a mistake in it."""
 
@@ -143,6 +147,10 @@ class Settings(Told):
     """A PostgreSQL connection to the Internet Archive's table `metadata`; empty: there is none."""
     jobs: int = Field(2, ge=1, le=64)
     """Connections that copy table `data` at a time."""
+    tmpdir: Annotated[Path | None, BeforeValidator(_none_if_empty)] = Field(
+        default_factory=lambda: _none_if_empty(os.environ.get("TMPDIR"))
+    )
+    """The folder that holds the spill, on another disk perhaps; none: it lies beside what is made of it."""
     workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=512)
     """Worker processes."""
     memory: Annotated[int, BeforeValidator(size_bytes), AfterValidator(_enough_memory)] = 2 << 30

@@ -6,7 +6,7 @@ Nothing here has a thread: whoever tells of progress is made to look, every few 
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,8 +47,14 @@ class DiskWatch:
         folder: RunFolder,
         needed: Callable[[str], int | None],
         room: Callable[[], Room | None],
+        root: Path | None = None,
     ) -> None:
-        """needed: the bytes that a stage and all behind it are estimated to write; None: not known."""
+        """needed: the bytes that a stage and all behind it are estimated to write; None: not known.
+
+        root: what lies on the disk of this run: None: its private folder.
+        """
+        self._root = root or folder.private
+        self._place = root.resolve() if root else folder.out
         self._folder = folder
         self._needed_from = needed
         self._room = room
@@ -59,7 +65,7 @@ class DiskWatch:
     def begin(self, stage: str) -> None:
         """A stage begins."""
         self._needed = self._needed_from(stage)
-        self._before_bytes = _size_bytes(set(self._folder.private.rglob("*")) - leftovers(self._folder))
+        self._before_bytes = _size_bytes(set(self._root.rglob("*")) - leftovers(self._folder))
 
     def look(self) -> None:
         """Warn, once until there is enough again. Raises StorageFull when only the reserve is left."""
@@ -67,7 +73,7 @@ class DiskWatch:
         if room is None:
             return
         needed = self._still_needed()
-        told = f"{self._folder.out}: {shown_bytes(room.free)} are free"
+        told = f"{self._place}: {shown_bytes(room.free)} are free"
         if needed is not None:
             told += f", and about {shown_bytes(needed)} are still needed, estimated"
         reserve = min(_MOST_RESERVE_BYTES, room.total // _RESERVE_SHARE)
@@ -85,8 +91,25 @@ class DiskWatch:
         """What is estimated, without what has been written since the stage began."""
         if self._needed is None:
             return None
-        written = _size_bytes(self._folder.private.rglob("*")) - self._before_bytes
+        written = _size_bytes(self._root.rglob("*")) - self._before_bytes
         return max(0, self._needed - written)
+
+
+class Disks:
+    """The watches over all disks that a run writes to."""
+
+    def __init__(self, watches: Sequence[DiskWatch]) -> None:
+        self._watches = watches
+
+    def begin(self, stage: str) -> None:
+        """A stage begins."""
+        for watch in self._watches:
+            watch.begin(stage)
+
+    def look(self) -> None:
+        """Warn, and raise StorageFull, as the first of them does."""
+        for watch in self._watches:
+            watch.look()
 
 
 def _size_bytes(paths: Iterable[Path]) -> int:
@@ -109,7 +132,7 @@ class Watched:
     def __init__(
         self,
         progress: Progress,
-        disk: DiskWatch,
+        disk: DiskWatch | Disks,
         require: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

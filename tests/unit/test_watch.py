@@ -6,7 +6,7 @@ import pytest
 
 from oldump.errors import RunBusy, StorageFull
 from oldump.preflight import needed_by
-from oldump.watch import LOOK_SECONDS, DiskWatch, Room, Watched, room_of
+from oldump.watch import LOOK_SECONDS, Disks, DiskWatch, Room, Watched, room_of
 from unit.stages.making import Watching, folder_in
 
 GB = 1_000_000_000
@@ -146,3 +146,26 @@ def test_what_stages_need_is_their_share_of_what_all_need() -> None:
     assert needed_by({"cdump", "works", "dump", "deworks"}, needed) == 124
     assert needed_by({"dump", "deworks"}, needed) == 100
     assert needed_by({"deworks"}, {}) == 0
+
+
+def test_a_spill_on_another_disk_has_its_own_watch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each disk is asked what it has, for what is written to it alone, and the first that is full stops the run."""
+    beside, apart = Disk(), Disk()
+    folder = folder_in(tmp_path / "out")
+    folder.private.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "elsewhere").mkdir()
+    folder.spill.symlink_to(tmp_path / "elsewhere")
+    spilled = DiskWatch(folder, NEEDED.get, apart, root=folder.spill)
+    disks = Disks([DiskWatch(folder, NEEDED.get, beside), spilled])
+    disks.begin("dumps")
+    written(folder.spill / "dumps" / "spill-0", 4 * GB)
+    apart.has(7 * GB)
+    beside.has(11 * GB)
+    disks.look()
+    assert caplog.messages == []
+    apart.has(5 * GB)
+    disks.look()
+    assert "elsewhere: 5.0 GB are free, and about 6.0 GB are still needed" in caplog.text
+    apart.has(1_000)
+    with pytest.raises(StorageFull, match="elsewhere"):
+        disks.look()
