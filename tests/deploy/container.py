@@ -30,6 +30,7 @@ for folder in etc opt srv root; do
         -o "lowerdir=/$folder,upperdir=$SCRATCH/$folder/upper,workdir=$SCRATCH/$folder/work"
 done
 chmod a+rx /root # an interpreter may lie in there, which user oldump is to run
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t tmpfs -o mode=0755 tmpfs /run
 mount -t tmpfs -o mode=0755 tmpfs /var/spool
 mkdir -p /var/spool/cron/crontabs /etc/cron.d /opt/oldump/bin /opt/venv /opt/src /srv/dumps
@@ -49,7 +50,7 @@ install --mode=0755 "$OLDUMP" /opt/oldump/bin/oldump
 [[ -e /etc/pam.d/cron ]] || install --mode=0644 /etc/pam.d/other /etc/pam.d/cron
 
 # Everything that is started from here on takes this moment for now.
-echo "$FAKETIME" > /etc/ld.so.preload
+echo "$LIBRARY" > /etc/ld.so.preload
 echo "$AHEAD_SECONDS" > /etc/faketimerc
 exec env --ignore-environment PATH=/opt/oldump/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:"$CRON" \
     TZ=UTC OLDUMP_OUT=/srv/dumps "$@" cron-start
@@ -139,23 +140,24 @@ def running(
         shutil.copy(path, dumps / name)
     oldump.write_text(OLDUMP)
     output = folder / "output"
-    process = subprocess.Popen(
-        ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c", SETTING_UP, "bash"]
-        + [f"{name}={value}" for name, value in variables.items()],
-        env={
-            "PATH": os.environ["PATH"],
-            "SCRATCH": str(scratch),
-            "VENV": sys.prefix,
-            "ROOT": str(ROOT),
-            "DUMPS": str(dumps),
-            "OLDUMP": str(oldump),
-            "CRON": str(cron.parent),
-            "FAKETIME": str(faketime),
-            "AHEAD_SECONDS": f"{(now - datetime.now(UTC)).total_seconds():+.0f}",
-        },
-        stdout=output.open("wb"),
-        stderr=subprocess.STDOUT,
-    )
+    with output.open("wb") as stream:
+        process = subprocess.Popen(
+            ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c", SETTING_UP, "bash"]
+            + [f"{name}={value}" for name, value in variables.items()],
+            env={
+                "PATH": os.environ["PATH"],
+                "SCRATCH": str(scratch),
+                "VENV": sys.prefix,
+                "ROOT": str(ROOT),
+                "DUMPS": str(dumps),
+                "OLDUMP": str(oldump),
+                "CRON": str(cron.parent),
+                "LIBRARY": str(faketime),
+                "AHEAD_SECONDS": f"{(now - datetime.now(UTC)).total_seconds():+.0f}",
+            },
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
     try:
         yield Container(dumps, process, output)
     finally:
