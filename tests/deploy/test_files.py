@@ -1,0 +1,178 @@
+"""What deploy/ holds is what its readers would read, and names nothing that oldump does not have."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from oldump import cli, errors
+from oldump.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+FILES = sorted(path for path in DEPLOY.iterdir() if path.is_file())
+UNITS = sorted(path for path in FILES if path.suffix in {".service", ".timer"})
+
+
+def crontab() -> tuple[dict[str, str], list[list[str]]]:
+    """The crontab's variables, and its lines: five of time, user, command."""
+    variables, lines = {}, []
+    for line in (DEPLOY / "crontab").read_text(encoding="utf-8").splitlines():
+        if match := re.fullmatch(r"([A-Z_]+)=(\S*)", line):
+            variables[match[1]] = match[2]
+        elif line and not line.startswith("#"):
+            lines.append(line.split(None, 6))
+    return variables, lines
+
+
+def compose() -> dict[str, Any]:
+    """The service cron-jobs."""
+    service: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"][
+        "cron-jobs"
+    ]
+    return service
+
+
+def told(text: str) -> set[tuple[str, str]]:
+    """Each command of oldump that a text says, with each flag behind it; with "" if it has none."""
+    found = set()
+    for command, rest in re.findall(
+        r"(?:bin/|(?<!--user)[ \"'`])oldump ([a-z][a-z-]+)((?: +--[a-z-]+(?: [A-Z]+)?)*)", text
+    ):
+        found |= {(command, flag) for flag in re.findall(r"--[a-z-]+", rest) or [""]}
+    return found
+
+
+def known() -> set[tuple[str, str]]:
+    """Each command with each of its flags."""
+    commands: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined] # a group has some
+    flags = {(name, flag) for name, each in commands.items() for option in each.params for flag in option.opts}
+    return flags | {(name, "") for name in commands}
+
+
+@pytest.mark.parametrize("name", ["crontab", "compose.yaml", "oldump.service", "oldump-status.service"])
+def test_what_is_started_exists(name: str) -> None:
+    """Commands and flags of oldump, where they are typed."""
+    lines = [
+        line
+        for line in (DEPLOY / name).read_text(encoding="utf-8").splitlines()
+        if "cron-job oldump" in line or line.startswith("ExecStart") or "exec --user" in line
+    ]
+    named = told("\n".join(lines))
+    assert named
+    assert named <= known()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_settings_that_are_named_exist(path: Path) -> None:
+    """A variable OLDUMP_… that sets nothing would end each command."""
+    settings = {f"OLDUMP_{name.upper()}" for name in Settings.model_fields} | {"OLDUMP_TOML"}
+    assert set(re.findall(r"\bOLDUMP_[A-Z_]+\b", path.read_text(encoding="utf-8"))) <= settings
+
+
+def test_a_command_that_does_not_exist_is_found() -> None:
+    """The tests above would see one, and a flag."""
+    assert told("x cron-job oldump run --achive") == {("run", "--achive")}
+    assert not told("x cron-job oldump run --achive") <= known()
+    assert not told("ExecStart=/opt/oldump/bin/oldump rum") <= known()
+
+
+def test_crontab_can_be_read_by_cron() -> None:
+    """Six fields before each command, no % (a newline to cron), no pipe, which would swallow an exit code."""
+    variables, lines = crontab()
+    assert variables["TZ"] == variables["CRON_TZ"] == "UTC"
+    assert len(lines) == 3
+    for *moments, user, command in lines:
+        assert all(re.fullmatch(r"\*|[0-9]+(,[0-9]+)*", moment) for moment in moments)
+        assert user == "oldump"
+        assert re.match("cron-job oldump ", command)
+        assert not set(command) & set("%|;&<>")
+
+
+def test_each_try_is_for_the_same_date() -> None:
+    """Without a date a run is for the month before: so all tries are in one month, and the first is on its first day."""
+    runs = [line for line in crontab()[1] if " run" in line[6]]
+    days = {int(day) for line in runs for day in line[2].split(",")}
+    assert min(days) == 1
+    assert max(days) <= 28
+    assert {line[6] for line in runs} == {"cron-job oldump run --archive"}
+
+
+def test_compose_mounts_and_hands_over_what_it_names() -> None:
+    """Each file that a variable names is mounted, and the service ends a run before it is killed."""
+    service = compose()
+    mounted = {volume.split(":")[1] for volume in service["volumes"]}
+    named = {value for value in service["environment"].values() if str(value).startswith("/")}
+    assert named == mounted
+    assert service["environment"]["TZ"] == "UTC"
+    assert service["stop_grace_period"] == "2m"
+    assert (service["build"]["context"], service["build"]["dockerfile"]) == ("..", "deploy/Dockerfile")
+    assert service["command"] == ["cron-start"]
+
+
+def test_the_image_copies_what_is_there_and_no_more() -> None:
+    """Every source of a COPY exists, and is let in by the ignore file."""
+    allowed = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
+    copies = [line.split()[1:-1] for line in DOCKERFILE.splitlines() if line.startswith("COPY ")]
+    sources = [source for words in copies if not words[0].startswith("--from") for source in words]
+    assert len(sources) >= 8
+    assert all((ROOT / source).exists() and f"!{source}" in allowed for source in sources)
+
+
+def test_the_image_is_not_roots_and_is_pinned() -> None:
+    """Hashes for all that is installed but oldump itself, a user of its own, and signals that arrive."""
+    lines = DOCKERFILE.splitlines()
+    assert [line for line in lines if line.startswith("USER ")] == ["USER oldump"]
+    assert "STOPSIGNAL SIGTERM" in lines
+    assert 'ENTRYPOINT ["tini", "--"]' in lines
+    installs = [line for line in lines if "pip install" in line]
+    assert installs
+    assert all("--require-hashes" in line or "--no-deps wheels/" in line for line in installs)
+
+
+@pytest.mark.skipif(shutil.which("awk") is None, reason="awk is missing")
+def test_the_build_backend_is_the_hashed_one() -> None:
+    """What the Dockerfile takes out of requirements/dev.txt: five pins, each with its hashes."""
+    (line,) = [line for line in DOCKERFILE.splitlines() if line.startswith("RUN awk")]
+    shell = line.removeprefix("RUN ").rpartition(" > ")[0]
+    text = subprocess.run(["sh", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert len(re.findall(r"(?m)^[a-z-]+==", text)) == 5
+    assert len(re.split(r"(?m)^[a-z-]+==", text)) == len(re.findall(r"==[^=]*?\\\n +--hash=sha256:", text)) + 1
+    assert not text.rstrip().endswith("\\")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is missing")
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    """Without a word; the program, which is not installed here, is another one."""
+    for unit in UNITS:
+        text = unit.read_text(encoding="utf-8").replace("/opt/oldump/bin/oldump", "/bin/true")
+        (tmp_path / unit.name).write_text(text, encoding="utf-8")
+    line = ["systemd-analyze", "verify", *(str(tmp_path / unit.name) for unit in UNITS)]
+    ran = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_systemd_tries_again_what_may_pass() -> None:
+    """The exit codes are those of errors that a new try can help, and no others."""
+    service = (DEPLOY / "oldump.service").read_text(encoding="utf-8")
+    (codes,) = re.findall(r"(?m)^RestartForceExitStatus=(.*)$", service)
+    classes = [
+        each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.OldumpError)
+    ]
+    assert {int(code) for code in codes.split()} == {each.exit_code for each in classes if each.retryable}
+    assert re.search(r"(?m)^Restart=on-abnormal$", service)
+
+
+def test_the_timer_is_in_utc() -> None:
+    """Every moment of it, and what was missed is made up for."""
+    timer = (DEPLOY / "oldump.timer").read_text(encoding="utf-8")
+    moments = re.findall(r"(?m)^OnCalendar=(.*)$", timer)
+    assert len(moments) == 2
+    assert all(moment.endswith(" UTC") for moment in moments)
+    assert "Persistent=true" in timer
