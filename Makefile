@@ -13,10 +13,10 @@ BIN     := .venv/bin
 COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --custom-compile-command 'make requirements'
 
-.PHONY: help demo test check faults damage format bench requirements clean
+.PHONY: help demo test check faults damage image-check format bench requirements clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv: .venv/installed ## the virtual environment, with hashed requirements and oldump itself
 
@@ -41,6 +41,9 @@ format: .venv ## format the code and fix what can be fixed safely
 
 bench: .venv ## measure the budgets; ARGS='…'
 	$(BIN)/python -m bench $(ARGS)
+
+image-check: ## what the image installs, replayed without a container engine: the Dockerfile's own steps
+	PYTHON=$(PYTHON) tests/deploy/image_check.sh
 
 damage: .venv ## damage a finished run 2,000 times, and see that verify finds it; ARGS='--mutations 60 --seed 7'
 	PYTHONPATH=tests $(BIN)/python -m damaged.campaign $(ARGS)

@@ -96,7 +96,7 @@ def test_crontab_can_be_read_by_cron() -> None:
 
 
 def test_each_try_is_for_the_same_date() -> None:
-    """Without a date a run is for the month before: so all tries are in one month, and the first is on its first day."""
+    """Without a date a run is for the month before: so all tries are in one month, the first on its first day."""
     runs = [line for line in crontab()[1] if " run" in line[6]]
     days = {int(day) for line in runs for day in line[2].split(",")}
     assert min(days) == 1

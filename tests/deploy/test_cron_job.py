@@ -1,0 +1,56 @@
+"""cron-job: whatever it runs, what that said and its exit code are in the log, and the exit code is its own."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deploy.container import DEPLOY
+from golden.command import LOG_PREFIX
+
+JOB = str(DEPLOY / "cron-job")
+
+
+def environment(out: Path) -> dict[str, str]:
+    """Of a job of cron's: nearly none."""
+    handed_over = out / "environment"
+    handed_over.write_text("export TOLD=$'it\\'s\\ntold'\n")
+    return {"PATH": os.environ["PATH"], "OLDUMP_OUT": str(out), "CRON_ENVIRONMENT": str(handed_over)}
+
+
+@pytest.mark.parametrize("code", [0, 13, 54])
+def test_an_exit_code_is_never_lost(code: int, tmp_path: Path) -> None:
+    """It is in the log with all that was said, and of a failure on standard error too, for cron's mail."""
+    line = [JOB, "bash", "-c", f'echo "$TOLD"; echo wrong >&2; pwd; exit {code}']
+    ran = subprocess.run(line, env=environment(tmp_path), capture_output=True, text=True, check=False)
+    log = (tmp_path / "cron.log").read_text()
+    assert ran.returncode == code
+    assert f"\nit's\ntold\nwrong\n{tmp_path}\n" in log
+    assert log.rstrip().splitlines()[-1].count(f"{LOG_PREFIX} {'ERROR' if code else 'INFO'} cron-job: ") == 1
+    assert f"ended with exit code {code}" in log
+    assert (f"ended with exit code {code}" in ran.stderr) is bool(code)
+    assert ran.stdout == ""
+
+
+def test_a_stopped_command_is_waited_for(tmp_path: Path) -> None:
+    """SIGTERM comes to it and to the command at once: the command's own end counts."""
+    command = "trap 'sleep 0.3; echo ended in order; exit 143' TERM; echo works; sleep 60 & wait"
+    line = [JOB, "bash", "-c", command]
+    with subprocess.Popen(line, env=environment(tmp_path), stderr=subprocess.PIPE, start_new_session=True) as job:
+        log = tmp_path / "cron.log"
+        while not (log.exists() and "\nworks\n" in log.read_text()):
+            assert job.poll() is None
+        os.killpg(job.pid, signal.SIGTERM)
+        assert job.wait(30) == 143
+    assert "\nended in order\n" in log.read_text()
+    assert "ended with exit code 143" in log.read_text()
+
+
+def test_a_log_that_cannot_be_written_keeps_nothing_from_running(tmp_path: Path) -> None:
+    """Rather no log than no dump: then all goes to standard error."""
+    told = {**environment(tmp_path), "CRON_LOG": str(tmp_path / "no" / "log")}
+    ran = subprocess.run([JOB, "sh", "-c", "echo said; exit 3"], env=told, capture_output=True, text=True, check=False)
+    assert ran.returncode == 3
+    assert "\nsaid\n" in ran.stderr
