@@ -139,7 +139,7 @@ def test_the_image_is_not_roots_and_is_pinned() -> None:
 
 @pytest.mark.skipif(shutil.which("awk") is None, reason="awk is missing")
 def test_the_build_backend_is_the_hashed_one() -> None:
-    """What the Dockerfile takes out of requirements/dev.txt: it and all that it requires, each pinned with its hashes."""
+    """What the Dockerfile takes out of requirements/dev.txt: it and what it requires, each with its hashes."""
     (line,) = [line for line in DOCKERFILE.splitlines() if line.startswith("RUN awk")]
     shell = line.removeprefix("RUN ").rpartition(" > ")[0]
     text = subprocess.run(["sh", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=True).stdout
