@@ -110,6 +110,15 @@ Tmpdir = Annotated[
 File = Annotated[
     Path | None, typer.Argument(metavar="[FILE]", readable=False, help="Plain or gzip; default: standard input.")
 ]
+DumpOrIndex = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", readable=False, help="A dump, or what index wrote, plain or gzip; - for standard input."
+    ),
+]
+NewFolder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Where the files go. Those that were there stay until the new are whole.")
+]
 Date = Annotated[
     str | None, typer.Argument(metavar="[DATE]", help="YYYY-MM-DD. Default: the last day of the month before, UTC.")
 ]
@@ -568,6 +577,56 @@ def deworks(
     with _standard_output() as output, _progress_of_filter(reads_input=False) as progress:
         made = stage.write_deworks(dump, items, output, settings.tmpdir, settings, progress)
     log.info("deworks: %s lines", f"{made.tally.lines:,}")
+
+
+@app.command()
+def index(file: File = None, workers: Workers = None, memory: Memory = None) -> None:
+    """Write path with slug, title, created and last_modified of each record of a dump to standard output."""
+    from oldump.settings import Settings
+    from oldump.stages.sitemaps.index import write_index
+
+    settings = Settings.of(workers=workers, memory=memory)
+    path = _path(file)
+    with _standard_output() as output, _progress_of_filter(reads_input=path is None) as progress:
+        lines = write_index(path, output, settings, progress)
+    log.info("index: %s lines", f"{lines:,}")
+
+
+@app.command()
+def sitemaps(
+    file: DumpOrIndex,
+    folder: NewFolder,
+    prefix: Annotated[
+        str, typer.Argument(metavar="[PREFIX]", help="Stands in all names: siteindex_PREFIX.xml.gz. Default: nothing.")
+    ] = "",
+    base_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="The site's address. Default: https://openlibrary.org.")
+    ] = None,
+    workers: Workers = None,
+    memory: Memory = None,
+) -> None:
+    """Replace the sitemaps of works and authors in DIR, and their index, by those of a dump."""
+    from oldump.settings import Settings
+    from oldump.stages.sitemaps.stage import make_sitemaps
+
+    settings = Settings.of(base_url=base_url, workers=workers, memory=memory)
+    path = _path(file)
+    with _progress_of_filter(reads_input=path is None, writes_data=False) as progress:
+        counts = make_sitemaps([path], folder, settings, progress, prefix=prefix)
+    log.info("sitemaps: %s", counts)
+
+
+@app.command()
+def htmlindex(file: DumpOrIndex, folder: NewFolder, workers: Workers = None, memory: Memory = None) -> None:
+    """Replace the HTML index in DIR, pages of 1,000 links to editions, works and authors, by that of a dump."""
+    from oldump.settings import Settings
+    from oldump.stages.sitemaps.htmlindex import make_htmlindex
+
+    settings = Settings.of(workers=workers, memory=memory)
+    path = _path(file)
+    with _progress_of_filter(reads_input=path is None, writes_data=False) as progress:
+        counts = make_htmlindex(path, folder, settings, progress)
+    log.info("htmlindex: %s", counts)
 
 
 @app.command()

@@ -39,6 +39,7 @@ _FLAGLESS = (
 LEAST_MEMORY_BYTES = 192 << 20
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]+)?(?:/[A-Za-z0-9/_.~-]*)?", re.ASCII)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -60,6 +61,13 @@ def _enough_memory(size_bytes: int) -> int:
 
 def _none_if_empty(text: Any) -> Any:  # noqa: ANN401 - of any type: pydantic looks at it next
     return text or None
+
+
+def _address(text: str) -> str:
+    """The address without a slash at its end. Raises ValueError."""
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError(f"{text!r} is not an address: write https://openlibrary.org, say")
+    return text.rstrip("/")
 
 
 class Told(BaseSettings):
@@ -165,6 +173,8 @@ class Settings(Told):
     """How log lines look on standard error."""
     late_days: int = Field(3, ge=0)
     """A run of the last month that is not complete so many days after its date is late."""
+    base_url: Annotated[str, AfterValidator(_address)] = Field("https://openlibrary.org", max_length=500)
+    """The site's address, in sitemaps."""
     gate_records_fall: float = Field(0.05, ge=0, le=1)
     """A greater fall, as a share, of the records of a part, a type or a table dump keeps a run from publication."""
     gate_cdump_fall: float = Field(0.01, ge=0, le=1)

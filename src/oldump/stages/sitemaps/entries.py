@@ -1,0 +1,261 @@
+"""What index, sitemaps and HTML index tell of a document: entries, from records or from lines of an index.
+
+A record has five columns, a line of an index four; a file has either. Whatever it has, its documents must be in order:
+as the dump is, part by part, or as `oldump sort` and `oldump dump` write them, by key alone. So they ascend within each
+part, and that is what is looked at.
+
+Does not: know what becomes of entries.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from oldump.engine.mapped import mapped
+from oldump.errors import NotSorted, RecordError, SourceEmpty
+from oldump.records.document import Rejected, parsed
+from oldump.records.keys import REVISION_BITS, order_key, rank
+from oldump.records.record import columns, part_number, record_rank
+from oldump.records.urls import UNTITLED, shown, slug
+from oldump.run.progress import Progress
+
+NO_DATE = "-"
+"""Stands for `created` where a document has none."""
+
+_RECORD_TABS, _INDEX_TABS = 4, 3
+_TYPE_OF_FOLDER = {b"authors": b"/type/author", b"books": b"/type/edition", b"works": b"/type/work"}
+_NO_ENTRY = (
+    "is neither a record (five columns, separated by tabs, the third an integer and the fifth a JSON object) "
+    "nor a line of an index (four columns, the first a path)"
+)
+
+Made = TypeVar("Made")
+
+
+class Entry(NamedTuple):
+    """What is told of a document."""
+
+    type_key: bytes
+    """In a line of an index, that of an author, edition or work, or nothing."""
+    key: bytes
+    path: str
+    """On the site, not percent-encoded."""
+    title: str
+    created: str
+    last_modified: str
+
+    @property
+    def has_page(self) -> bool:
+        """Whether it is an author, an edition or a work: what was deleted or redirected is none any more."""
+        return self.type_key in UNTITLED
+
+
+class _Datetime(msgspec.Struct, gc=False):
+    value: str
+
+
+class _Members(msgspec.Struct, gc=False):
+    """The members that entries are made of; the decoder passes over the rest."""
+
+    title: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    created: _Datetime | UnsetType = UNSET
+
+
+_decode = msgspec.json.Decoder(_Members).decode
+
+
+class NoEntry(ValueError):
+    """Raised for a line that is neither a record nor a line of an index."""
+
+
+def entry_of(line: bytes) -> Entry:
+    """The entry of a record or of a line of an index, without its newline. Raises NoEntry."""
+    try:
+        return _of_record(line) if line.count(b"\t") == _RECORD_TABS else _of_index(line)
+    except (Rejected, ValueError) as error:
+        raise NoEntry from error
+
+
+def _of_record(line: bytes) -> Entry:
+    type_key, key, _, last_modified, text = columns(line)
+    title, created = _title_and_date(type_key, text)
+    path = key.decode()
+    if type_key in UNTITLED:
+        title = title or UNTITLED[type_key]
+        path = f"{path}/{slug(title)}"
+    return Entry(type_key, key, path, shown(title or path), shown(created) or NO_DATE, last_modified.decode())
+
+
+def _title_and_date(type_key: bytes, text: bytes) -> tuple[str, str]:
+    """Title (of an author, the name) and created of a document; empty if it has none. Raises Rejected."""
+    try:
+        members = _decode(text)
+    except (msgspec.DecodeError, RecursionError):  # a lone surrogate, or a member of another shape
+        return _exact_title_and_date(type_key, text)
+    title = members.name if type_key == b"/type/author" else members.title
+    return title or "", members.created.value if members.created else ""
+
+
+def _exact_title_and_date(type_key: bytes, text: bytes) -> tuple[str, str]:
+    document = parsed(text)
+    title = document.get("name" if type_key == b"/type/author" else "title")
+    created = document.get("created")
+    date = created.get("value") if isinstance(created, dict) else None
+    return _text(title), _text(date)
+
+
+def _text(value: object) -> str:
+    """The value if it is a string; numbers are strings of a class of their own here."""
+    return value if type(value) is str else ""
+
+
+def _of_index(line: bytes) -> Entry:
+    """Titles that have tabs of their own, as the old script's could, are put together."""
+    path, *titles, created, last_modified = line.split(b"\t")
+    if not path.startswith(b"/") or not titles:
+        raise NoEntry
+    key, type_key = _key_and_type(path)
+    title = b" ".join(titles).decode()
+    return Entry(type_key, key, path.decode(), shown(title), created.decode(), last_modified.decode())
+
+
+def _key_and_type(path: bytes) -> tuple[bytes, bytes]:
+    """The key that a path begins with, and the type if there is a slug behind it: just then it has a page."""
+    pieces = path.split(b"/", 3)
+    type_key = _TYPE_OF_FOLDER.get(pieces[1], b"") if len(pieces) == 4 else b""
+    return (b"/".join(pieces[:3]), type_key) if type_key else (path, b"")
+
+
+# ------------------------------------------------------------------------------------------------------------ order
+
+
+class Seen(NamedTuple):
+    """Where a document is in the order of its part."""
+
+    rank: int
+    key: bytes
+
+    def is_before(self, other: "Seen") -> bool:
+        """Whether the other one may follow."""
+        if self.rank >> REVISION_BITS < other.rank >> REVISION_BITS:
+            return True
+        return order_key(self.key) < order_key(other.key)
+
+
+def _seen(line: bytes, entry: Entry) -> Seen:
+    is_record = line.count(b"\t") == _RECORD_TABS
+    return Seen(record_rank(line) if is_record else rank(entry.key, Decimal(0)), entry.key)
+
+
+class _Block(NamedTuple, Generic[Made]):
+    """What the leader hears of a block."""
+
+    lines: int
+    made: list[Made]
+    firsts: dict[int, tuple[int, Seen]]
+    """The first document of each part that is in it, with the place of its line."""
+    lasts: dict[int, Seen]
+    unordered: tuple[int, Seen, Seen] | None
+    """The place of a line, the document before, and its own."""
+    no_entry: int | None
+    """The place of a line that is neither record nor line of an index."""
+
+
+def _read(make: Callable[[Entry], Made | None], prefixes: tuple[bytes, ...], lines: list[bytes]) -> _Block[Made]:
+    block: _Block[Made] = _Block(len(lines), [], {}, {}, None, None)
+    for place, line in enumerate(lines):
+        try:
+            if not line.startswith(prefixes):
+                _require_columns(line)
+                continue
+            entry = entry_of(line)
+            here = _seen(line, entry)
+        except ValueError:
+            return block._replace(no_entry=place)
+        if entry.type_key:
+            part = part_number(entry.type_key)
+            before = block.lasts.get(part)
+            if before is None:
+                block.firsts[part] = place, here
+            elif not before.is_before(here):
+                return block._replace(unordered=(place, before, here))
+            block.lasts[part] = here
+        if (made := make(entry)) is not None:
+            block.made.append(made)
+    return block
+
+
+def _require_columns(line: bytes) -> None:
+    if line.count(b"\t") not in {_RECORD_TABS, _INDEX_TABS}:
+        raise NoEntry
+
+
+class _Order:
+    """Whether the blocks of some files follow each other in order, and which line is which."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        """Of the open file."""
+        self._name = ""
+        self._lasts: dict[int, Seen] = {}
+
+    def open(self, name: str) -> None:
+        """Go on with the next file."""
+        self._name, self.lines = name, 0
+
+    def hear(self, block: _Block[Made]) -> None:
+        """Take the next block. Raises NotSorted, RecordError."""
+        for part, (place, first) in block.firsts.items():
+            before = self._lasts.get(part)
+            if before and not before.is_before(first):
+                raise self._not_sorted(place, before, first)
+        if block.unordered:
+            raise self._not_sorted(*block.unordered)
+        if block.no_entry is not None:
+            raise RecordError(f"{self._line(block.no_entry)} {_NO_ENTRY}.")
+        self._lasts |= block.lasts
+        self.lines += block.lines
+
+    def _line(self, place: int) -> str:
+        return f"{self._name}: line {self.lines + place + 1:,}"
+
+    def _not_sorted(self, place: int, before: Seen, here: Seen) -> NotSorted:
+        where = f"{self._line(place)} ({here.key.decode(errors='replace')})"
+        if before.key == here.key:
+            return NotSorted(
+                f"{where} has the key of the one before", "Give a dump; `oldump dump` makes it of a cdump."
+            )
+        return NotSorted(f"{where} is not in order", "Sort the records first, with `oldump sort`.")
+
+
+def entries_made(
+    stage: str,
+    paths: Sequence[Path | None],
+    make: Callable[[Entry], Made | None],
+    workers: int,
+    progress: Progress,
+    prefixes: tuple[bytes, ...] = (b"",),
+) -> Iterator[list[Made]]:
+    """What make gives for the entries of each block of some files (None: standard input), in order.
+
+    prefixes: how lines begin that are looked at. make runs in forked processes; None is left out. Draw all.
+    Raises SourceError, NotSorted, RecordError, WorkerError.
+    """
+    order = _Order()
+    read: Callable[[list[bytes]], _Block[Made]] = partial(_read, make, prefixes)
+    progress.begin(stage, "read")
+    for path in paths:
+        order.open(str(path or "standard input"))
+        for block, share in mapped(path, read, workers):
+            order.hear(block)
+            yield block.made
+            progress.update(order.lines, share)
+        if not order.lines:
+            raise SourceEmpty(f"{path or 'standard input'}: holds no records. Did the step before fail?")
+    progress.end(stage)

@@ -1,0 +1,173 @@
+"""HTML index: pages of links to all editions, works and authors, for readers and search engines.
+
+Reads:      a dump, a part, or an index of them (see entries)
+Writes:     index.html, and for each thousand pages a folder: 00/index.html, 00/00000.html, 00/00001.html …
+Promises:   each edition, work and author on just one page, in the order read; the same records give the same bytes;
+            no index.html ever links to a page that is not there
+Memory:     a page, what its folder's index says of each, and some blocks a worker
+On failure: the pages that were there are there
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+from oldump.engine.replacement import Replacement
+from oldump.engine.shuffle import workers_within
+from oldump.errors import SourceEmpty
+from oldump.records.urls import encoded
+from oldump.run.progress import Progress
+from oldump.settings import Settings
+from oldump.stages.sitemaps.entries import Entry, entries_made
+
+LINKS = 1_000
+"""On a page, and of pages in a folder."""
+MOST_SHOWN_CHARACTERS = 300
+"""A longer title is cut."""
+
+_OURS = re.compile(r"(?:[0-9]{2,}/)?index\.html|[0-9]{2,}/[0-9]{5,}\.html")
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="robots" content="noindex,follow">
+<title>{title}</title>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{around}</p>
+<ul>
+{links}
+</ul>
+</body>
+</html>
+"""
+
+
+class Link(NamedTuple):
+    """A link, and what it says; neither is escaped yet."""
+
+    path: str
+    text: str
+
+
+@dataclass
+class Counts:
+    """What was made."""
+
+    links: int = 0
+    pages: int = 0
+    folders: int = 0
+    changed: int = 0
+    """Files that are new, or not as they were."""
+
+    def __str__(self) -> str:
+        return f"{self.links:,} links on {self.pages:,} pages, {self.changed:,} files new or changed"
+
+
+def make_htmlindex(
+    path: Path | None, folder: Path, settings: Settings, progress: Progress, *, links: int = LINKS
+) -> Counts:
+    """Replace the pages in folder by those of what path (None: standard input) holds. links: on a page.
+
+    Raises SourceError, NotSorted, RecordError, StorageError, WorkerError.
+    """
+    workers = workers_within(settings.memory, settings.workers)
+    with Replacement(folder, _OURS) as replacement:
+        writing = _Writing(replacement, links)
+        for made in entries_made("htmlindex", [path], link_of, workers, progress):
+            for link in made:
+                writing.add(link)
+        writing.finish()
+        if not writing.counts.links:
+            raise SourceEmpty(f"{path or 'standard input'}: no editions, works or authors", "Is it a dump?")
+        writing.counts.changed = replacement.commit()
+    return writing.counts
+
+
+def link_of(entry: Entry) -> Link | None:
+    """The link to an edition, a work or an author; None for anything else."""
+    if not entry.has_page:
+        return None
+    title = entry.title if entry.title.strip() else entry.key.decode()
+    return Link(entry.path, title if len(title) <= MOST_SHOWN_CHARACTERS else f"{title[:MOST_SHOWN_CHARACTERS]}…")
+
+
+def page_of(title: str, around: Sequence[Link], links: Sequence[Link]) -> bytes:
+    """A page. around: the links above the list. A title is isolated from what its own direction might turn round."""
+    return _PAGE.format(
+        title=escape(title),
+        around="\n".join(_anchor(link) for link in around),
+        links="\n".join(f'<li dir="auto">{_anchor(link)}</li>' for link in links),
+    ).encode()
+
+
+def _anchor(link: Link) -> str:
+    return f'<a href="{encoded(link.path)}">{escape(link.text)}</a>'
+
+
+class _Writing:
+    """Writes a page when it is full and there is more, a folder's index behind its pages, and the first page last."""
+
+    def __init__(self, replacement: Replacement, links: int) -> None:
+        self.counts = Counts()
+        self._replacement = replacement
+        self._most = links
+        self._open: list[Link] = []
+        self._pages: list[Link] = []
+        """What the index of the open folder links to."""
+        self._folders: list[Link] = []
+
+    def add(self, link: Link) -> None:
+        """Take the next one."""
+        if len(self._open) == self._most:
+            self._write_page(is_last=False)
+        self._open.append(link)
+
+    def finish(self) -> None:
+        """Write what is open, and the first page."""
+        if self._open:
+            self._write_page(is_last=True)
+        if self._pages:
+            self._write_folder()
+        self._replacement.write("index.html", page_of("Index", [], self._folders))
+
+    def _write_page(self, *, is_last: bool) -> None:
+        number, (first, last) = self.counts.pages, (self._open[0], self._open[-1])
+        around = [Link("index.html", "Up")]
+        if number:
+            around.append(Link(self._seen_from(number, number - 1), "Previous"))
+        if not is_last:
+            around.append(Link(self._seen_from(number, number + 1), "Next"))
+        name = f"{self._folder(number)}/{_name(number)}"
+        self._replacement.write(name, page_of(f"Index, page {number + 1:,}", around, self._open))
+        self._pages.append(Link(_name(number), f"{number + 1:,}: {first.text} – {last.text}"))
+        self.counts.links += len(self._open)
+        self.counts.pages += 1
+        self._open = []
+        if len(self._pages) == self._most:
+            self._write_folder()
+
+    def _write_folder(self) -> None:
+        first, last = self._pages[0].text, self._pages[-1].text
+        folder = self._folder(self.counts.folders * self._most)
+        title = f"Index, pages {first.partition(':')[0]} to {last.partition(':')[0]}"
+        self._replacement.write(f"{folder}/index.html", page_of(title, [Link("../index.html", "Up")], self._pages))
+        self._folders.append(Link(f"{folder}/index.html", title))
+        self.counts.folders += 1
+        self._pages = []
+
+    def _folder(self, number: int) -> str:
+        return f"{number // self._most:02d}"
+
+    def _seen_from(self, number: int, other: int) -> str:
+        """The path of a page, seen from another one."""
+        folder, name = self._folder(other), _name(other)
+        return name if folder == self._folder(number) else f"../{folder}/{name}"
+
+
+def _name(number: int) -> str:
+    return f"{number:05d}.html"
