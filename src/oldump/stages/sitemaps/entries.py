@@ -7,8 +7,8 @@ part, and that is what is looked at.
 Does not: know what becomes of entries.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
@@ -19,15 +19,20 @@ from msgspec import UNSET, UnsetType
 from oldump.engine.mapped import mapped
 from oldump.errors import NotSorted, RecordError, SourceEmpty
 from oldump.records.document import Rejected, parsed
-from oldump.records.keys import REVISION_BITS, order_key, rank
-from oldump.records.record import columns, part_number, record_rank
+from oldump.records.keys import order_key
+from oldump.records.record import part_number, revision_of
 from oldump.records.urls import UNTITLED, shown, slug
 from oldump.run.progress import Progress
 
 NO_DATE = "-"
 """Stands for `created` where a document has none."""
 
-_RECORD_TABS, _INDEX_TABS = 4, 3
+_RECORD_COLUMNS, _INDEX_COLUMNS = 5, 4
+_USUAL = {
+    b"/type/author": re.compile(rb"/authors/OL([1-9][0-9]{0,17})A"),
+    b"/type/edition": re.compile(rb"/books/OL([1-9][0-9]{0,17})M"),
+    b"/type/work": re.compile(rb"/works/OL([1-9][0-9]{0,17})W"),
+}
 _TYPE_OF_FOLDER = {b"authors": b"/type/author", b"books": b"/type/edition", b"works": b"/type/work"}
 _NO_ENTRY = (
     "is neither a record (five columns, separated by tabs, the third an integer and the fifth a JSON object) "
@@ -37,7 +42,7 @@ _NO_ENTRY = (
 Made = TypeVar("Made")
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, gc=False):
     """What is told of a document."""
 
     type_key: bytes
@@ -48,11 +53,19 @@ class Entry(NamedTuple):
     title: str
     created: str
     last_modified: str
+    number: int
+    """The key's, if it is of the usual form; else 0."""
 
     @property
     def has_page(self) -> bool:
         """Whether it is an author, an edition or a work: what was deleted or redirected is none any more."""
         return self.type_key in UNTITLED
+
+    def is_before(self, other: "Entry") -> bool:
+        """Whether the other one, of the same part, may follow."""
+        if 0 < self.number < other.number and self.type_key == other.type_key:
+            return True
+        return order_key(self.key) < order_key(other.key)
 
 
 class _Datetime(msgspec.Struct, gc=False):
@@ -76,20 +89,27 @@ class NoEntry(ValueError):
 
 def entry_of(line: bytes) -> Entry:
     """The entry of a record or of a line of an index, without its newline. Raises NoEntry."""
+    pieces = line.split(b"\t")
     try:
-        return _of_record(line) if line.count(b"\t") == _RECORD_TABS else _of_index(line)
+        return _of_record(*pieces) if len(pieces) == _RECORD_COLUMNS else _of_index(pieces)
     except (Rejected, ValueError) as error:
         raise NoEntry from error
 
 
-def _of_record(line: bytes) -> Entry:
-    type_key, key, _, last_modified, text = columns(line)
+def _of_record(type_key: bytes, key: bytes, revision: bytes, last_modified: bytes, text: bytes) -> Entry:
+    if not revision.isdigit():
+        revision_of(revision)
     title, created = _title_and_date(type_key, text)
-    path = key.decode()
+    path, number = key.decode(), 0
     if type_key in UNTITLED:
         title = title or UNTITLED[type_key]
-        path = f"{path}/{slug(title)}"
-    return Entry(type_key, key, path, shown(title or path), shown(created) or NO_DATE, last_modified.decode())
+        path, number = f"{path}/{slug(title)}", _number(type_key, key)
+    return Entry(type_key, key, path, shown(title or path), shown(created) or NO_DATE, last_modified.decode(), number)
+
+
+def _number(type_key: bytes, key: bytes) -> int:
+    usual = _USUAL[type_key].fullmatch(key)
+    return int(usual[1]) if usual else 0
 
 
 def _title_and_date(type_key: bytes, text: bytes) -> tuple[str, str]:
@@ -115,14 +135,15 @@ def _text(value: object) -> str:
     return value if type(value) is str else ""
 
 
-def _of_index(line: bytes) -> Entry:
+def _of_index(pieces: list[bytes]) -> Entry:
     """Titles that have tabs of their own, as the old script's could, are put together."""
-    path, *titles, created, last_modified = line.split(b"\t")
+    path, *titles, created, last_modified = pieces
     if not path.startswith(b"/") or not titles:
         raise NoEntry
     key, type_key = _key_and_type(path)
-    title = b" ".join(titles).decode()
-    return Entry(type_key, key, path.decode(), shown(title), created.decode(), last_modified.decode())
+    title = shown(b" ".join(titles).decode())
+    number = _number(type_key, key) if type_key else 0
+    return Entry(type_key, key, path.decode(), title, created.decode(), last_modified.decode(), number)
 
 
 def _key_and_type(path: bytes) -> tuple[bytes, bytes]:
@@ -132,68 +153,64 @@ def _key_and_type(path: bytes) -> tuple[bytes, bytes]:
     return (b"/".join(pieces[:3]), type_key) if type_key else (path, b"")
 
 
-# ------------------------------------------------------------------------------------------------------------ order
-
-
-class Seen(NamedTuple):
-    """Where a document is in the order of its part."""
-
-    rank: int
-    key: bytes
-
-    def is_before(self, other: "Seen") -> bool:
-        """Whether the other one may follow."""
-        if self.rank >> REVISION_BITS < other.rank >> REVISION_BITS:
-            return True
-        return order_key(self.key) < order_key(other.key)
-
-
-def _seen(line: bytes, entry: Entry) -> Seen:
-    is_record = line.count(b"\t") == _RECORD_TABS
-    return Seen(record_rank(line) if is_record else rank(entry.key, Decimal(0)), entry.key)
+# ----------------------------------------------------------------------------------------------------------- blocks
 
 
 class _Block(NamedTuple, Generic[Made]):
     """What the leader hears of a block."""
 
     lines: int
-    made: list[Made]
-    firsts: dict[int, tuple[int, Seen]]
+    made: Made
+    firsts: dict[int, tuple[int, Entry]]
     """The first document of each part that is in it, with the place of its line."""
-    lasts: dict[int, Seen]
-    unordered: tuple[int, Seen, Seen] | None
+    lasts: dict[int, Entry]
+    unordered: tuple[int, Entry, Entry] | None
     """The place of a line, the document before, and its own."""
     no_entry: int | None
     """The place of a line that is neither record nor line of an index."""
 
 
-def _read(make: Callable[[Entry], Made | None], prefixes: tuple[bytes, ...], lines: list[bytes]) -> _Block[Made]:
-    block: _Block[Made] = _Block(len(lines), [], {}, {}, None, None)
-    for place, line in enumerate(lines):
+class _Reading:
+    """The entries of a block, and whether they are in order."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.firsts: dict[int, tuple[int, Entry]] = {}
+        self.lasts: dict[int, Entry] = {}
+        self.unordered: tuple[int, Entry, Entry] | None = None
+        self.no_entry: int | None = None
+
+    def add(self, place: int, line: bytes) -> bool:
+        """Take a line; whether to go on."""
         try:
-            if not line.startswith(prefixes):
-                _require_columns(line)
-                continue
             entry = entry_of(line)
-            here = _seen(line, entry)
-        except ValueError:
-            return block._replace(no_entry=place)
-        if entry.type_key:
-            part = part_number(entry.type_key)
-            before = block.lasts.get(part)
-            if before is None:
-                block.firsts[part] = place, here
-            elif not before.is_before(here):
-                return block._replace(unordered=(place, before, here))
-            block.lasts[part] = here
-        if (made := make(entry)) is not None:
-            block.made.append(made)
-    return block
+        except NoEntry:
+            self.no_entry = place
+            return False
+        self.entries.append(entry)
+        if not entry.type_key:
+            return True
+        part = part_number(entry.type_key)
+        before = self.lasts.get(part)
+        if before is None:
+            self.firsts[part] = place, entry
+        elif not before.is_before(entry):
+            self.unordered = place, before, entry
+        self.lasts[part] = entry
+        return self.unordered is None
 
 
-def _require_columns(line: bytes) -> None:
-    if line.count(b"\t") not in {_RECORD_TABS, _INDEX_TABS}:
-        raise NoEntry
+def _read(make: Callable[[list[Entry]], Made], prefixes: tuple[bytes, ...], lines: list[bytes]) -> _Block[Made]:
+    reading = _Reading()
+    for place, line in enumerate(lines):
+        if line.startswith(prefixes):
+            if not reading.add(place, line):
+                break
+        elif line.count(b"\t") not in {_RECORD_COLUMNS - 1, _INDEX_COLUMNS - 1}:
+            reading.no_entry = place
+            break
+    made = make(reading.entries)
+    return _Block(len(lines), made, reading.firsts, reading.lasts, reading.unordered, reading.no_entry)
 
 
 class _Order:
@@ -203,7 +220,7 @@ class _Order:
         self.lines = 0
         """Of the open file."""
         self._name = ""
-        self._lasts: dict[int, Seen] = {}
+        self._lasts: dict[int, Entry] = {}
 
     def open(self, name: str) -> None:
         """Go on with the next file."""
@@ -225,7 +242,7 @@ class _Order:
     def _line(self, place: int) -> str:
         return f"{self._name}: line {self.lines + place + 1:,}"
 
-    def _not_sorted(self, place: int, before: Seen, here: Seen) -> NotSorted:
+    def _not_sorted(self, place: int, before: Entry, here: Entry) -> NotSorted:
         where = f"{self._line(place)} ({here.key.decode(errors='replace')})"
         if before.key == here.key:
             return NotSorted(
@@ -237,14 +254,14 @@ class _Order:
 def entries_made(
     stage: str,
     paths: Sequence[Path | None],
-    make: Callable[[Entry], Made | None],
+    make: Callable[[list[Entry]], Made],
     workers: int,
     progress: Progress,
     prefixes: tuple[bytes, ...] = (b"",),
-) -> Iterator[list[Made]]:
+) -> Iterator[Made]:
     """What make gives for the entries of each block of some files (None: standard input), in order.
 
-    prefixes: how lines begin that are looked at. make runs in forked processes; None is left out. Draw all.
+    prefixes: how lines begin that are looked at. make runs in forked processes. Draw all.
     Raises SourceError, NotSorted, RecordError, WorkerError.
     """
     order = _Order()

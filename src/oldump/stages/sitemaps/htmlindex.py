@@ -78,9 +78,9 @@ def make_htmlindex(
     workers = workers_within(settings.memory, settings.workers)
     with Replacement(folder, _OURS) as replacement:
         writing = _Writing(replacement, links)
-        for made in entries_made("htmlindex", [path], link_of, workers, progress):
-            for link in made:
-                writing.add(link)
+        for made in entries_made("htmlindex", [path], _links, workers, progress):
+            for link, text in made:
+                writing.add(link, text)
         writing.finish()
         if not writing.counts.links:
             raise SourceEmpty(f"{path or 'standard input'}: no editions, works or authors", "Is it a dump?")
@@ -88,20 +88,26 @@ def make_htmlindex(
     return writing.counts
 
 
-def link_of(entry: Entry) -> Link | None:
-    """The link to an edition, a work or an author; None for anything else."""
-    if not entry.has_page:
-        return None
+def _links(entries: list[Entry]) -> list[tuple[str, str]]:
+    """The link to each edition, work and author, and what it says."""
+    links = [Link(entry.path, _text(entry)) for entry in entries if entry.has_page]
+    return [(_anchor(link), link.text) for link in links]
+
+
+def _text(entry: Entry) -> str:
     title = entry.title if entry.title.strip() else entry.key.decode()
-    return Link(entry.path, title if len(title) <= MOST_SHOWN_CHARACTERS else f"{title[:MOST_SHOWN_CHARACTERS]}…")
+    return title if len(title) <= MOST_SHOWN_CHARACTERS else f"{title[:MOST_SHOWN_CHARACTERS]}…"
 
 
-def page_of(title: str, around: Sequence[Link], links: Sequence[Link]) -> bytes:
-    """A page. around: the links above the list. A title is isolated from what its own direction might turn round."""
+def page_of(title: str, around: Sequence[Link], links: Sequence[str]) -> bytes:
+    """A page. around: the links above the list; links: those in it, as HTML.
+
+    Each is isolated (dir), so that a title written from right to left turns round nothing else.
+    """
     return _PAGE.format(
         title=escape(title),
         around="\n".join(_anchor(link) for link in around),
-        links="\n".join(f'<li dir="auto">{_anchor(link)}</li>' for link in links),
+        links="\n".join(f'<li dir="auto">{link}</li>' for link in links),
     ).encode()
 
 
@@ -116,15 +122,20 @@ class _Writing:
         self.counts = Counts()
         self._replacement = replacement
         self._most = links
-        self._open: list[Link] = []
+        self._open: list[str] = []
+        self._first = self._last = ""
+        """What the first and the last link of the open page say."""
         self._pages: list[Link] = []
         """What the index of the open folder links to."""
         self._folders: list[Link] = []
 
-    def add(self, link: Link) -> None:
+    def add(self, link: str, text: str) -> None:
         """Take the next one."""
         if len(self._open) == self._most:
             self._write_page(is_last=False)
+        if not self._open:
+            self._first = text
+        self._last = text
         self._open.append(link)
 
     def finish(self) -> None:
@@ -133,10 +144,10 @@ class _Writing:
             self._write_page(is_last=True)
         if self._pages:
             self._write_folder()
-        self._replacement.write("index.html", page_of("Index", [], self._folders))
+        self._replacement.write("index.html", page_of("Index", [], list(map(_anchor, self._folders))))
 
     def _write_page(self, *, is_last: bool) -> None:
-        number, (first, last) = self.counts.pages, (self._open[0], self._open[-1])
+        number = self.counts.pages
         around = [Link("index.html", "Up")]
         if number:
             around.append(Link(self._seen_from(number, number - 1), "Previous"))
@@ -144,7 +155,7 @@ class _Writing:
             around.append(Link(self._seen_from(number, number + 1), "Next"))
         name = f"{self._folder(number)}/{_name(number)}"
         self._replacement.write(name, page_of(f"Index, page {number + 1:,}", around, self._open))
-        self._pages.append(Link(_name(number), f"{number + 1:,}: {first.text} – {last.text}"))
+        self._pages.append(Link(_name(number), f"{number + 1:,}: {self._first} – {self._last}"))
         self.counts.links += len(self._open)
         self.counts.pages += 1
         self._open = []
@@ -155,7 +166,9 @@ class _Writing:
         first, last = self._pages[0].text, self._pages[-1].text
         folder = self._folder(self.counts.folders * self._most)
         title = f"Index, pages {first.partition(':')[0]} to {last.partition(':')[0]}"
-        self._replacement.write(f"{folder}/index.html", page_of(title, [Link("../index.html", "Up")], self._pages))
+        self._replacement.write(
+            f"{folder}/index.html", page_of(title, [Link("../index.html", "Up")], list(map(_anchor, self._pages)))
+        )
         self._folders.append(Link(f"{folder}/index.html", title))
         self.counts.folders += 1
         self._pages = []

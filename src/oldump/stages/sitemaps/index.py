@@ -19,11 +19,12 @@ def write_index(path: Path | None, output: BinaryIO, settings: Settings, progres
     """Write a line for each record; how many. Raises SourceError, NotSorted, RecordError, WorkerError."""
     workers = workers_within(settings.memory, settings.workers)
     lines = 0
-    for made in entries_made("index", [path], _line, workers, progress):
-        output.writelines(made)
-        lines += len(made)
+    for text, count in entries_made("index", [path], _lines, workers, progress):
+        output.write(text)
+        lines += count
     return lines
 
 
-def _line(entry: Entry) -> bytes:
-    return f"{entry.path}\t{entry.title}\t{entry.created}\t{entry.last_modified}\n".encode()
+def _lines(entries: list[Entry]) -> tuple[bytes, int]:
+    lines = [f"{each.path}\t{each.title}\t{each.created}\t{each.last_modified}\n" for each in entries]
+    return "".join(lines).encode(), len(lines)

@@ -13,12 +13,12 @@ Source of the format: https://www.sitemaps.org/protocol.html
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
-from xml.sax.saxutils import escape
 
 from zlib_ng import zlib_ng
 
@@ -36,10 +36,7 @@ FOLDER_ON_SITE = "/static/sitemaps/"
 _SCHEMA = "http://www.sitemaps.org/schemas/sitemap/0.9"
 _HEAD = f'<?xml version="1.0" encoding="UTF-8"?>\n<{{0}} xmlns="{_SCHEMA}">\n'
 _MOST_URL_CHARACTERS = 2_047
-_KEYS = {
-    b"/type/author": re.compile(rb"/(authors)/OL([1-9][0-9]{0,17})A"),
-    b"/type/work": re.compile(rb"/(works)/OL([1-9][0-9]{0,17})W"),
-}
+_COLLECTIONS = {b"/type/author": "authors", b"/type/work": "works"}
 _PREFIXES = (b"/type/author\t", b"/type/work\t", b"/authors/", b"/works/")
 """How lines of records begin, and of an index, that are of works or authors."""
 _LEVEL = 6
@@ -60,13 +57,27 @@ class Limits:
 PROTOCOL = Limits()
 
 
-class Url(NamedTuple):
-    """A page, as it stands in a sitemap."""
+class Stretch(NamedTuple):
+    """URLs of one range, ascending; the three lists run parallel."""
 
     collection: str
-    number: int
-    lastmod: str
-    text: bytes
+    place: int
+    """The range's: the numbers of its keys, divided by how many a range has."""
+    numbers: list[int]
+    lastmods: list[str]
+    elements: list[bytes]
+
+    def part(self, start: int, end: int) -> "Stretch":
+        """Those from start on, before end."""
+        return self._replace(
+            numbers=self.numbers[start:end], lastmods=self.lastmods[start:end], elements=self.elements[start:end]
+        )
+
+    def extend(self, other: "Stretch") -> None:
+        """Take those of another stretch of the same range, which come behind."""
+        self.numbers.extend(other.numbers)
+        self.lastmods.extend(other.lastmods)
+        self.elements.extend(other.elements)
 
 
 @dataclass
@@ -101,10 +112,10 @@ def make_sitemaps(
     workers = workers_within(settings.memory, settings.workers)
     with Replacement(folder, names.ours) as replacement:
         writing = _Writing(replacement, settings.base_url, names, limits)
-        make = partial(url_of, settings.base_url)
-        for urls in entries_made("sitemaps", paths, make, workers, progress, _PREFIXES):
-            for url in urls:
-                writing.add(url)
+        make = partial(stretches_of, settings.base_url, limits.numbers)
+        for stretches in entries_made("sitemaps", paths, make, workers, progress, _PREFIXES):
+            for stretch in stretches:
+                writing.add(stretch)
         writing.finish()
         if not writing.counts.urls:
             told = ", ".join(str(path or "standard input") for path in paths)
@@ -137,21 +148,33 @@ class Names:
         return f"siteindex{self._infix}{f'-{place + 1}' if place else ''}.xml.gz"
 
 
-def url_of(base_url: str, entry: Entry) -> Url | None:
-    """The page of a work or an author whose key is of its collection's usual form; else None."""
-    key = _KEYS[entry.type_key].fullmatch(entry.key) if entry.type_key in _KEYS else None
-    if key is None:
-        return None
+def stretches_of(base_url: str, numbers: int, entries: list[Entry]) -> list[Stretch]:
+    """The URLs of the works and authors whose keys are of their collection's usual form. numbers: in a range."""
+    stretches: dict[tuple[str, int], Stretch] = {}
+    for entry in entries:
+        collection = _COLLECTIONS.get(entry.type_key)
+        if collection is None or not entry.number:
+            continue
+        place = entry.number // numbers
+        stretch = stretches.get((collection, place))
+        if stretch is None:
+            stretch = stretches[collection, place] = Stretch(collection, place, [], [], [])
+        lastmod = moment(entry.last_modified)
+        stretch.numbers.append(entry.number)
+        stretch.lastmods.append(lastmod)
+        stretch.elements.append(_element("url", _location(base_url, entry), lastmod))
+    return list(stretches.values())
+
+
+def _location(base_url: str, entry: Entry) -> str:
     location = base_url + encoded(entry.path)
-    if len(location) > _MOST_URL_CHARACTERS:
-        location = base_url + entry.key.decode()
-    lastmod = moment(entry.last_modified)
-    return Url(key[1].decode(), int(key[2]), lastmod, _element("url", location, lastmod))
+    return location if len(location) <= _MOST_URL_CHARACTERS else base_url + entry.key.decode()
 
 
 def _element(name: str, location: str, lastmod: str) -> bytes:
+    """Nothing is left to be escaped in a location: neither encoded paths nor the setting have any of <>&"'."""
     changed = f"<lastmod>{lastmod}</lastmod>" if lastmod else ""
-    return f"<{name}><loc>{escape(location)}</loc>{changed}</{name}>\n".encode()
+    return f"<{name}><loc>{location}</loc>{changed}</{name}>\n".encode()
 
 
 def document(name: str, elements: list[bytes]) -> bytes:
@@ -160,21 +183,21 @@ def document(name: str, elements: list[bytes]) -> bytes:
 
 
 def parts_of(
-    first: int, numbers: int, urls: list[Url], fits: Callable[[list[Url]], bool]
-) -> Iterator[tuple[int, int, list[Url]]]:
+    first: int, numbers: int, stretch: Stretch, fits: Callable[[Stretch], bool]
+) -> Iterator[tuple[int, int, Stretch]]:
     """The range of numbers from first on, halved until each part fits: first and last number, and URLs of each.
 
     Parts without URLs are left out. A single number is not halved.
     """
-    if not urls:
+    if not stretch.numbers:
         return
-    if fits(urls) or numbers == 1:
-        yield first, first + numbers - 1, urls
+    if fits(stretch) or numbers == 1:
+        yield first, first + numbers - 1, stretch
         return
     half = numbers // 2
-    middle = first + half
-    yield from parts_of(first, half, [url for url in urls if url.number < middle], fits)
-    yield from parts_of(middle, numbers - half, [url for url in urls if url.number >= middle], fits)
+    border = bisect_left(stretch.numbers, first + half)
+    yield from parts_of(first, half, stretch.part(0, border), fits)
+    yield from parts_of(first + half, numbers - half, stretch.part(border, len(stretch.numbers)), fits)
 
 
 class _Writing:
@@ -186,46 +209,45 @@ class _Writing:
         self._folder_url = base_url + FOLDER_ON_SITE
         self._names = names
         self._limits = limits
-        self._open: dict[str, list[Url]] = {}
+        self._open: dict[str, Stretch] = {}
         """The URLs of the range that each collection is at."""
         self._sitemaps: list[bytes] = []
         """What the open index names."""
 
-    def add(self, url: Url) -> None:
+    def add(self, stretch: Stretch) -> None:
         """Take the next one of its collection."""
-        held = self._open.setdefault(url.collection, [])
-        if held and held[0].number // self._limits.numbers != url.number // self._limits.numbers:
+        held = self._open.get(stretch.collection)
+        if held and held.place == stretch.place:
+            held.extend(stretch)
+            return
+        if held:
             self._write(held)
-            held.clear()
-        held.append(url)
+        self._open[stretch.collection] = stretch
 
     def finish(self) -> None:
         """Write what is open."""
-        for urls in self._open.values():
-            self._write(urls)
+        for stretch in self._open.values():
+            self._write(stretch)
         if self._sitemaps:
             self._write_index()
 
-    def _write(self, urls: list[Url]) -> None:
-        collection, numbers = urls[0].collection, self._limits.numbers
-        place = urls[0].number // numbers
-        parts = list(parts_of(place * numbers, numbers, urls, self._fits))
-        for first, last, chosen in parts:
+    def _write(self, stretch: Stretch) -> None:
+        numbers = self._limits.numbers
+        for first, last, part in parts_of(stretch.place * numbers, numbers, stretch, self._fits):
             is_whole = last - first + 1 == numbers
-            self._put(self._names.sitemap(collection, place, None if is_whole else (first, last)), chosen)
+            self._put(self._names.sitemap(part.collection, part.place, None if is_whole else (first, last)), part)
 
-    def _put(self, name: str, urls: list[Url]) -> None:
-        self._replacement.write(name, _compressed(document("urlset", [url.text for url in urls])))
-        self.counts.urls += len(urls)
+    def _put(self, name: str, part: Stretch) -> None:
+        self._replacement.write(name, _compressed(document("urlset", part.elements)))
+        self.counts.urls += len(part.numbers)
         self.counts.sitemaps += 1
-        newest = max(url.lastmod for url in urls)
-        self._sitemaps.append(_element("sitemap", self._folder_url + name, newest))
+        self._sitemaps.append(_element("sitemap", self._folder_url + name, max(part.lastmods)))
         if len(self._sitemaps) == self._limits.sitemaps:
             self._write_index()
 
-    def _fits(self, urls: list[Url]) -> bool:
-        text_bytes = len(document("urlset", [])) + sum(len(url.text) for url in urls)
-        return len(urls) <= self._limits.urls and text_bytes <= self._limits.text_bytes
+    def _fits(self, part: Stretch) -> bool:
+        text_bytes = len(document("urlset", [])) + sum(map(len, part.elements))
+        return len(part.numbers) <= self._limits.urls and text_bytes <= self._limits.text_bytes
 
     def _write_index(self) -> None:
         content = _compressed(document("sitemapindex", self._sitemaps))
