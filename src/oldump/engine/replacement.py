@@ -15,6 +15,7 @@ import fcntl
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,7 +30,7 @@ _LOCK = ".oldump-lock"
 class Replacement:
     """Takes the new files of a folder, for `with`; nothing changes for readers before commit."""
 
-    def __init__(self, folder: Path, ours: re.Pattern[str]) -> None:
+    def __init__(self, folder: Path, ours: re.Pattern[str], move: Callable[[Path, Path], object] = os.replace) -> None:
         """Take the folder, which is made if need be. ours: the names that may be removed if they are not written.
 
         Names are relative to the folder. Raises StorageError, RunBusy.
@@ -37,6 +38,7 @@ class Replacement:
         self._folder = folder
         self._aside = folder / _ASIDE
         self._ours = ours
+        self._move = move
         self._names: dict[str, bool] = {}
         """Whether each file is new or changed, in the order of writing."""
         with storage_errors(folder):
@@ -91,7 +93,7 @@ class Replacement:
             for folder in folders:
                 folder.mkdir(parents=True, exist_ok=True)
             for name in changed:
-                (self._aside / name).replace(self._folder / name)
+                self._move(self._aside / name, self._folder / name)
             for folder in folders:
                 sync_folder(folder)  # before what an old index names is removed
             self._remove_others()

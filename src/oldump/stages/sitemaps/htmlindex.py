@@ -65,7 +65,7 @@ class Counts:
     """Files that are new, or not as they were."""
 
     def __str__(self) -> str:
-        return f"{self.links:,} links on {self.pages:,} pages, {self.changed:,} files new or changed"
+        return f"{self.links:,} links on {self.pages:,} pages; {self.changed:,} files new or changed"
 
 
 def make_htmlindex(

@@ -87,11 +87,14 @@ class Counts:
     urls: int = 0
     sitemaps: int = 0
     indexes: int = 0
+    left_out: int = 0
+    """Works and authors whose keys are not of their collection's usual form: their site has no such page."""
     changed: int = 0
     """Files that are new, or not as they were."""
 
     def __str__(self) -> str:
-        return f"{self.urls:,} URLs in {self.sitemaps:,} sitemaps, {self.changed:,} files new or changed"
+        left_out = f", {self.left_out:,} left out since their keys are unusual" if self.left_out else ""
+        return f"{self.urls:,} URLs in {self.sitemaps:,} sitemaps{left_out}; {self.changed:,} files new or changed"
 
 
 def make_sitemaps(
@@ -113,7 +116,8 @@ def make_sitemaps(
     with Replacement(folder, names.ours) as replacement:
         writing = _Writing(replacement, settings.base_url, names, limits)
         make = partial(stretches_of, settings.base_url, limits.numbers)
-        for stretches in entries_made("sitemaps", paths, make, workers, progress, _PREFIXES):
+        for stretches, left_out in entries_made("sitemaps", paths, make, workers, progress, _PREFIXES):
+            writing.counts.left_out += left_out
             for stretch in stretches:
                 writing.add(stretch)
         writing.finish()
@@ -148,12 +152,16 @@ class Names:
         return f"siteindex{self._infix}{f'-{place + 1}' if place else ''}.xml.gz"
 
 
-def stretches_of(base_url: str, numbers: int, entries: list[Entry]) -> list[Stretch]:
-    """The URLs of the works and authors whose keys are of their collection's usual form. numbers: in a range."""
+def stretches_of(base_url: str, numbers: int, entries: list[Entry]) -> tuple[list[Stretch], int]:
+    """The URLs of works and authors, and how many of these have keys of unusual form. numbers: in a range."""
+    left_out = 0
     stretches: dict[tuple[str, int], Stretch] = {}
     for entry in entries:
         collection = _COLLECTIONS.get(entry.type_key)
-        if collection is None or not entry.number:
+        if collection is None:
+            continue
+        if not entry.number:
+            left_out += 1
             continue
         place = entry.number // numbers
         stretch = stretches.get((collection, place))
@@ -163,7 +171,7 @@ def stretches_of(base_url: str, numbers: int, entries: list[Entry]) -> list[Stre
         stretch.numbers.append(entry.number)
         stretch.lastmods.append(lastmod)
         stretch.elements.append(_element("url", _location(base_url, entry), lastmod))
-    return list(stretches.values())
+    return list(stretches.values()), left_out
 
 
 def _location(base_url: str, entry: Entry) -> str:

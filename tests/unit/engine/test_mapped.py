@@ -1,0 +1,35 @@
+"""A function over the blocks of a file: results in the blocks' order, whichever worker is quick."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from oldump.engine.blocks import BLOCK_BYTES
+from oldump.engine.mapped import mapped
+from oldump.errors import SourceDamaged
+
+LINES = 300_000
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_results_come_in_the_blocks_order(packed: bool, tmp_path: Path) -> None:
+    """All lines once, in their order; and the share that was read grows to the whole."""
+    text = b"".join(b"%08d\n" % number for number in range(LINES))
+    path = tmp_path / "file"
+    path.write_bytes(gzip.compress(text, 1) if packed else text)
+    found = list(mapped(path, lambda lines: (lines[0], len(lines)), 2))
+    assert len(found) > len(text) // (2 * BLOCK_BYTES)
+    assert [each.made[0] for each in found] == sorted(each.made[0] for each in found)
+    assert sum(each.made[1] for each in found) == LINES
+    shares = [each.share or 0 for each in found]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_a_line_that_is_cut_off_is_no_line(tmp_path: Path) -> None:
+    """The step before was stopped, and what it wrote must not count."""
+    path = tmp_path / "file"
+    path.write_bytes(b"one\ntw")
+    with pytest.raises(SourceDamaged, match="ends in the middle of a line"):
+        list(mapped(path, len, 1))
