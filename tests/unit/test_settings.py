@@ -162,6 +162,20 @@ def test_a_setting_without_a_flag_names_none(monkeypatch: pytest.MonkeyPatch, al
         Settings.of()
 
 
+@pytest.mark.parametrize(
+    "text", ["openlibrary.org", "ftp://x", "https://x/?a&b", "https://x/<y>", "https://" + "x" * 500]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    """It stands in XML as it is."""
+    with pytest.raises(ConfigurationError, match="--base-url, OLDUMP_BASE_URL"):
+        Settings.of(base_url=text)
+
+
+def test_an_address_ends_without_a_slash() -> None:
+    """Paths begin with one."""
+    assert Settings.of(base_url="http://localhost:8080/").base_url == "http://localhost:8080"
+
+
 @pytest.mark.parametrize("text", ["2022-07-31", "2024-02-29", "0001-01-01", "9999-12-31"])
 def test_a_date_is_read(text: str) -> None:
     """Every day that exists."""
