@@ -81,6 +81,12 @@ Archive = Annotated[
         "--archive/--no-archive", help="Upload the complete run to archive.org, and let latest.json point to it."
     ),
 ]
+Sitemaps = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Replace the sitemaps in DIR by those of the complete run. Default: none are made."
+    ),
+]
 IaConfig = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="ia.ini, with the keys to archive.org. Default: where `ia` looks for it."),
@@ -177,6 +183,7 @@ def run(
     level: Level = None,
     archive: Archive = None,
     ia_config: IaConfig = None,
+    sitemaps: Sitemaps = None,
     log_format: LogFormat = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin anew; what is there goes when the new one is complete.")
@@ -210,6 +217,7 @@ def run(
         level=level,
         archive=archive,
         ia_config=ia_config,
+        sitemaps=sitemaps,
         log_format=log_format,
     )
     _log_as(settings.log_format)
@@ -235,6 +243,7 @@ def plan(
     archive_database: ArchiveDatabase = None,
     out: Out = None,
     archive: Archive = None,
+    sitemaps: Sitemaps = None,
     only: Only = None,
     skip: Skip = None,
 ) -> None:
@@ -244,7 +253,12 @@ def plan(
     from oldump.sources import with_psql_params
 
     settings = Settings.of(
-        source=source, coverstore=coverstore, archive_database=archive_database, out=out, archive=archive
+        source=source,
+        coverstore=coverstore,
+        archive_database=archive_database,
+        out=out,
+        archive=archive,
+        sitemaps=sitemaps,
     )
     settings = with_psql_params(settings)
     choice = pipeline.selected(only or [], skip or [], settings)
@@ -331,6 +345,7 @@ def doctor(
     level: Level = None,
     archive: Archive = None,
     ia_config: IaConfig = None,
+    sitemaps: Sitemaps = None,
     only: Only = None,
     skip: Skip = None,
     notify: Annotated[
@@ -360,6 +375,7 @@ def doctor(
         level=level,
         archive=archive,
         ia_config=ia_config,
+        sitemaps=sitemaps,
     )
     settings = with_psql_params(settings)
     choice = pipeline.selected(only or [], skip or [], settings)

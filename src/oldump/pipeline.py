@@ -16,7 +16,7 @@ from oldump.engine.checkpoint import Checkpoint
 from oldump.engine.shuffle import workers_within
 from oldump.errors import ArchiveUnreachable, ConfigurationError, GateClosed, OldumpError, VerificationError
 from oldump.outside import postgres
-from oldump.preflight import Check
+from oldump.preflight import Check, folder_check
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact, Journal
@@ -30,6 +30,7 @@ from oldump.stages.archive.site import site_of
 from oldump.stages.deworks import stage as deworks
 from oldump.stages.dumps import stage as dumps
 from oldump.stages.gate import stage as gate
+from oldump.stages.sitemaps import stage as sitemaps
 from oldump.stages.verify import stage as verify
 
 log = logging.getLogger("oldump")
@@ -260,7 +261,25 @@ def _archive_check(context: Context) -> Check:
     return Check.passed("archive", f"archive.org: {username} may write to {settings.archive_collection}")
 
 
-DELIVERIES = (Delivery("archive", ("receipt", "latest.json"), _archive, _archive_check),)
+def _sitemaps(context: Context) -> dict[str, Any]:
+    settings, folder = context.settings, context.folder
+    assert settings.sitemaps is not None  # noqa: S101 - or they are not asked for
+    counts = sitemaps.make_sitemaps(
+        [folder.part("authors"), folder.part("works")], settings.sitemaps, settings, context.progress
+    )
+    log.info("sitemaps: %s", counts)
+    return asdict(counts)
+
+
+def _sitemaps_check(context: Context) -> Check:
+    assert context.settings.sitemaps is not None  # noqa: S101 - or they are not asked for
+    return folder_check("sitemaps", context.settings.sitemaps)
+
+
+DELIVERIES = (
+    Delivery("archive", ("receipt", "latest.json"), _archive, _archive_check),
+    Delivery("sitemaps", ("sitemaps",), _sitemaps, _sitemaps_check),
+)
 
 
 STAGE_OF = {stage.name: stage for stage in STAGES}

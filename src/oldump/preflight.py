@@ -161,7 +161,7 @@ class Work:
 
 def checks(work: Work) -> Iterator[Check]:
     """All of them, as they are made."""
-    yield output_check(work.folder)
+    yield folder_check("output folder", work.folder.private, work.folder.out)
     if work.spill:
         yield spill_check(work.spill)
     text_bytes = work.text_bytes
@@ -188,14 +188,14 @@ def checks(work: Work) -> Iterator[Check]:
 # ----------------------------------------------------------------------------------------------- files and folders
 
 
-def output_check(folder: RunFolder) -> Check:
-    """Whether files can be made where the run is to be: one is made, and removed."""
+def folder_check(what: str, folder: Path, shown: Path | None = None) -> Check:
+    """Whether files can be made in a folder, or where it is going to be: one is made, and removed."""
     try:
-        with storage_errors(folder.private), tempfile.TemporaryFile(dir=_existing(folder.private)) as file:
+        with storage_errors(folder), tempfile.TemporaryFile(dir=_existing(folder)) as file:
             file.write(b"?")
     except OldumpError as error:
-        return Check.failed("output folder", error)
-    return Check.passed("output folder", f"{folder.out}: can be written")
+        return Check.failed(what, error)
+    return Check.passed(what, f"{shown or folder}: can be written")
 
 
 def spill_check(spill: Path) -> Check:

@@ -22,9 +22,9 @@ from oldump.durations import forecast_of, outline_of, remember_run, told_forecas
 from oldump.engine.commit import sync_folder, write_whole
 from oldump.engine.segments import index_path
 from oldump.engine.shuffle import workers_within
-from oldump.errors import SnapshotLost, SourceUnreachable, storage_errors
+from oldump.errors import OldumpError, SnapshotLost, SourceUnreachable, storage_errors
 from oldump.outside import postgres
-from oldump.pipeline import DELIVERIES, STAGE_OF, STAGES, Choice, Context, Stage, applies, made_from, query_of
+from oldump.pipeline import DELIVERIES, STAGE_OF, STAGES, Choice, Context, Delivery, Stage, applies, made_from, query_of
 from oldump.preflight import Check, Reading, Verdict, Work, checks, lock_check, needed_by, parted, size_bytes
 from oldump.publication import publish, remove_strangers
 from oldump.refusals import (
@@ -201,15 +201,30 @@ def _make(choice: Choice, context: Context, *, overwrite: bool) -> bool:
 
 
 def _deliver(choice: Choice, context: Context) -> None:
-    """Take the complete run where it is asked for; again at each run, since what is there is nobody's promise."""
+    """Take the complete run where it is asked for; again at each run, since what is there is nobody's promise.
+
+    One that fails is no hindrance for the others. Raises what the first of them raised.
+    """
+    failures = []
     for delivery in choice.deliveries:
-        log.info("%s: begins", delivery.name)
-        context.report.enter(delivery.name, goes_on=delivery.name not in context.journal.delivered)
-        counts = delivery.run(context)
-        seconds = context.report.leave(delivery.name)
-        context.journal.deliver(Committed(delivery.name, [], counts, round(seconds, 3)))
-        context.progress.end(delivery.name)
-        log.info("%s: delivered after %.1f seconds", delivery.name, seconds)
+        try:
+            _take_elsewhere(delivery, context)
+        except OldumpError as error:
+            failures.append((delivery.name, error))
+    for name, failure in failures[1:]:
+        log.warning("%s: failed too: %s", name, failure)
+    if failures:
+        raise failures[0][1]
+
+
+def _take_elsewhere(delivery: Delivery, context: Context) -> None:
+    log.info("%s: begins", delivery.name)
+    context.report.enter(delivery.name, goes_on=delivery.name not in context.journal.delivered)
+    counts = delivery.run(context)
+    seconds = context.report.leave(delivery.name)
+    context.journal.deliver(Committed(delivery.name, [], counts, round(seconds, 3)))
+    context.progress.end(delivery.name)
+    log.info("%s: delivered after %.1f seconds", delivery.name, seconds)
 
 
 def _delivery_checks(choice: Choice, context: Context) -> list[Check]:

@@ -173,6 +173,8 @@ class Settings(Told):
     """How log lines look on standard error."""
     late_days: int = Field(3, ge=0)
     """A run of the last month that is not complete so many days after its date is late."""
+    sitemaps: Annotated[Path | None, BeforeValidator(_none_if_empty)] = None
+    """The folder of the site's sitemaps, replaced behind a complete run; none: they are not made."""
     base_url: Annotated[str, AfterValidator(_address)] = Field("https://openlibrary.org", max_length=500)
     """The site's address, in sitemaps."""
     gate_records_fall: float = Field(0.05, ge=0, le=1)

@@ -248,14 +248,14 @@ def test_a_file_that_is_not_there_is_named_unless_it_may_be_a_password() -> None
 
 def test_an_output_folder_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
     """Nothing is made but for the moment."""
-    assert preflight.output_check(RunFolder(tmp_path / "out", DAY)).verdict is Verdict.OK
+    assert preflight.folder_check("output folder", tmp_path / "out" / "run", tmp_path / "out").verdict is Verdict.OK
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_output_folder_that_is_a_file_fails(tmp_path: Path) -> None:
     """With the path."""
     (tmp_path / "out").write_bytes(b"")
-    check = preflight.output_check(RunFolder(tmp_path / "out", DAY))
+    check = preflight.folder_check("output folder", tmp_path / "out" / "run", tmp_path / "out")
     assert isinstance(check.error, StorageError)
     assert str(tmp_path / "out") in check.told
 

@@ -8,7 +8,7 @@ finds at any moment, and whatever a crash leaves, an old index or a new one, eac
 The folder stays the same folder: it may be a mount, and a server may hold it open. A file whose content is as it was
 is not touched, so its time of change stays too.
 
-Does not: make two sets of files change places in one instant; see docs/decisions/0022-sitemaps.md.
+Does not: make two sets of files change places in one instant; see docs/decisions/0017-sitemaps.md.
 """
 
 import fcntl
