@@ -276,13 +276,17 @@ def status(
     check: Annotated[
         bool, typer.Option("--check", help="End with exit code 54 if a run is late, dead or failed, for monitors.")
     ] = False,
+    archive: Annotated[
+        bool | None, typer.Option("--archive/--no-archive", help="A run is late, too, if it is not archived.")
+    ] = None,
 ) -> None:
     """Say how runs stand: all in the output folder, or one. It changes nothing, and needs no terminal of the run's."""
     from oldump import overview
     from oldump.settings import Settings, date_of
 
-    settings = Settings.of(out=out)
-    look = overview.Looking(settings.out, settings.late_days, None if date is None else date_of(date))
+    settings = Settings.of(out=out, archive=archive)
+    expected = overview.Expected(settings.late_days, settings.archive)
+    look = overview.Looking(settings.out, expected, None if date is None else date_of(date))
     try:
         runs = _followed(look, as_json=as_json) if watch else look.now()
     except Stopped as stopped:  # nothing was at work here that could be gone on with

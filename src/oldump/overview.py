@@ -10,11 +10,12 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from oldump.durations import records_of
 from oldump.errors import ConfigurationError, OldumpError, RunLate
@@ -26,6 +27,7 @@ from oldump.run.manifest import MANIFEST, Manifest
 from oldump.run.owner import Owner
 from oldump.run.progress import shown_bytes
 from oldump.run.status import StageStatus, State, Status
+from oldump.stages.archive.pointer import receipt_of
 
 _LOOK_SECONDS = 1.0
 SILENT_SECONDS = 60.0
@@ -53,6 +55,15 @@ class Verdict(StrEnum):
 _BAD = {Verdict.DEAD, Verdict.SILENT, Verdict.FAILED}
 
 
+class Expected(NamedTuple):
+    """What is expected of the run of the last month."""
+
+    late_days: int
+    """It is late if it is not done so many days after its date."""
+    archive: bool = False
+    """Whether it is done only when it is archived."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """A run, as it is seen from outside."""
@@ -70,6 +81,15 @@ class Seen:
     problem: str | None = None
     late: str | None = None
     """Why it is late; None: it is not."""
+    archived: str | None = None
+    """When its upload had been read back; None: it was not."""
+    is_done: bool = False
+    """Whether it has come as far as is expected."""
+
+    @property
+    def shown(self) -> str:
+        """Its state, for people."""
+        return "archived" if self.archived and self.state is Verdict.COMPLETE else self.state.value
 
     @property
     def is_running(self) -> bool:
@@ -90,7 +110,8 @@ class Seen:
     def as_json(self) -> dict[str, Any]:
         """For machines: what was found, and the status as it is written."""
         status = asdict(self.status) if self.status else None
-        found = {name: getattr(self, name) for name in ("seconds", "records", "size_bytes", "problem", "late")}
+        names = ("seconds", "records", "size_bytes", "problem", "late", "archived")
+        found = {name: getattr(self, name) for name in names}
         stages = [asdict(stage) for stage in self.stages]
         return {"date": str(self.date), "state": self.state.value, **found, "stages": stages, "status": status}
 
@@ -100,7 +121,7 @@ class Looking:
     """Looks at the runs in a folder, or at one of them."""
 
     out: Path
-    late_days: int
+    expected: Expected
     day: date | None = None
     """The one; None: all."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -109,8 +130,8 @@ class Looking:
     def now(self) -> list[Seen]:
         """How they stand. Raises ConfigurationError if there is no such run, or no such folder can be read."""
         if self.day is None:
-            return seen_runs(self.out, self.clock(), self.late_days)
-        seen = seen_run(RunFolder(self.out, self.day), self.clock(), self.late_days)
+            return seen_runs(self.out, self.clock(), self.expected)
+        seen = seen_run(RunFolder(self.out, self.day), self.clock(), self.expected)
         if seen.state is Verdict.MISSING and not seen.late:
             raise ConfigurationError(f"{self.out}: there is no run for {self.day}", "`oldump status` lists all runs.")
         return [seen]
@@ -144,7 +165,7 @@ def is_late(day: date, now: datetime, late_days: int) -> bool:
     return now >= datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1 + late_days)
 
 
-def seen_runs(out: Path, now: datetime, late_days: int) -> list[Seen]:
+def seen_runs(out: Path, now: datetime, expected: Expected) -> list[Seen]:
     """All runs in the output folder, and the one that should be there, the newest first. Raises ConfigurationError."""
     try:
         names = [path.name for path in out.iterdir() if path.is_dir()]
@@ -154,9 +175,9 @@ def seen_runs(out: Path, now: datetime, late_days: int) -> list[Seen]:
         raise ConfigurationError(f"{out}: {error.strerror}", "Give --out the folder of the runs.") from error
     days = set(filter(None, map(_day_of, names)))
     due = due_date(now)
-    if is_late(due, now, late_days):
+    if is_late(due, now, expected.late_days):
         days.add(due)
-    return [seen_run(RunFolder(out, day), now, late_days) for day in sorted(days, reverse=True)]
+    return [seen_run(RunFolder(out, day), now, expected) for day in sorted(days, reverse=True)]
 
 
 def _day_of(name: str) -> date | None:
@@ -167,13 +188,23 @@ def _day_of(name: str) -> date | None:
         return None
 
 
-def seen_run(folder: RunFolder, now: datetime, late_days: int) -> Seen:
+def seen_run(folder: RunFolder, now: datetime, expected: Expected) -> Seen:
     """The run of one date."""
     seen = _seen(folder, now)
-    is_due = folder.date == due_date(now) and is_late(folder.date, now, late_days)
-    if not is_due or seen.state is Verdict.COMPLETE:
+    archived = _archived(folder) if seen.state is Verdict.COMPLETE else None
+    is_done = seen.state is Verdict.COMPLETE and (archived is not None or not expected.archive)
+    seen = replace(seen, archived=archived, is_done=is_done)
+    if is_done or folder.date != due_date(now) or not is_late(folder.date, now, expected.late_days):
         return seen
-    return replace(seen, late=f"late: not complete {late_days} days after its date")
+    what = "archived" if seen.state is Verdict.COMPLETE else "complete"
+    return replace(seen, late=f"late: not {what} {expected.late_days} days after its date")
+
+
+def _archived(folder: RunFolder) -> str | None:
+    with suppress(OldumpError):
+        receipt = receipt_of(folder)
+        return receipt.archived if receipt else None
+    return None
 
 
 def _seen(folder: RunFolder, now: datetime) -> Seen:
@@ -295,14 +326,18 @@ def _owner_of(lock: Path) -> Owner | None:
 def require_well(runs: list[Seen]) -> None:
     """Refuse what somebody should look at. Raises RunLate, which names all of it.
 
-    That is a run that is late; and one that is dead, silent or failed, unless a later one is complete.
+    That is a run that is late; and, unless a later one is done, one that is dead, silent or failed, or that is complete
+    and was to be archived, in vain.
     """
-    complete = [run.date for run in runs if run.state is Verdict.COMPLETE]
-    since = max(complete, default=date.min)
-    bad = [run for run in runs if run.late or (run.state in _BAD and run.date > since)]
+    since = max((run.date for run in runs if run.is_done), default=date.min)
+    bad = [run for run in runs if run.late or (run.date > since and _has_failed(run))]
     if bad:
-        told = "; ".join(f"{run.date} is {run.state.value}: {run.told}" for run in bad)
+        told = "; ".join(f"{run.date} is {run.shown}: {run.told}" for run in bad)
         raise RunLate(told, "See `oldump status DATE` for each.")
+
+
+def _has_failed(run: Seen) -> bool:
+    return run.state in _BAD or (run.state is Verdict.COMPLETE and not run.is_done and run.problem is not None)
 
 
 # ----------------------------------------------------------------------------------------------------- for people
@@ -314,7 +349,7 @@ def table_of_runs(runs: list[Seen]) -> list[tuple[str, ...]]:
     for run in runs:
         size = shown_bytes(run.size_bytes) if run.size_bytes else ""
         records = f"{run.records:,}" if run.records else ""
-        lines.append((str(run.date), run.state.value, _at(run), _share(run), _time(run), records, size, run.newest))
+        lines.append((str(run.date), run.shown, _at(run), _share(run), _time(run), records, size, run.newest))
     return lines
 
 
@@ -344,7 +379,9 @@ def _clock(moment: str) -> str:
 def facts_of(run: Seen) -> list[tuple[str, str]]:
     """What is to be said of one run, name by name."""
     status = run.status
-    facts = [("run", f"{run.date}, {run.state.value}")]
+    facts = [("run", f"{run.date}, {run.shown}")]
+    if run.archived:
+        facts.append(("archived", f"{_clock(run.archived)} UTC"))
     if run.told:
         facts.append(("problem", run.told))
     if status:
@@ -417,7 +454,7 @@ def table_of_stages(run: Seen) -> list[tuple[str, ...]]:
 
 def told_line(run: Seen) -> str:
     """A run in one line, for where there is no terminal."""
-    cells = [str(run.date), run.state.value, *([_at(run)] if _at(run) else []), _share(run), _time(run), run.newest]
+    cells = [str(run.date), run.shown, *([_at(run)] if _at(run) else []), _share(run), _time(run), run.newest]
     return ", ".join(filter(None, cells))
 
 

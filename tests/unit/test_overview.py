@@ -12,6 +12,7 @@ import pytest
 
 from oldump.errors import ConfigurationError, RunLate
 from oldump.overview import (
+    Expected,
     Looking,
     Seen,
     Verdict,
@@ -40,6 +41,15 @@ FAR = asdict(replace(Owner.ours(), kernel="another"))
 CDUMP = Artifact("ol_cdump_2022-07-31.txt.gz", "ol_cdump_2022-07-31", 700, 9_000, 42, 1, "", "", None)
 
 
+RECEIPT: dict[str, object] = {
+    "format": 1,
+    "date": "2022-07-31",
+    "archived": "2022-08-02T03:04:05+00:00",
+    "previous": None,
+    "files": [],
+}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     """Of a run that is there."""
@@ -53,9 +63,9 @@ def put(folder: RunFolder, status: Status = STATUS, **more: object) -> None:
     folder.status.write_bytes(replace(status, **more).written())  # type: ignore[arg-type] # any member
 
 
-def seen(folder: RunFolder, now: datetime = NOW) -> Seen:
+def seen(folder: RunFolder, now: datetime = NOW, *, archive: bool = False) -> Seen:
     """How the run looks."""
-    return seen_run(folder, now, 3)
+    return seen_run(folder, now, Expected(3, archive))
 
 
 def complete(folder: RunFolder) -> None:
@@ -155,11 +165,11 @@ def test_a_run_whose_private_folder_is_gone_is_told_from_manifest_and_history(tm
     folder = RunFolder(tmp_path, DAY)
     item = tmp_path / "ol_dump_2022-07-31"
     item.mkdir()
-    (found,) = seen_runs(tmp_path, NOW, 3)
+    (found,) = seen_runs(tmp_path, NOW, Expected(3))
     assert (found.state, "manifest.json" in found.told) == (Verdict.FAILED, True)
     (item / "manifest.json").write_bytes(manifest_of(DAY, {}, {}, [CDUMP], []))
     remember(folder.history, JULY)
-    (found,) = seen_runs(tmp_path, NOW, 3)
+    (found,) = seen_runs(tmp_path, NOW, Expected(3))
     assert (found.state, found.records, found.seconds) == (Verdict.COMPLETE, 42, 3_600.0)
     assert [stage.name for stage in found.stages] == ["dumps", "splice"]
 
@@ -168,7 +178,7 @@ def test_a_damaged_journal_is_a_problem_of_that_run_alone(folder: RunFolder) -> 
     """The others are listed all the same."""
     folder.journal.write_bytes(b"[]\n")
     RunFolder(folder.out, date(2022, 6, 30)).private.mkdir()
-    found = seen_runs(folder.out, NOW, 3)
+    found = seen_runs(folder.out, NOW, Expected(3))
     assert [run.state for run in found] == [Verdict.FAILED, Verdict.STOPPED]
     assert "journal.jsonl" in found[0].told
 
@@ -191,7 +201,9 @@ def test_a_run_of_another_user_is_not_readable() -> None:
         folder.private.mkdir()
         put(folder)
         folder.private.chmod(0)
-        assert as_another_user(lambda: [run.state for run in seen_runs(Path(out), NOW, 3)] == [Verdict.CLOSED])
+        assert as_another_user(
+            lambda: [run.state for run in seen_runs(Path(out), NOW, Expected(3))] == [Verdict.CLOSED]
+        )
         folder.private.chmod(0o700)
 
 
@@ -200,11 +212,11 @@ def test_a_run_of_another_user_is_not_readable() -> None:
 
 def test_the_last_month_is_late_without_a_run(tmp_path: Path) -> None:
     """Nothing lies there, and that is the point: three whole days after its date it is listed."""
-    assert seen_runs(tmp_path, LATE - timedelta(seconds=1), 3) == []
-    (found,) = seen_runs(tmp_path, LATE, 3)
+    assert seen_runs(tmp_path, LATE - timedelta(seconds=1), Expected(3)) == []
+    (found,) = seen_runs(tmp_path, LATE, Expected(3))
     assert (found.date, found.state, found.late) == (DAY, Verdict.MISSING, "late: not complete 3 days after its date")
-    assert seen_runs(tmp_path / "none", LATE, 4) == []
-    assert seen_runs(tmp_path / "none", LATE, 0)[0].late
+    assert seen_runs(tmp_path / "none", LATE, Expected(4)) == []
+    assert seen_runs(tmp_path / "none", LATE, Expected(0))[0].late
 
 
 def test_a_run_that_takes_too_long_is_late(folder: RunFolder) -> None:
@@ -219,14 +231,14 @@ def test_a_run_that_takes_too_long_is_late(folder: RunFolder) -> None:
 def test_earlier_months_are_never_late(tmp_path: Path) -> None:
     """The monitor would never be silent again."""
     RunFolder(tmp_path, date(2022, 5, 31)).private.mkdir()
-    assert [run.late for run in seen_runs(tmp_path, LATE - timedelta(days=1), 3)] == [None]
+    assert [run.late for run in seen_runs(tmp_path, LATE - timedelta(days=1), Expected(3))] == [None]
 
 
 @pytest.mark.parametrize("state", [Verdict.DEAD, Verdict.SILENT, Verdict.FAILED])
 def test_the_check_fails_for_what_somebody_should_look_at(state: Verdict) -> None:
     """Unless a later run is complete; a run that was stopped or goes on is no alarm."""
     bad = Seen(DAY, state, problem="full")
-    earlier, later = (Seen(DAY + timedelta(days=days), Verdict.COMPLETE) for days in (-1, 1))
+    earlier, later = (Seen(DAY + timedelta(days=days), Verdict.COMPLETE, is_done=True) for days in (-1, 1))
     for runs in ([bad], [bad, earlier]):
         with pytest.raises(RunLate, match=f"2022-07-31 is {state.value}: full") as caught:
             require_well(runs)
@@ -235,6 +247,35 @@ def test_the_check_fails_for_what_somebody_should_look_at(state: Verdict) -> Non
     require_well([Seen(DAY, Verdict.RUNNING), Seen(DAY, Verdict.STOPPED), earlier])
     with pytest.raises(RunLate, match="late: so"):
         require_well([later, Seen(DAY, Verdict.MISSING, late="late: so")])
+
+
+def test_a_run_is_archived_when_its_receipt_says_so(folder: RunFolder) -> None:
+    """It is shown as such; a receipt that cannot be read is none."""
+    put(folder, state=State.COMPLETE)
+    receipt = folder.private / "archived.json"
+    for text, shown in ((None, "complete"), ("{", "complete"), (json.dumps(RECEIPT), "archived")):
+        if text:
+            receipt.write_text(text, encoding="utf-8")
+        found = seen(folder)
+        assert (found.state, found.shown, found.as_json()["archived"]) == (
+            Verdict.COMPLETE,
+            shown,
+            RECEIPT["archived"] if shown == "archived" else None,
+        )
+    assert ("archived", "2022-08-02 03:04 UTC") in facts_of(seen(folder))
+
+
+def test_a_run_that_is_to_be_archived_is_late_until_it_is(folder: RunFolder) -> None:
+    """And an upload that failed is an alarm before that, as it is not where nobody asks for one."""
+    put(folder, state=State.FAILED, error="archive.org answers 403", exit_code=51)
+    complete(folder)
+    assert seen(folder, LATE).late is None
+    require_well([seen(folder, LATE)])
+    with pytest.raises(RunLate, match=r"2022-07-31 is complete: .*exit code 51: archive.org answers 403"):
+        require_well([seen(folder, archive=True)])
+    assert seen(folder, LATE, archive=True).late == "late: not archived 3 days after its date"
+    (folder.private / "archived.json").write_text(json.dumps(RECEIPT), encoding="utf-8")
+    require_well([seen(folder, LATE, archive=True)])
 
 
 # Following
@@ -260,7 +301,7 @@ def test_a_run_is_followed_until_it_ends(folder: RunFolder) -> None:
     folder.lock.write_bytes(Owner.ours().written())
     ended = replace(STATUS, state=State.FAILED, error="full", exit_code=31)
     played = Played(folder, iter([None, replace(STATUS, rows=2_000), None, ended]))
-    looking = Looking(folder.out, 3, clock=lambda: NOW, pause=played)
+    looking = Looking(folder.out, Expected(3), clock=lambda: NOW, pause=played)
     assert looking.choose()
     found = [run for (run,) in looking.changes()]
     assert [run.status.rows for run in found if run.status] == [1_000, 2_000, 1_000]
@@ -270,9 +311,9 @@ def test_a_run_is_followed_until_it_ends(folder: RunFolder) -> None:
 def test_there_may_be_none_to_follow(folder: RunFolder) -> None:
     """None was named and none runs; one that was named and is not there is an error."""
     put(folder, state=State.COMPLETE)
-    assert not Looking(folder.out, 3, clock=lambda: NOW).choose()
+    assert not Looking(folder.out, Expected(3), clock=lambda: NOW).choose()
     with pytest.raises(ConfigurationError, match="there is no run for 2021-01-31"):
-        Looking(folder.out, 3, date(2021, 1, 31), clock=lambda: NOW).now()
+        Looking(folder.out, Expected(3), date(2021, 1, 31), clock=lambda: NOW).now()
 
 
 def test_machines_get_all_of_it(folder: RunFolder) -> None:
