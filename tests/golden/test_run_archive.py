@@ -7,9 +7,10 @@ import pytest
 
 from archive_org.asked import What
 from archive_org.faults import Faults, Kind
-from archive_org.server import OTHER_ACCOUNT, ArchiveOrg, archive_org, write_config
+from archive_org.server import OTHER_ACCOUNT, ArchiveOrg, archive_org
+from golden.archiving import assert_complete, client, uploads
 from golden.command import DATE, Ran, failed, item_of, oldump, private_of
-from golden.test_archive import assert_complete, client, uploads
+from integration.archiving import config_of
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_a_run_is_made_and_uploaded_and_the_second_time_nothing_is(
 
 def test_who_may_not_upload_is_told_before_the_long_work(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
     """Exit code 51, and no stage has begun."""
-    write_config(tmp_path / "other.ini", OTHER_ACCOUNT, is_secure=False)
+    config_of(site, OTHER_ACCOUNT, tmp_path / "other.ini")
     ran = archived(site, small, tmp_path / "out", "--ia-config", tmp_path / "other.ini")
     failed(ran, 51, "AccessDenied", "people of archive.org")
     assert "begins" not in ran.err

@@ -1,0 +1,169 @@
+"""A month's end: cron's line, a real PostgreSQL, a run, archive.org with failures; killed, and given again."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from archive_org.answers import Cut
+from archive_org.asked import Asked, What
+from archive_org.faults import Faults, Kind
+from archive_org.server import ArchiveOrg, archive_org
+from deploy.container import DEPLOY
+from golden.archiving import client, followed, missing, pointed_in
+from golden.command import environment, oldump
+from integration.conftest import Database
+from listener import Listener, listening
+from oldump.demo import fill
+from oldump.outside.metrics import figures_in
+from oldump.settings import date_of
+from oldump.synth.table import copy_blocks
+
+pytestmark = pytest.mark.postgres
+
+LINES = [
+    line.split(None, 6)[6]
+    for line in (DEPLOY / "crontab").read_text(encoding="utf-8").splitlines()
+    if "oldump run" in line
+]
+"""What cron starts for a month, try by try."""
+DAY = str(date_of(None))
+ITEMS = (f"ol_cdump_{DAY}", f"ol_dump_{DAY}")
+ALL_KINDS = [kind for kind in Kind if kind is not Kind.DENIED]
+
+
+class Host:
+    """A host on which cron starts the deployed lines."""
+
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
+        """variables: what the container has."""
+        self.dumps = folder / "dumps"
+        self.dumps.mkdir()
+        programs = folder / "bin"
+        programs.mkdir()
+        (programs / "oldump").write_text(f'#!/bin/sh\nexec {sys.executable} -m oldump "$@"\n')
+        (programs / "oldump").chmod(0o755)
+        (programs / "cron-job").symlink_to(DEPLOY / "cron-job")
+        path = f"{programs}:{os.environ['PATH']}"
+        self.environment = {**environment(**variables), "PATH": path, "OLDUMP_OUT": str(self.dumps)}
+
+    def started(self, line: str) -> "subprocess.Popen[bytes]":
+        """Cron starts the line, as it stands in the crontab."""
+        return subprocess.Popen(
+            ["/bin/bash", "-c", line], env=self.environment, stderr=subprocess.PIPE, start_new_session=True
+        )
+
+    def ended(self, line: str) -> int:
+        """Its exit code."""
+        with self.started(line) as job:
+            job.communicate(timeout=240)
+            return job.returncode
+
+    @property
+    def log(self) -> str:
+        """cron.log."""
+        return (self.dumps / "cron.log").read_text(encoding="utf-8")
+
+    @property
+    def published(self) -> dict[str, bytes]:
+        """Every file of the two items, by name."""
+        return {path.name: path.read_bytes() for item in ITEMS for path in (self.dumps / item).iterdir()}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[ArchiveOrg]:
+    """archive.org on a bad day: three of ten requests fail, in all ways, and what was sent shows late."""
+    faults = Faults(0.3, 7, ALL_KINDS, still_seconds=0.1, retry_after_seconds=1)
+    with archive_org(tmp_path / "archive", faults=faults) as site:
+        site.late_looks = 1
+        yield site
+
+
+@pytest.fixture
+def switch() -> Iterator[Listener]:
+    """A dead man's switch."""
+    with listening() as listener:
+        yield listener
+
+
+@pytest.fixture
+def host(database: Database, site: ArchiveOrg, switch: Listener, tmp_path: Path) -> Host:
+    """With the settings of a container, and filled databases."""
+    databases = fill(database(), copy_blocks(3_000))
+    return Host(
+        tmp_path,
+        {
+            **client(site),
+            "OLDUMP_SOURCE": databases.openlibrary,
+            "OLDUMP_COVERSTORE": databases.coverstore,
+            "OLDUMP_ARCHIVE_DATABASE": databases.archive,
+            "OLDUMP_METRICS": str(tmp_path / "oldump.prom"),
+            "OLDUMP_PING_URL": f"http://{switch.place}/switch",
+            "OLDUMP_SITEMAPS": str(tmp_path / "sitemaps"),
+        },
+    )
+
+
+def killer_of(job: "subprocess.Popen[bytes]", site: ArchiveOrg, after: int) -> Callable[[Asked], None]:
+    """Kills the job and all that it started, while a file is on its way, when so many have been taken."""
+
+    def kill(asked: Asked) -> None:
+        if asked.what is What.UPLOAD and len(taken(site)) == after:
+            os.killpg(job.pid, signal.SIGKILL)
+            raise Cut
+
+    return kill
+
+
+def taken(site: ArchiveOrg) -> list[str]:
+    """The files of the two items that archive.org took, in their order."""
+    return [asked.key for asked in site.asked(What.UPLOAD) if asked.status == 200 and asked.item in ITEMS]
+
+
+def test_a_month_end(host: Host, site: ArchiveOrg, switch: Listener, tmp_path: Path) -> None:
+    """Both items are complete and equal, the pointer moved last, who followed it found all; then nothing is sent.
+
+    The first try is killed in mid-upload, the second one goes on with what was made and sent, the third has nothing to
+    do.
+    """
+    first, second = LINES
+    with followed(site, host.dumps) as dates:
+        job = host.started(first)
+        follow = site.on_request
+        assert follow
+        kill = killer_of(job, site, 9)
+        site.on_request = lambda asked: (follow(asked), kill(asked))[0]
+        job.communicate(timeout=240)
+        assert job.returncode == -signal.SIGKILL
+        assert pointed_in(host.dumps) is None
+        made = {path.name: path.stat().st_mtime_ns for item in ITEMS for path in (host.dumps / item).iterdir()}
+        site.on_request = follow
+        status = oldump("status", "--check", "--archive", "--out", host.dumps, cwd=tmp_path, env=host.environment)
+        assert status.code == 54, status.err  # complete, and its upload is dead
+        assert host.ended(second) == 0, host.log
+    assert dates == [None, DAY]
+    pointed = pointed_in(host.dumps)
+    assert pointed is not None
+    assert missing(site, pointed) == []
+    assert {file["name"] for file in pointed["files"]} == set(host.published)
+    there = {name: file.read_bytes() for item in ITEMS for name, file in site.items[item].files.items()}
+    assert there == host.published
+    assert len({kind for _, kind in site.faults.happened}) >= 8
+    assert {path.name: path.stat().st_mtime_ns for item in ITEMS for path in (host.dumps / item).iterdir()} == made
+    assert (tmp_path / "sitemaps" / "siteindex.xml.gz").exists()
+    status = oldump("status", "--check", "--archive", "--out", host.dumps, cwd=tmp_path, env=host.environment)
+    assert status.code == 0, status.err
+    assert b"archived" in status.out
+
+    site.faults.never()
+    sent = site.puts().total()
+    assert host.ended(second) == 0, host.log
+    assert site.puts().total() == sent
+    assert [heard for heard in switch.paths if heard == "/switch"] == ["/switch", "/switch"]
+    figures = figures_in((tmp_path / "oldump.prom").read_text(encoding="utf-8"))
+    assert any("last_success" in str(name) for name in figures)
+    assert host.log.count("ended with exit code 0") == 2
