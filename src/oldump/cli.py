@@ -34,7 +34,8 @@ from oldump.run.progress import Progress
 
 if TYPE_CHECKING:
     from oldump.overview import Looking, Seen
-    from oldump.runner import Plan
+    from oldump.planning import Plan
+    from oldump.settings import Settings
 
 log = logging.getLogger("oldump")
 
@@ -197,37 +198,20 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
 ) -> None:
     """Make the dumps for a date. A run that stopped goes on where it stopped."""
-    from oldump import pipeline, runner
+    given = locals()
+    from oldump import pipeline, planning, runner
     from oldump.display import progress_shown
-    from oldump.settings import Settings, date_of
-    from oldump.sources import with_psql_params
+    from oldump.settings import date_of
     from oldump.stages.gate.stage import reason_of
 
-    settings = Settings.of(
-        source=source,
-        coverstore=coverstore,
-        archive_database=archive_database,
-        out=out,
-        tmpdir=tmpdir,
-        jobs=jobs,
-        workers=workers,
-        memory=memory,
-        max_rejects=max_rejects,
-        checkpoint=checkpoint,
-        level=level,
-        archive=archive,
-        ia_config=ia_config,
-        sitemaps=sitemaps,
-        log_format=log_format,
-    )
+    settings = _settings(given)
     _log_as(settings.log_format)
-    settings = with_psql_params(settings)
     day = date_of(date)
     choice = pipeline.selected(only or [], skip or [], settings)
     reason = reason_of(override_gate)
     _warn_of_passwords(source=source, coverstore=coverstore, archive_database=archive_database)
     if dry_run:
-        _print_plan(runner.planned(settings, day, choice, overwrite=overwrite))
+        _print_plan(planning.planned(settings, day, choice, overwrite=overwrite))
         return
     with progress_shown() as progress:
         item = runner.run(settings, day, choice, progress, overwrite=overwrite, override_gate=reason)
@@ -248,21 +232,13 @@ def plan(
     skip: Skip = None,
 ) -> None:
     """Print the table of stages: what each reads and writes, and whether it is committed for the date."""
-    from oldump import pipeline, runner
-    from oldump.settings import Settings, date_of
-    from oldump.sources import with_psql_params
+    given = locals()
+    from oldump import pipeline, planning
+    from oldump.settings import date_of
 
-    settings = Settings.of(
-        source=source,
-        coverstore=coverstore,
-        archive_database=archive_database,
-        out=out,
-        archive=archive,
-        sitemaps=sitemaps,
-    )
-    settings = with_psql_params(settings)
+    settings = _settings(given)
     choice = pipeline.selected(only or [], skip or [], settings)
-    _print_plan(runner.planned(settings, date_of(date), choice))
+    _print_plan(planning.planned(settings, date_of(date), choice))
 
 
 @app.command()
@@ -360,28 +336,13 @@ def doctor(
 
     With --archive a tiny file is sent to an item of archive.org that is there for that.
     """
+    given = locals()
     from oldump import pipeline, runner
     from oldump.notices.announcement import Notices
     from oldump.notices.checks import checks
-    from oldump.settings import Settings, date_of
-    from oldump.sources import with_psql_params
+    from oldump.settings import date_of
 
-    settings = Settings.of(
-        source=source,
-        coverstore=coverstore,
-        archive_database=archive_database,
-        out=out,
-        tmpdir=tmpdir,
-        jobs=jobs,
-        workers=workers,
-        memory=memory,
-        max_rejects=max_rejects,
-        level=level,
-        archive=archive,
-        ia_config=ia_config,
-        sitemaps=sitemaps,
-    )
-    settings = with_psql_params(settings)
+    settings = _settings(given)
     choice = pipeline.selected(only or [], skip or [], settings)
     _warn_of_passwords(source=source, coverstore=coverstore, archive_database=archive_database)
     found = [*runner.doctor(settings, date_of(date), choice), *checks(settings)]
@@ -691,6 +652,17 @@ def demo(
     with progress_shown() as progress:
         report = show(rows, out, workers, memory, progress)
     _say(report)
+
+
+def _settings(given: dict[str, Any]) -> "Settings":
+    """The settings of a command that concerns a run. given: its parameters, of which those count that bear their names.
+
+    Raises ConfigurationError.
+    """
+    from oldump.settings import Settings
+    from oldump.sources import with_psql_params
+
+    return with_psql_params(Settings.of(**{name: given[name] for name in given.keys() & Settings.model_fields.keys()}))
 
 
 def _warn_of_passwords(**flags: str | None) -> None:

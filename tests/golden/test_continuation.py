@@ -325,6 +325,8 @@ def test_plan_tells_what_is_committed(small: Path, tmp_path: Path) -> None:
     read_databases = ("reading-log", "ratings", "wikidata", "extract", "covers_metadata", "ia-metadata")
     assert states() == {
         **dict.fromkeys(read_databases, "not needed: from a file"),
+        "archive": "not asked for: --archive",
+        "sitemaps": "not asked for: --sitemaps",
         "dumps": "to be run",
         "splice": "to be run",
         "deworks": "to be run",

@@ -536,7 +536,8 @@ def test_today_no_temporary_folder_is_left_to_the_next_run(table: Path, tmp_path
     cdump = cdump_of(tmp_path / "out")
     assert oldump("sort", cdump, cwd=tmp_path, env={"TMPDIR": str(temporary)}).code == 0
     assert list(temporary.iterdir()) == []
-    assert sorted(path.name for path in private_of(tmp_path / "out").iterdir()) == ["journal.jsonl", "lock", "run.log"]
+    kept = ["journal.jsonl", "lock", "run.log", "status.json"]
+    assert sorted(path.name for path in private_of(tmp_path / "out").iterdir()) == kept
     assert "HOME" not in environment() or not (Path(os.environ["HOME"]) / "ol_dump").exists()
 
 

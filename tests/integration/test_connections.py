@@ -286,6 +286,7 @@ def test_a_stopped_extract_leaves_nothing(wide: str, proxied: Proxied, tmp_path:
         "lock",
         "making",
         "run.log",
+        "status.json",
     ]
     proxy.restart(0)
     while psql(wide, SESSIONS) != b"0\n":

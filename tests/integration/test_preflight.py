@@ -156,11 +156,11 @@ def test_a_table_dump_of_a_view(databases: Databases, tmp_path: Path) -> None:
 def test_a_run_fails_before_anything_is_written(
     statement: str, words: str, databases: Databases, tmp_path: Path
 ) -> None:
-    """In one line, with lock and log alone; a doctor says the same."""
+    """In one line, with lock, log and status alone; a doctor says the same."""
     spoilt(databases, statement)
     for command in ("doctor", "run"):
         failed(told(command, databases, tmp_path), 10, words)
-    assert {path.name for path in private_of(tmp_path / "out").iterdir()} == {"lock", "run.log"}
+    assert {path.name for path in private_of(tmp_path / "out").iterdir()} == {"lock", "run.log", "status.json"}
     assert [path.name for path in (tmp_path / "out").iterdir()] == [f"run-{DATE}"]
 
 
