@@ -201,9 +201,13 @@ def seen_run(folder: RunFolder, now: datetime, expected: Expected) -> Seen:
 
 
 def _archived(folder: RunFolder) -> str | None:
+    """When all that is published now had been read back: the receipt may be of what was there before --overwrite."""
     with suppress(OldumpError):
-        receipt = receipt_of(folder)
-        return receipt.archived if receipt else None
+        receipt, journal = receipt_of(folder), Journal(folder.journal)
+        if receipt:
+            published = {f"{each.item}/{each.name}": each.sha256 for each in journal.artifacts() if each.item}
+            there = {f"{file.item}/{file.name}": file.sha256 for file in receipt.files}
+            return receipt.archived if (published | journal.others).items() <= there.items() else None
     return None
 
 

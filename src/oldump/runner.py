@@ -274,10 +274,8 @@ def _require_fit(work: Work, others: Iterable[Check]) -> Mapping[str, int] | Non
 
     Raises what the first failed check says; logs the others.
     """
-    if not work.writes:
-        return None
     failures, needed = [], None
-    for check in chain(checks(work), others):
+    for check in chain(checks(work) if work.writes else (), others):
         needed = check.needed or needed
         if check.error:
             failures.append(check.error)

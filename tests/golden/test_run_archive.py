@@ -11,6 +11,7 @@ from archive_org.server import OTHER_ACCOUNT, ArchiveOrg, archive_org
 from golden.archiving import assert_complete, client, uploads
 from golden.command import DATE, Ran, failed, item_of, oldump, private_of
 from integration.archiving import config_of
+from oldump.run.history import past_runs
 
 
 @pytest.fixture
@@ -44,6 +45,13 @@ def test_a_run_is_made_and_uploaded_and_the_second_time_nothing_is(
     assert b"to be compared" in plan.out
 
 
+def test_the_next_run_is_forecast_with_its_upload(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
+    """The history has what the upload took, though the run was remembered before that."""
+    assert archived(site, small, tmp_path / "out").code == 0
+    past = past_runs(tmp_path / "out" / "history.jsonl")[-1]
+    assert past.stages["archive"].seconds > 0
+
+
 def test_who_may_not_upload_is_told_before_the_long_work(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
     """Exit code 51, and no stage has begun."""
     config_of(site, OTHER_ACCOUNT, tmp_path / "other.ini")
@@ -64,6 +72,18 @@ def test_archive_org_may_be_away_while_dumps_are_made(site: ArchiveOrg, small: P
     ran = archived(site, small, out)
     assert ran.code == 0, ran.err
     assert_complete(site, out)
+
+
+def test_rights_are_asked_also_when_nothing_is_left_but_to_verify(
+    site: ArchiveOrg, small: Path, tmp_path: Path
+) -> None:
+    """A run that was stopped in verify, which writes nothing and is long."""
+    out = tmp_path / "out"
+    assert oldump("run", DATE, "--source", small, "--out", out, "--skip", "verify", cwd=tmp_path).code == 0
+    config_of(site, OTHER_ACCOUNT, tmp_path / "other.ini")
+    ran = archived(site, small, out, "--ia-config", tmp_path / "other.ini")
+    failed(ran, 51, "AccessDenied")
+    assert "verify: begins" not in ran.err
 
 
 @pytest.mark.parametrize("asked_for", [True, False])

@@ -46,7 +46,17 @@ RECEIPT: dict[str, object] = {
     "date": "2022-07-31",
     "archived": "2022-08-02T03:04:05+00:00",
     "previous": None,
-    "files": [],
+    "files": [
+        {
+            "item": CDUMP.item,
+            "name": CDUMP.name,
+            "role": "cdump",
+            "url": "",
+            "size_bytes": CDUMP.size_bytes,
+            "md5": CDUMP.md5,
+            "sha256": CDUMP.sha256,
+        }
+    ],
 }
 
 
@@ -276,6 +286,21 @@ def test_a_run_that_is_to_be_archived_is_late_until_it_is(folder: RunFolder) -> 
     assert seen(folder, LATE, archive=True).late == "late: not archived 3 days after its date"
     (folder.private / "archived.json").write_text(json.dumps(RECEIPT), encoding="utf-8")
     require_well([seen(folder, LATE, archive=True)])
+
+
+@pytest.mark.parametrize("changed", ["artifact", "sums"])
+def test_a_run_is_not_archived_by_the_receipt_of_what_was_published_before(folder: RunFolder, changed: str) -> None:
+    """Of a run that was made anew since, other files are at archive.org: it is late, and its failure is an alarm."""
+    put(folder, state=State.FAILED, error="archive.org answers 403", exit_code=51)
+    (folder.private / "archived.json").write_text(json.dumps(RECEIPT), encoding="utf-8")
+    journal = Journal(folder.journal)
+    journal.commit(Committed("dumps", [replace(CDUMP, sha256="new") if changed == "artifact" else CDUMP], {}, 12.0))
+    journal.publish({"ol_dump_2022-07-31/SHA256SUMS": "new"} if changed == "sums" else {})
+    found = seen(folder, LATE, archive=True)
+    assert (found.shown, found.archived) == ("complete", None)
+    assert found.late == "late: not archived 3 days after its date"
+    with pytest.raises(RunLate, match="403"):
+        require_well([seen(folder, archive=True)])
 
 
 # Following

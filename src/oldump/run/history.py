@@ -1,4 +1,4 @@
-"""How long completed runs took: `history.jsonl` in the output folder, one line a run, the newest last.
+"""How long completed runs took: `history.jsonl` in the output folder, a line a run, or two, the newest last.
 
 Forecasts are made from it. A line that a crash cut short, or that is none of ours, is as if it were not there.
 """
@@ -71,8 +71,11 @@ def past_runs(path: Path) -> list[Past]:
 
 
 def remember(path: Path, past: Past) -> None:
-    """Add a completed run, durably, unless it is there. Raises StorageError, StorageFull."""
-    if any((each.date, each.began) == (past.date, past.began) for each in past_runs(path)):
+    """Add a completed run, durably, unless it is there with all its stages. Raises StorageError, StorageFull.
+
+    One that was delivered since gets a line more, which counts: it is the last one.
+    """
+    if any((each.date, each.began, *each.stages) == (past.date, past.began, *past.stages) for each in past_runs(path)):
         return
     line = json.dumps(asdict(past)).encode() + b"\n"
     with storage_errors(path), path.open("ab+") as stream:

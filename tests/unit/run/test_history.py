@@ -44,6 +44,15 @@ def test_a_run_is_remembered_once(tmp_path: Path) -> None:
     assert past_runs(path) == [JUNE, anew]
 
 
+def test_a_run_that_was_delivered_since_is_remembered_with_that(tmp_path: Path) -> None:
+    """With a line behind the other; and that one once, too."""
+    path = tmp_path / "history.jsonl"
+    delivered = replace(JUNE, stages={**JUNE.stages, "archive": PastStage(7.0)})
+    for past in (JUNE, delivered, delivered):
+        remember(path, past)
+    assert past_runs(path) == [JUNE, delivered]
+
+
 @pytest.mark.parametrize(
     "damage",
     [b'{"date": "2022', b"\xff\xfe", b"[]", b"{}", b'{"date": 1, "stages": {"dumps": 3}}', b"null"],
