@@ -219,6 +219,9 @@ def _seen(folder: RunFolder, now: datetime) -> Seen:
         journal = Journal(folder.journal)
     except PermissionError:
         return Seen(folder.date, Verdict.CLOSED, problem=f"{folder.private} may be read by its owner only")
+    except OSError as error:
+        told = f"{folder.status}: {error.strerror}; remove it, and a run writes it anew"
+        return Seen(folder.date, Verdict.FAILED, problem=told)
     except OldumpError as error:
         if isinstance(error.__cause__, PermissionError):
             return Seen(folder.date, Verdict.CLOSED, problem=f"{folder.private} may be read by its owner only")
@@ -418,7 +421,10 @@ def _facts_of_status(status: Status, run: Seen) -> list[tuple[str, str]]:
 def _told_end(status: Status) -> str:
     if status.eta is None:
         return "not known yet"
-    seconds = (datetime.fromisoformat(status.eta) - datetime.fromisoformat(status.updated)).total_seconds()
+    try:
+        seconds = (datetime.fromisoformat(status.eta) - datetime.fromisoformat(status.updated)).total_seconds()
+    except (TypeError, ValueError):
+        return "not known: the status is damaged"
     origin = f"as of {status.forecast_from}" if status.forecast_from else "there is no earlier run to go by"
     return f"in about {shown_seconds(max(0, seconds))}, {_clock(status.eta)} UTC ({origin})"
 

@@ -184,6 +184,22 @@ def test_a_run_whose_private_folder_is_gone_is_told_from_manifest_and_history(tm
     assert [stage.name for stage in found.stages] == ["dumps", "splice"]
 
 
+def test_a_status_that_is_no_file_is_a_problem_of_that_run_alone(folder: RunFolder) -> None:
+    """It is no bug of ours that a folder, or a link that leads to itself, has its name."""
+    folder.status.mkdir()
+    found = seen(folder)
+    assert (found.state, "status.json: Is a directory" in found.told) == (Verdict.FAILED, True)
+    folder.status.rmdir()
+    folder.status.symlink_to(folder.status.name)
+    assert seen(folder).state is Verdict.FAILED
+
+
+def test_a_status_with_moments_that_are_none_is_told_all_the_same(folder: RunFolder) -> None:
+    """What it says of its end is then not known."""
+    folder.status.write_bytes(replace(STATUS, eta="soon").written())
+    assert ("ends", "not known: the status is damaged") in facts_of(seen(folder))
+
+
 def test_a_damaged_journal_is_a_problem_of_that_run_alone(folder: RunFolder) -> None:
     """The others are listed all the same."""
     folder.journal.write_bytes(b"[]\n")

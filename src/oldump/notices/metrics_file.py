@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from oldump.engine.commit import CommittedFile
-from oldump.errors import storage_errors
+from oldump.errors import StorageError, storage_errors
 from oldump.outside import metrics
 from oldump.outside.metrics import Figures
 from oldump.run.journal import Journal
@@ -21,6 +21,8 @@ log = logging.getLogger("oldump")
 
 def renew(path: Path, news: Figures) -> None:
     """Replace these figures in the file, and keep the others. Raises StorageError."""
+    if path.exists() and not path.is_file():  # a pipe would never be read to its end, and a device be replaced
+        raise StorageError(f"{path}: is no plain file", "Name another file for metrics.")
     text = metrics.text_of(_earlier(path) | news)
     with CommittedFile(path) as file:
         with storage_errors(path):

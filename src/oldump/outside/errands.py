@@ -44,6 +44,7 @@ class Call:
 
     def __init__(self, function: Callable[[], None]) -> None:
         """Call it. Raises OSError if there can be no process."""
+        self._began = time.monotonic()
         context = multiprocessing.get_context("fork")
         self._receiver, sender = context.Pipe(duplex=False)
 
@@ -57,10 +58,9 @@ class Call:
 
     def failure(self, until: float) -> str | None:
         """Why it failed."""
-        began = time.monotonic()
         try:
-            if not self._receiver.poll(max(0.0, until - began)):
-                return f"had not ended after {time.monotonic() - began:.0f} s, and was killed"
+            if not self._receiver.poll(max(0.0, until - time.monotonic())):
+                return f"had not ended after {time.monotonic() - self._began:.0f} s, and was killed"
             told: str | None = self._receiver.recv()
         except EOFError:
             return "its process died"
@@ -84,6 +84,7 @@ class Hook:
 
     def __init__(self, line: str, variables: Mapping[str, str]) -> None:
         """Run it with these variables beside our own. Raises OSError if there can be no process."""
+        self._began = time.monotonic()
         # A file, not a pipe: what the line leaves running in the background may hold it as long as it likes.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         self._process = subprocess.Popen(
@@ -97,11 +98,10 @@ class Hook:
 
     def failure(self, until: float) -> str | None:
         """Why it failed."""
-        began = time.monotonic()
         try:
-            code = self._process.wait(max(0.0, until - began))
+            code = self._process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
-            return f"had not ended after {time.monotonic() - began:.0f} s, and was killed with all that it started"
+            return f"had not ended after {time.monotonic() - self._began:.0f} s, and was killed with all that it started"
         if code < 0:
             return f"was killed by {signal.Signals(-code).name}"
         return f"ended with exit code {code}" if code else None

@@ -160,7 +160,7 @@ def parameters_of(conninfo: str) -> dict[str, str | int | None]:
     """What a connection's own text says, by libpq's names. Raises ConfigurationError, which does not repeat it."""
     try:
         parameters = dict(conninfo_to_dict(conninfo))
-    except psycopg.ProgrammingError:
+    except (psycopg.ProgrammingError, UnicodeError):  # a variable may hold bytes that are no UTF-8
         # from None: libpq's message repeats the text, and with it perhaps a password
         raise ConfigurationError(
             "not a connection that libpq understands",

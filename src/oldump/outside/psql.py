@@ -46,6 +46,10 @@ def connection_in(text: str) -> str:
             f"{VARIABLE} has more words than psql would take: {len(operands)} behind the database and the role",
             f"Write {VARIABLE}='-h HOST -p PORT -U USER DBNAME', or give --source.",
         )
+    try:
+        "".join(parameters.values()).encode()
+    except UnicodeError:
+        raise ConfigurationError(f"{VARIABLE} is not UTF-8", "Mend it, or give --source.") from None
     database = parameters.get("dbname", "")
     if "=" in database or database.startswith(("postgresql://", "postgres://")):
         weaker = {name: value for name, value in parameters.items() if name not in {"dbname", *parameters_of(database)}}

@@ -56,7 +56,7 @@ class Past:
         """What the line says; None if it is damaged, or of another format."""
         try:
             past = msgspec.json.decode(line, type=cls)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         return past if past.format == FORMAT_VERSION else None
 

@@ -65,7 +65,7 @@ class Manifest(NamedTuple):
                 for name, members in counts.pop("artifacts").items()
             ]
             return cls(date.fromisoformat(counts["date"]), artifacts, counts)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise StorageError(
                 f"{path}: is not a manifest as this version of oldump writes it ({error!r})",
                 "Find out who wrote it.",

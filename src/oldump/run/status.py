@@ -102,7 +102,7 @@ class Status:
         """What the file says; None if it is damaged, or of another format."""
         try:
             status = msgspec.json.decode(text, type=cls)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         return status if status.format == FORMAT_VERSION else None
 

@@ -22,6 +22,15 @@ def failure_of(errand: Call | Hook, seconds: float = SOON) -> str | None:
         errand.end()
 
 
+def test_time_is_told_from_the_beginning() -> None:
+    """Also if another errand was waited for meanwhile."""
+    hook = Hook("sleep 60", {})
+    time.sleep(1.1)
+    told = failure_of(hook, 0)
+    assert told
+    assert not told.startswith("had not ended after 0 s")
+
+
 def fails() -> None:
     """As an errand does that could not be done."""
     raise ErrandFailed("not reached")

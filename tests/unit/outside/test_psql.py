@@ -65,6 +65,8 @@ def test_what_psql_would_connect_to(text: str, expected: dict[str, str]) -> None
         ("-d openlibrary reader third", "1 behind"),
         ("-h 'db openlibrary", "quote"),
         ("postgresql://reader@db:nonsense:/x=%zz", "libpq"),
+        ("-h \udcff openlibrary", "UTF-8"),
+        ("postgresql://\udcff/openlibrary", "UTF-8"),
     ],
 )
 def test_what_is_refused(text: str, word: str) -> None:

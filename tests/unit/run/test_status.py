@@ -53,6 +53,7 @@ def test_it_is_read_as_it_was_written() -> None:
         STATUS.written().replace(b'"format": 1', b'"format": 2'),
         STATUS.written().replace(b'"scatter": 10.0', b'"scatter": "long"'),
         b"\xff" + STATUS.written(),
+        STATUS.written().replace(b'"owner": {', b'"owner": {"deep": ' + b"[" * 100_000 + b"]" * 100_000 + b","),
         STATUS.written().replace("é".encode(), b"\xff"),
     ],
 )

@@ -17,6 +17,7 @@ from oldump.errors import (
     ConfigurationError,
     OldumpError,
     RunBusy,
+    StorageError,
     VerificationError,
 )
 from oldump.outside.items import Entry
@@ -26,7 +27,7 @@ from oldump.run.lock import locked
 from oldump.settings import Settings
 from oldump.stages.archive import stage
 from oldump.stages.archive.files import manifest_of, published_files, role_of, run_of
-from oldump.stages.archive.pointer import LATEST, RECEIPT
+from oldump.stages.archive.pointer import LATEST, RECEIPT, pointed
 from oldump.stages.archive.sent import Sent
 from unit.stages.published import DAY, publish
 from unit.stages.shelf import CHECK, Shelf, archived, latest
@@ -256,6 +257,23 @@ def test_whoever_follows_the_pointer_always_finds_a_complete_set(out: Path, site
         }
         assert months == list(dict.fromkeys(expected[day, text])), (day, text)
         assert seen[-1] == expected[day, text][-1]
+
+
+@pytest.mark.parametrize("damage", ['{"format": 1, "x": ' + "[" * 100_000, "", "[]", '{"format": 1, "archived": 5}'])
+def test_a_damaged_pointer_is_an_error_of_storage(damage: str, tmp_path: Path) -> None:
+    """However it is damaged, with the path."""
+    (tmp_path / LATEST).write_text(damage, encoding="utf-8")
+    with pytest.raises(StorageError, match=LATEST):
+        pointed(tmp_path)
+
+
+def test_a_receipt_whose_moment_is_none_is_damaged(out: Path, site: Shelf) -> None:
+    """`status` shows it."""
+    archived(RunFolder(out, DAY), site)
+    path = out / LATEST
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "archived": 5}), encoding="utf-8")
+    with pytest.raises(StorageError, match=LATEST):
+        pointed(out)
 
 
 def test_a_pointer_whose_files_are_replaced_goes_away_if_no_run_is_before(out: Path, site: Shelf) -> None:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -180,10 +180,11 @@ def _read(path: Path) -> Archived | None:
         previous = told["previous"] and date.fromisoformat(told["previous"])
         if previous and previous >= day:
             raise ValueError("the run before it is not before it")
+        datetime.fromisoformat(told["archived"])
         files = [ArchivedFile(**file) for file in told["files"]]
         how = (told.get("username", ""), told.get("seconds", 0.0), told.get("sent_files", 0), told.get("sent_bytes", 0))
         return Archived(day, told["archived"], previous, files, *how)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise StorageError(
             f"{path}: is none that this version of oldump writes ({error!r})",
             "Find out who wrote it; remove it and give the command again to have it written anew.",

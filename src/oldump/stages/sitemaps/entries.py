@@ -92,7 +92,7 @@ def entry_of(line: bytes) -> Entry:
     pieces = line.split(b"\t")
     try:
         return _of_record(*pieces) if len(pieces) == _RECORD_COLUMNS else _of_index(pieces)
-    except (Rejected, ValueError) as error:
+    except (Rejected, RecursionError, ValueError) as error:  # no dump nests so deep
         raise NoEntry from error
 
 
