@@ -125,3 +125,11 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="nowhere"):
         renew(tmp_path / "nowhere" / "oldump.prom", of_start(1))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_plain_file_is_left_alone(tmp_path: Path) -> None:
+    """Whoever reads a pipe waits for ever, and a device would be replaced."""
+    os.mkfifo(tmp_path / "oldump.prom")
+    with pytest.raises(StorageError, match="no plain file"):
+        renew(tmp_path / "oldump.prom", of_start(1))
+    assert (tmp_path / "oldump.prom").is_fifo()
