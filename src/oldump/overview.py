@@ -286,7 +286,7 @@ def _of_running(status: Status, now: datetime) -> tuple[Verdict, str | None]:
     """Whether a process that says it runs does run, and what is wrong if not."""
     owner, age = status.of, _age(status, now)
     runs = owner.runs if owner else None
-    at = f"{status.stage}: {status.step}" if status.stage else status.step
+    at = ": ".join(filter(None, (status.stage, status.step))) or "no stage"
     if runs is False or (runs is None and age > SILENT_SECONDS):
         whose = f"{owner}" if owner else "it"
         return (

@@ -110,7 +110,7 @@ class Told(BaseSettings):
         """
         told = Told.model_construct()
         for source in (_ToldByVariables, Told):
-            with suppress(OSError, ValueError):
+            with suppress(OSError, RecursionError, ValueError):
                 told = source()
         return told if out is None else told.model_copy(update={"out": out})
 
@@ -228,8 +228,12 @@ class Settings(Told):
                 f"{name}: {first['msg'].removeprefix('Value error, ')}. It comes from {places}"
                 f"OLDUMP_{name.upper()} or {DEFAULT_TOML}."
             ) from error
-        except ValueError as error:  # oldump.toml is not TOML
+        except (RecursionError, ValueError) as error:  # oldump.toml is not TOML, or nests too deep
             raise ConfigurationError(f"{_toml()}: {error}.") from error
+        except OSError as error:
+            raise ConfigurationError(
+                f"{_toml()}: cannot be read ({error.strerror})", "Let the user who runs oldump read it."
+            ) from error
 
 
 def flag_of(name: str) -> str:

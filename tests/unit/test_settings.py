@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from oldump.errors import ConfigurationError
+from oldump.run.log import named_format
 from oldump.settings import Settings, Told, date_of, size_bytes
 
 
@@ -139,6 +140,23 @@ def test_nobody_is_told_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Told.readable(None).sentry == "https://theirs@host/1"
     monkeypatch.setenv("OLDUMP_SENTRY_DSN", "https://ours@host/1")
     assert Told.readable(None).sentry == "https://ours@host/1"
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "word"),
+    [("/proc/self/mem", None, "cannot be read"), ("deep.toml", "a = " + "[" * 50_000, "deep.toml: ")],
+)
+def test_a_file_that_cannot_be_read_is_named(
+    path: str, content: str | None, word: str, alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be for another user's eyes only, or nest too deep: that is no bug, and text is logged meanwhile."""
+    if content:
+        (alone / path).write_text(content, encoding="utf-8")
+    monkeypatch.setenv("OLDUMP_TOML", path)
+    with pytest.raises(ConfigurationError, match=word):
+        Settings.of()
+    assert not Told.readable(None).anybody
+    assert named_format() == "text"
 
 
 @pytest.mark.parametrize("name", ["ping_url", "sentry_dsn"])

@@ -38,6 +38,8 @@ def _verdict(what: str, told: str, wrong: str | None) -> Check:
 def _wrong_with_metrics(path: Path) -> str | None:
     if path.suffix != ".prom":
         return f"{path}: does not end with .prom, and node_exporter reads nothing else"
+    if path.exists() and not path.is_file():
+        return f"{path}: is there, and no plain file"
     try:
         with storage_errors(path), tempfile.TemporaryFile(dir=path.parent):
             return None

@@ -101,7 +101,9 @@ class Hook:
         try:
             code = self._process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
-            return f"had not ended after {time.monotonic() - self._began:.0f} s, and was killed with all that it started"
+            return (
+                f"had not ended after {time.monotonic() - self._began:.0f} s, and was killed with all that it started"
+            )
         if code < 0:
             return f"was killed by {signal.Signals(-code).name}"
         return f"ended with exit code {code}" if code else None

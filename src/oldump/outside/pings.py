@@ -41,6 +41,8 @@ def what_is_wrong(url: str) -> str | None:
         return "it is no URL"
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         return "it is no URL that begins with http:// or https:// and names a host"
+    if parts.username is not None:
+        return "it has a user in it, which is not supported: use one whose path is the secret"
     if any(character <= " " or character > "~" for character in url):
         return "it has a blank, or a character that a URL must not have"
     return None

@@ -58,7 +58,7 @@ def named_format(toml: str = "oldump.toml") -> str:
     """
     named: object = os.environ.get("OLDUMP_LOG_FORMAT")
     if named is None:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, RecursionError, ValueError):
             path = Path(os.environ.get("OLDUMP_TOML", toml))
             named = tomllib.loads(path.read_text(encoding="utf-8")).get("log_format")
     return named if isinstance(named, str) and named in FORMATTERS else "text"

@@ -1,5 +1,6 @@
 """What doctor says of those who are to be told; nobody is."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,7 @@ def test_all_is_well_and_nobody_hears_of_it(listener: Listener, tmp_path: Path) 
     [
         ({"metrics": "/nowhere/oldump.prom"}, "/nowhere"),
         ({"metrics": "/tmp/oldump.txt"}, "does not end with .prom"),  # noqa: S108 - nothing is written there
+        ({"ping_url": SecretStr(f"http://user:{UUID}@hc.example/x")}, "has a user in it"),
         ({"ping_url": SecretStr(f"hc.example/{UUID}")}, "no URL"),
         ({"sentry_dsn": SecretStr(f"https://{UUID}/1")}, "no DSN"),
         ({"on_success": "no-such-program --mail me"}, "no-such-program: no such program"),
@@ -62,6 +64,13 @@ def test_what_is_wrong_is_a_warning(settings: dict[str, object], words: str) -> 
     assert check.verdict is Verdict.WARNING
     assert words in check.told
     assert UUID not in str(check)
+
+
+def test_metrics_are_written_to_a_plain_file_alone(tmp_path: Path) -> None:
+    """Whoever reads a pipe waits for ever."""
+    os.mkfifo(tmp_path / "oldump.prom")
+    check = only(told(metrics=str(tmp_path / "oldump.prom")))
+    assert (check.verdict, "no plain file" in check.told) == (Verdict.WARNING, True)
 
 
 @pytest.mark.parametrize("line", ["  ", "A=b no-such-program", "(no-such-program)", '"$HOME/x" y', ". /dev/null"])

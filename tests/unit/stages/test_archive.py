@@ -117,6 +117,20 @@ def test_only_what_differs_is_sent_and_the_item_gets_its_new_description(out: Pa
     assert [place.partition("/")[0] for place in site.renewed] == list(folder.items)
 
 
+def test_metadata_that_cannot_be_renewed_is_told(out: Path, site: Shelf, caplog: pytest.LogCaptureFixture) -> None:
+    """Ours goes only with a file: where none is sent, a changed description would be lost without a word."""
+    folder = publish(out)
+    archived(folder, site)
+    site.metadata[folder.items[1]]["title"] = "another"
+    site.sent.clear()
+    with caplog.at_level(logging.WARNING, "oldump"):
+        archived(folder, site)
+    assert site.sent == []
+    assert [record.getMessage().partition(",")[0] for record in caplog.records] == [
+        f"archive: {folder.items[1]} keeps its title"
+    ]
+
+
 @pytest.mark.parametrize("number", range(1, 16))
 def test_a_kill_loses_one_file_at_most(out: Path, site: Shelf, number: int) -> None:
     """Killed at any file: what was taken is not sent again, though the catalogue shows it late; no pointer before."""
@@ -269,7 +283,7 @@ def test_a_damaged_pointer_is_an_error_of_storage(damage: str, tmp_path: Path) -
 
 def test_a_receipt_whose_moment_is_none_is_damaged(out: Path, site: Shelf) -> None:
     """`status` shows it."""
-    archived(RunFolder(out, DAY), site)
+    archived(publish(out), site)
     path = out / LATEST
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "archived": 5}), encoding="utf-8")
     with pytest.raises(StorageError, match=LATEST):

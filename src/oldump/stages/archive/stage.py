@@ -130,6 +130,7 @@ def archive(
         username = preflight(site, settings, shipping.patience)
     else:
         username = shipping.patience.through("archive: the keys", site.username)
+        shipping.tell_of_metadata()
     if withdraw(folder, files):
         log.info("archive: %s was taken back: files that it names are going to be replaced", folder.out / LATEST)
     shipping.begin(lacking)
@@ -250,9 +251,20 @@ class _Shipping:
 
     def renews(self, item: str) -> bool:
         """Whether the item was there with other metadata, and has not got ours yet."""
+        return bool(self.differing(item)) and item not in self.described
+
+    def differing(self, item: str) -> list[str]:
+        """The names of metadata that an item which was there has otherwise."""
         shown = self.items[item].metadata
-        differs = any(shown.get(name) != value for name, value in self.metadata[item].items())
-        return bool(shown) and differs and item not in self.described
+        return [name for name, value in self.metadata[item].items() if shown and shown.get(name) != value]
+
+    def tell_of_metadata(self) -> None:
+        """Warn of metadata that is not ours: ours goes only with a file that is sent."""
+        for item in self.items:
+            if names := self.differing(item):
+                log.warning(
+                    "archive: %s keeps its %s, since all files are there and none is sent", item, ", ".join(names)
+                )
 
     def send_again(self, file: PublishedFile) -> None:
         """Send a file again of which the catalogue shows something else. Raises ArchiveMismatch after some tries."""
