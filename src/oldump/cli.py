@@ -599,7 +599,10 @@ def sitemaps(
 
 @app.command()
 def htmlindex(file: DumpOrIndex, folder: NewFolder, workers: Workers = None, memory: Memory = None) -> None:
-    """Replace the HTML index in DIR, pages of 1,000 links to editions, works and authors, by that of a dump."""
+    """Replace the HTML index in DIR, pages of 1,000 links to editions, works and authors, by that of a dump.
+
+    DIR should hold nothing else: index.html, and what else has a name as these pages have, is replaced or removed.
+    """
     from oldump.settings import Settings
     from oldump.stages.sitemaps.htmlindex import make_htmlindex
 
