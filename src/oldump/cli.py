@@ -389,18 +389,17 @@ def archive(
     ia_config: IaConfig = None,
 ) -> None:
     """Upload a complete run to archive.org, compare what is there, and let latest.json point to it."""
+    from oldump import runner
     from oldump.display import progress_shown
     from oldump.settings import Settings
-    from oldump.stages.archive import stage
     from oldump.stages.archive.files import run_of
-    from oldump.stages.archive.site import site_of
     from oldump.stages.verify.stage import item_in
 
     settings = Settings.of(ia_config=ia_config)
     run_folder = run_of(item_in(folder.resolve()))
     with progress_shown() as progress:
-        archived = stage.archive_alone(run_folder, site_of(settings.ia_config), settings, progress)
-    for item in archived.items:
+        items = runner.archive(run_folder, settings, progress)
+    for item in items:
         _say(f"{settings.archive_url}/details/{item}")
 
 

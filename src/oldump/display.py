@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from oldump.run.forecast import shown_seconds
-from oldump.run.progress import shown_bytes, unit_of
+from oldump.run.progress import shown_amount, unit_of
 
 LOG_SECONDS = 30
 _REFRESH_SECONDS = 0.2
@@ -48,7 +48,7 @@ class LoggedProgress:
         seconds = now - self._began
         share = "" if done is None else f", {done:.1%} done"
         left = f", about {shown_seconds(seconds / done - seconds)} left" if done else ""
-        amount, rate = _counted(rows, self._unit), _counted(rows / seconds, self._unit)
+        amount, rate = shown_amount(rows, self._unit), shown_amount(rows / seconds, self._unit)
         log.info("%s: %s, %s/s%s%s", self._what, amount, rate, share, left)
 
     def end(self, stage: str) -> None:
@@ -104,8 +104,8 @@ class LiveProgress:
                 self._task,
                 total=total,
                 completed=completed,
-                rows=_counted(rows, self._unit),
-                rate=f"{_counted(rows / seconds, self._unit)}/s",
+                rows=shown_amount(rows, self._unit),
+                rate=f"{shown_amount(rows / seconds, self._unit)}/s",
             )
             if time.monotonic() > self._refreshed + _REFRESH_SECONDS:
                 self._refreshed = time.monotonic()
@@ -206,7 +206,3 @@ def _drawn(table: Table, width: int) -> str:
     with console.capture() as captured:
         console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n"))
-
-
-def _counted(amount: float, unit: str) -> str:
-    return shown_bytes(amount) if unit == "bytes" else f"{amount:,.0f} {unit}"

@@ -25,7 +25,7 @@ from oldump.run.history import Past, past_runs
 from oldump.run.journal import Artifact, Journal
 from oldump.run.manifest import MANIFEST, Manifest
 from oldump.run.owner import Owner
-from oldump.run.progress import shown_bytes
+from oldump.run.progress import shown_amount, shown_bytes, unit_of
 from oldump.run.status import StageStatus, State, Status
 from oldump.stages.archive.pointer import receipt_of
 
@@ -409,7 +409,7 @@ def _facts_of_status(status: Status, run: Seen) -> list[tuple[str, str]]:
     if run.state is not Verdict.COMPLETE and (status.stage or status.step):
         facts.append(("at", " ".join(filter(None, (status.stage, status.step)))))
         facts.append(("done", _told_shares(status)))
-        facts.append(("rows", _told_rows(status)))
+        facts.append(("counted", _told_amount(status)))
     if run.is_running:
         facts.append(("ends", _told_end(status)))
     facts.append(("machine", _told_machine(status)))
@@ -434,10 +434,11 @@ def _told_shares(status: Status) -> str:
     return ", ".join(f"{share:.0%} of the {name}" for name, share in shares.items() if share is not None)
 
 
-def _told_rows(status: Status) -> str:
+def _told_amount(status: Status) -> str:
+    unit = unit_of(status.step or "")
     rates = {"now": status.rows_per_second, "on average": status.mean_rows_per_second}
-    told = [f"{rate:,.0f} rows/s {when}" for when, rate in rates.items() if rate is not None]
-    return ", ".join([f"{status.rows:,}", *told]) if status.rows else ""
+    told = [f"{shown_amount(rate, unit)}/s {when}" for when, rate in rates.items() if rate is not None]
+    return ", ".join([shown_amount(status.rows, unit), *told]) if status.rows else ""
 
 
 def _told_machine(status: Status) -> str:
@@ -458,7 +459,8 @@ def table_of_stages(run: Seen) -> list[tuple[str, ...]]:
     for stage in run.stages:
         state = run.state.value if stage.state == "running" and run.state is not Verdict.RUNNING else stage.state
         times = shown_seconds(stage.seconds), shown_seconds(stage.forecast_seconds)
-        lines.append((stage.name, state, *times, f"{stage.rows:,}" if stage.rows else ""))
+        unit = unit_of(list(stage.steps)[-1]) if stage.steps else "rows"
+        lines.append((stage.name, state, *times, f"{stage.rows:,}" if stage.rows and unit == "rows" else ""))
     return list(lines) if run.stages else []
 
 

@@ -251,7 +251,7 @@ def _archive(context: Context) -> dict[str, Any]:
 
 def _archive_check(context: Context) -> Check:
     settings = context.settings
-    short = settings.model_copy(update={"archive_patience_seconds": min(120.0, settings.archive_patience_seconds)})
+    short = settings.model_copy(update={"archive_patience_seconds": min(30.0, settings.archive_patience_seconds)})
     try:
         username = archive.preflight(site_of(settings.ia_config), short)
     except ArchiveUnreachable as error:  # the upload is hours away

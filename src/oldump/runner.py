@@ -24,7 +24,7 @@ from oldump.engine.segments import index_path
 from oldump.engine.shuffle import workers_within
 from oldump.errors import OldumpError, SnapshotLost, SourceUnreachable, storage_errors
 from oldump.outside import postgres
-from oldump.pipeline import STAGE_OF, STAGES, Choice, Context, Delivery, Stage, made_from, query_of
+from oldump.pipeline import DELIVERIES, STAGE_OF, STAGES, Choice, Context, Delivery, Stage, made_from, query_of
 from oldump.preflight import Check, Reading, Verdict, Work, checks, lock_check, needed_by, parted, size_bytes
 from oldump.publication import publish, remove_strangers
 from oldump.refusals import (
@@ -50,6 +50,7 @@ from oldump.run.report import Report, reported
 from oldump.run.spill import is_there, place_spill, remove_spill
 from oldump.settings import Settings
 from oldump.sources import DATABASES, beginning, connection_of, is_file
+from oldump.stages.archive.files import manifest_of as manifest_in
 from oldump.watch import Disks, DiskWatch, Watched, leftovers, room_of
 
 log = logging.getLogger("oldump")
@@ -126,6 +127,29 @@ def _take_up_complete(choice: Choice, context: Context) -> None:
         context.report.was_complete()
 
 
+def archive(folder: RunFolder, settings: Settings, progress: Progress) -> list[str]:
+    """Archive a run that is complete, whoever made it; the items' names. It is seen as in a run.
+
+    Raises OldumpError as in errors.py.
+    """
+    manifest_in(folder)  # before anything is made in a folder that is no run's
+    with storage_errors(folder.private):
+        folder.private.mkdir(exist_ok=True)
+        folder.private.chmod(0o700)
+    with (
+        locked(folder.lock) as lock,
+        logged(folder.log),
+        reported(Report(folder, progress, lambda: lock.is_ours)) as report,
+    ):
+        journal = Journal(folder.journal, lock.require)
+        context = Context(settings, folder, journal, report, require=lock.require, reporting=report)
+        choice = Choice([], list(journal.stages), [each for each in DELIVERIES if each.name == "archive"])
+        report.outline(outline_of([], choice, context), journal, anew=False)
+        _deliver(choice, context)
+        report.complete()
+    return list(folder.items)
+
+
 def _make(choice: Choice, context: Context, *, overwrite: bool) -> bool:
     """Run the stages that are not committed yet; whether the run is complete then."""
     folder = context.folder
@@ -168,13 +192,15 @@ def _take_elsewhere(delivery: Delivery, context: Context) -> None:
     context.report.enter(delivery.name, goes_on=delivery.name not in context.journal.delivered)
     counts = delivery.run(context)
     seconds = context.report.leave(delivery.name)
-    context.journal.deliver(Committed(delivery.name, [], counts, round(seconds, 3)))
+    if context.journal.published:  # else it is not this folder that the run was made in
+        context.journal.deliver(Committed(delivery.name, [], counts, round(seconds, 3)))
     context.progress.end(delivery.name)
     log.info("%s: delivered after %.1f seconds", delivery.name, seconds)
 
 
-def _delivery_checks(choice: Choice, context: Context) -> list[Check]:
-    return [delivery.check(context) for delivery in choice.deliveries]
+def _delivery_checks(choice: Choice, context: Context) -> Iterator[Check]:
+    """Made when they are asked for: they ask others, who may take their time."""
+    return (delivery.check(context) for delivery in choice.deliveries)
 
 
 def _begin(to_do: list[Stage], choice: Choice, context: Context, *, overwrite: bool) -> None:
@@ -274,8 +300,9 @@ def _require_fit(work: Work, others: Iterable[Check]) -> Mapping[str, int] | Non
 
     Raises what the first failed check says; logs the others.
     """
-    failures, needed = [], None
-    for check in chain(checks(work) if work.writes else (), others):
+    failures: list[OldumpError] = []
+    needed = None
+    for check in chain(checks(work) if work.writes else (), _unless(failures, others)):
         needed = check.needed or needed
         if check.error:
             failures.append(check.error)
@@ -288,6 +315,11 @@ def _require_fit(work: Work, others: Iterable[Check]) -> Mapping[str, int] | Non
     if failures:
         raise failures[0]
     return needed
+
+
+def _unless(failures: list[OldumpError], others: Iterable[Check]) -> Iterator[Check]:
+    """Others, if nothing has failed by then."""
+    yield from others if not failures else ()
 
 
 def _needed_from(to_do: list[Stage], needed: Mapping[str, int] | None, name: str) -> int | None:

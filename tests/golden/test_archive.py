@@ -1,11 +1,14 @@
 """`oldump archive` in a process, against the fake archive.org: failures, a kill, a second time, and a follower."""
 
+import json
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +17,7 @@ from archive_org.asked import Asked, What
 from archive_org.faults import Faults, Kind
 from archive_org.server import OTHER_ACCOUNT, ArchiveOrg, archive_org
 from golden.archiving import ITEMS, assert_complete, client, followed, pointed_in, secrets_shown, uploads
-from golden.command import COMMAND, DATE, environment, failed, item_of, oldump, published, run
+from golden.command import COMMAND, DATE, environment, failed, item_of, oldump, private_of, published, run
 from integration.archiving import config_of
 from oldump.synth.table import copy_blocks
 
@@ -104,6 +107,36 @@ def test_latest_json_leads_to_the_files(fake: ArchiveOrg, complete: Path) -> Non
     for file in pointed["files"]:
         line = ["curl", "-sfL", "-x", fake.url, file["url"]]
         assert subprocess.run(line, capture_output=True, check=True).stdout == files[file["name"]]
+
+
+def test_a_run_without_its_private_folder_is_archived(fake: ArchiveOrg, complete: Path) -> None:
+    """It was removed, or the items were fetched from elsewhere: the folder is made, private, and has the receipt."""
+    shutil.rmtree(private_of(complete))
+    assert oldump("archive", complete, cwd=complete, env=client(fake)).code == 0
+    assert stat.S_IMODE(private_of(complete).stat().st_mode) == 0o700
+    assert (private_of(complete) / "archived.json").is_file()
+    assert not (private_of(complete) / "journal.jsonl").exists()
+
+
+def test_an_upload_alone_is_seen_as_in_a_run(fake: ArchiveOrg, complete: Path) -> None:
+    """While it goes on it is what `status` shows; then the run is archived, with no old problem, and in the plan."""
+    failed(oldump("archive", complete, cwd=complete, env=client(fake) | {"IA_CONFIG_FILE": "none"}), 51, "keys")
+    shown: list[dict[str, Any]] = [{}]
+
+    def look(asked: Asked) -> None:
+        """Hold an upload until the status tells of it, which is written every 2 s."""
+        end = time.monotonic() + 30
+        while asked.what is What.UPLOAD and not shown[-1].get("stage") and time.monotonic() < end:
+            shown.append(json.loads((private_of(complete) / "status.json").read_bytes()))
+            time.sleep(0.05)
+
+    fake.on_request = look
+    assert oldump("archive", complete, cwd=complete, env=client(fake)).code == 0
+    fake.on_request = None
+    assert (shown[-1]["state"], shown[-1]["stage"]) == ("running", "archive")
+    seen = json.loads(oldump("status", DATE, "--json", "--out", complete, cwd=complete).out)
+    assert (seen["state"], seen["problem"], bool(seen["archived"])) == ("complete", None, True)
+    assert seen["stages"][-1]["name"] == "archive"
 
 
 def test_who_may_not_write_is_told_what_to_do(fake: ArchiveOrg, complete: Path, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ TIMEOUT_SECONDS = (5.0, 5.0)
 def archived(folder: RunFolder, ia_config: Path | None = None, *, total_seconds: float = 30) -> Archived:
     """Archive the run."""
     patience = Patience(total_seconds, 0.01)
-    return stage.archive_alone(folder, ArchiveOrg(ia_config, TIMEOUT_SECONDS), Settings.of(), Silence(), patience)
+    folder.private.mkdir(exist_ok=True)
+    return stage.archive(folder, ArchiveOrg(ia_config, TIMEOUT_SECONDS), Settings.of(), Silence(), patience=patience)
 
 
 def config_of(fake: Fake, account: Account, path: Path) -> Path:

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import stat
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -282,12 +281,6 @@ def test_without_the_library_it_is_said_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "internetarchive", None)
     with pytest.raises(ConfigurationError, match=re.escape("pip install 'oldump[archive]'")):
         site_of(None)
-
-
-def test_the_private_folder_is_made_and_stays_private(fake: ArchiveOrg, folder: RunFolder) -> None:
-    """Of a run whose folder was removed, or that was fetched from elsewhere."""
-    archived(folder)
-    assert stat.S_IMODE(folder.private.stat().st_mode) == 0o700
 
 
 def test_metadata_of_a_new_run_replaces_that_of_the_old(fake: ArchiveOrg, tmp_path: Path) -> None:

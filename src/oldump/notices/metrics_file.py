@@ -67,19 +67,24 @@ def of_success(now: float, journal: Journal, day: date, memory_bytes: int | None
     artifacts = {
         artifact.name.removesuffix(".txt.gz").removesuffix(f"_{day}"): artifact for artifact in journal.artifacts()
     }
-    stages = {name: committed.seconds for name, committed in journal.stages.items()}
+    stages = {name: committed.seconds for name, committed in (journal.stages | journal.delivered).items()}
     counts = journal.stages["dumps"].counts
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
     memory: Figures = {"oldump_peak_memory_bytes": {"": memory_bytes}} if memory_bytes else {}
-    return memory | {
-        "oldump_last_success_timestamp_seconds": {"": now},
-        "oldump_dump_date_timestamp_seconds": {"": midnight.timestamp()},
-        "oldump_run_duration_seconds": {"": round(sum(stages.values()), 3)},
-        "oldump_stage_duration_seconds": stages,
-        "oldump_artifact_records": {name: artifact.records for name, artifact in artifacts.items()},
-        "oldump_artifact_size_bytes": {name: artifact.size_bytes for name, artifact in artifacts.items()},
-        "oldump_dump_records": dict(artifacts["ol_dump"].by_type),
-        "oldump_rows": {"": counts["rows"]},
-        "oldump_rejects": counts["rejects"],
-        "oldump_drops": counts["drops"],
-    }
+    archived: Figures = {"oldump_last_archived_timestamp_seconds": {"": now}} if "archive" in journal.delivered else {}
+    return (
+        memory
+        | archived
+        | {
+            "oldump_last_success_timestamp_seconds": {"": now},
+            "oldump_dump_date_timestamp_seconds": {"": midnight.timestamp()},
+            "oldump_run_duration_seconds": {"": round(sum(stages.values()), 3)},
+            "oldump_stage_duration_seconds": stages,
+            "oldump_artifact_records": {name: artifact.records for name, artifact in artifacts.items()},
+            "oldump_artifact_size_bytes": {name: artifact.size_bytes for name, artifact in artifacts.items()},
+            "oldump_dump_records": dict(artifacts["ol_dump"].by_type),
+            "oldump_rows": {"": counts["rows"]},
+            "oldump_rejects": counts["rejects"],
+            "oldump_drops": counts["drops"],
+        }
+    )

@@ -29,6 +29,7 @@ _LAST = "of the last complete run"
 METRICS: Mapping[str, _Kind] = {
     "oldump_last_start_timestamp_seconds": _Kind("When the last run began."),
     "oldump_last_success_timestamp_seconds": _Kind("When the last run ended that is complete."),
+    "oldump_last_archived_timestamp_seconds": _Kind("When the last run ended that is complete and archived."),
     "oldump_last_failure_timestamp_seconds": _Kind("When the last run ended that failed."),
     "oldump_last_failure_exit_code": _Kind("The exit code of the last run that failed."),
     "oldump_dump_date_timestamp_seconds": _Kind(f"The date {_LAST}, its midnight in UTC."),

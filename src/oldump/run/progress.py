@@ -46,3 +46,8 @@ def shown_bytes(size_bytes: float) -> str:
             return f"{size_bytes:.0f} {unit}" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1000
     return f"{size_bytes:.1f} {_SIZES[-1]}"
+
+
+def shown_amount(amount: float, unit: str) -> str:
+    """So many of a unit, for people."""
+    return shown_bytes(amount) if unit == "bytes" else f"{amount:,.0f} {unit}"

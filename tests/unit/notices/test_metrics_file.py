@@ -33,6 +33,7 @@ def journal(tmp_path: Path) -> Journal:
     journal.commit(Committed("dumps", parts, counts, 90_000.5))
     journal.commit(Committed("splice", [dump], {}, 2))
     journal.publish({})
+    journal.deliver(Committed("archive", [], {}, 3_600))
     return journal
 
 
@@ -56,11 +57,12 @@ def test_a_complete_run_says_all(journal: Journal, tmp_path: Path) -> None:
         "oldump_last_failure_exit_code": 31,
         "oldump_last_success_timestamp_seconds": 3_000,
         "oldump_dump_date_timestamp_seconds": 1_659_225_600,
-        "oldump_run_duration_seconds": 90_003.75,
+        "oldump_last_archived_timestamp_seconds": 3_000,
+        "oldump_run_duration_seconds": 93_603.75,
         "oldump_peak_memory_bytes": 2_000_000_000,
         "oldump_rows": 20,
     }
-    assert told["oldump_stage_duration_seconds"] == {"extract": 1.25, "dumps": 90_000.5, "splice": 2}
+    assert told["oldump_stage_duration_seconds"] == {"extract": 1.25, "dumps": 90_000.5, "splice": 2, "archive": 3_600}
     assert told["oldump_artifact_records"] == {"data": 20, "ol_cdump": 15, "ol_dump_works": 7, "ol_dump": 9}
     assert told["oldump_artifact_size_bytes"] == {"data": 200, "ol_cdump": 150, "ol_dump_works": 70, "ol_dump": 90}
     assert told["oldump_dump_records"] == {"/type/work": 7, "/type/page": 2}

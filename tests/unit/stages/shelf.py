@@ -107,7 +107,8 @@ def archived(folder: RunFolder, site: Shelf, **settings: Any) -> Archived:
     """Archive it, without losing time."""
     clock = site.time.read
     patience = Patience(3600, 1, clock=clock, now=clock, sleep=site.time.sleep)
-    return stage.archive_alone(folder, site, Settings.of(**settings), Silence(), patience)
+    folder.private.mkdir(exist_ok=True)
+    return stage.archive(folder, site, Settings.of(**settings), Silence(), patience=patience)
 
 
 def latest(out: Path) -> dict[str, Any] | None:

@@ -16,14 +16,12 @@ from oldump.errors import (
     ArchiveUnreachable,
     ConfigurationError,
     OldumpError,
-    RunBusy,
     StorageError,
     VerificationError,
 )
 from oldump.outside.items import Entry
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Journal
-from oldump.run.lock import locked
 from oldump.settings import Settings
 from oldump.stages.archive import stage
 from oldump.stages.archive.files import manifest_of, published_files, role_of, run_of
@@ -242,8 +240,28 @@ def test_the_pointer_never_goes_back_because_an_older_run_was_archived(out: Path
     assert pointed is not None
     assert pointed["date"] == str(AUGUST)
     archived(publish(out, DAY), site)
-    assert json.loads((out / f"run-{DAY}" / RECEIPT).read_bytes())["previous"] is None
+    assert json.loads((out / f"run-{DAY}" / RECEIPT).read_bytes())["previous"] == str(JUNE)
     assert latest(out) == pointed
+
+
+def test_the_pointer_goes_back_to_whatever_is_archived(out: Path, site: Shelf) -> None:
+    """Also to a run that was archived after it; one whose receipt is damaged, or withdrawn, is passed over."""
+    may = date(2022, 5, 31)
+    for day in (DAY, JUNE, may):
+        archived(publish(out, day), site)
+    seen: set[str | None] = set()
+
+    def look(place: str) -> None:
+        if not place.startswith(CHECK):
+            seen.add((latest(out) or {}).get("date"))
+
+    site.before = look
+    for expected, damaged in ((str(JUNE), JUNE), (str(may), may), (None, None)):
+        seen.clear()
+        archived(publish(out, DAY, f"before {expected}"), site)
+        assert seen == {expected}
+        if damaged:
+            (out / f"run-{damaged}" / RECEIPT).write_text("{", encoding="utf-8")
 
 
 def test_whoever_follows_the_pointer_always_finds_a_complete_set(out: Path, site: Shelf) -> None:
@@ -417,15 +435,6 @@ def test_a_manifest_that_was_changed_after_publication_is_not_archived(out: Path
     path.write_bytes(path.read_bytes() + b"\n")
     with pytest.raises(VerificationError, match="not the file that was published"):
         archived(folder, site)
-
-
-def test_one_process_archives_a_run(out: Path, site: Shelf) -> None:
-    """Not beside another one, nor beside a run that may replace the files: the run's lock is taken."""
-    folder = publish(out)
-    folder.private.mkdir()
-    with locked(folder.lock), pytest.raises(RunBusy):
-        archived(folder, site)
-    assert site.sent == []
 
 
 def test_the_right_is_shown_before_anything_is_sent(out: Path, site: Shelf) -> None:

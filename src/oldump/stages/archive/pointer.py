@@ -7,9 +7,10 @@ them is replaced it goes back to the run before, or away.
 
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -20,6 +21,8 @@ from oldump.engine.commit import sync_folder, write_whole
 from oldump.errors import StorageError, storage_errors
 from oldump.run.folder import RunFolder
 from oldump.stages.archive.files import PublishedFile
+
+log = logging.getLogger("oldump")
 
 FORMAT_VERSION = 1
 LATEST = "latest.json"
@@ -103,11 +106,9 @@ def write_receipt(folder: RunFolder, archived: Archived) -> None:
 
 
 def previous_of(folder: RunFolder) -> date | None:
-    """The last archived run before this one, as far as pointer and receipts lead. Raises StorageError."""
-    found = pointed(folder.out)
-    while found is not None and found.day >= folder.date:
-        found = _before(found, folder.out)
-    return found.day if found else None
+    """The last archived run before this one, by the receipts that there are."""
+    before = _before(folder.date, folder.out)
+    return before.day if before else None
 
 
 def move(folder: RunFolder, archived: Archived) -> bool:
@@ -131,7 +132,7 @@ def withdraw(folder: RunFolder, files: list[PublishedFile]) -> bool:
         before = pointed(folder.out)
         is_wrong = before is not None and before.day == folder.date and not before.has(files)
         if before is not None and is_wrong:
-            earlier = _before(before, folder.out)
+            earlier = _before(folder.date, folder.out)
             if earlier is None:
                 _remove(folder.out / LATEST)
             else:
@@ -142,9 +143,21 @@ def withdraw(folder: RunFolder, files: list[PublishedFile]) -> bool:
         return is_wrong
 
 
-def _before(archived: Archived, out: Path) -> Archived | None:
-    """The archived run before this one, by its receipt; None if there is none any more."""
-    return receipt_of(RunFolder(out, archived.previous)) if archived.previous else None
+def _before(day: date, out: Path) -> Archived | None:
+    """The last archived run before this date, by its receipt, which goes before a file of its is replaced; or None."""
+    days = [found for path in out.glob(f"run-*/{RECEIPT}") if (found := _date_of(path.parent)) and found < day]
+    for earlier in sorted(days, reverse=True):
+        try:
+            return receipt_of(RunFolder(out, earlier))
+        except StorageError as error:
+            log.warning("archive: a receipt is passed over: %s", error)
+    return None
+
+
+def _date_of(private: Path) -> date | None:
+    with suppress(ValueError):
+        return date.fromisoformat(private.name.removeprefix("run-"))
+    return None
 
 
 def _remove(path: Path) -> None:

@@ -24,8 +24,6 @@ from oldump.errors import ArchiveMismatch, ArchiveUnreachable, storage_errors
 from oldump.outside.items import Entry, Item, Site, Upload
 from oldump.outside.patience import Patience
 from oldump.run.folder import RunFolder
-from oldump.run.lock import locked
-from oldump.run.log import logged
 from oldump.run.progress import Progress
 from oldump.settings import Settings
 from oldump.stages.archive.description import metadata_of
@@ -86,21 +84,6 @@ def preflight(site: Site, settings: Settings, patience: Patience | None = None) 
         patience.through(f"archive: {item}", lambda: site.send(upload, lambda _: None))
     log.info("archive: %s may write to %s", username, settings.archive_collection)
     return username
-
-
-def archive_alone(
-    folder: RunFolder, site: Site, settings: Settings, progress: Progress, patience: Patience | None = None
-) -> Archived:
-    """Archive a complete run, with its lock and its log; its private folder is made if there is none.
-
-    Raises RunBusy, and what `archive` raises.
-    """
-    manifest_of(folder)  # before anything is made in a folder that is no run's
-    with storage_errors(folder.private):
-        folder.private.mkdir(exist_ok=True)
-        folder.private.chmod(0o700)
-    with locked(folder.lock) as lock, logged(folder.log):
-        return archive(folder, site, settings, progress, patience=patience, require=lock.require)
 
 
 def archive(
