@@ -164,7 +164,7 @@ class Report:
         """What the run consists of. anew: what processes before this one did has come to nothing."""
         self._outline, self._journal = outline, journal
         if anew:
-            self._before, self._clocked = None, {}
+            self._before, self._clocked, self._most_memory = None, {}, 0
 
     def enter(self, stage: str, *, goes_on: bool) -> None:
         """A stage begins. goes_on: from where another process has got to, rather than from its beginning."""
@@ -276,7 +276,8 @@ class Report:
         )
 
     def _take_over(self) -> None:
-        """Begin with what stages took that other processes had begun."""
+        """Begin with what stages took that other processes had begun, and with the most memory that those had."""
+        self._most_memory = (self._before and self._before.most_memory_bytes) or 0
         for stage in self._before.stages if self._before else ():
             if stage.seconds is not None:
                 self._clocked[stage.name] = _Clocked(stage.seconds, dict(stage.steps), stage.rows)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -144,6 +145,14 @@ def test_what_came_to_nothing_is_not_counted(how: str, folder: RunFolder, hands:
     assert report.leave("dumps") == 30.0
     assert report.steps_of("dumps") == {"scatter": 30.0}
     assert report.seconds == (30.0 if how == "begun anew" else 100.0)
+
+
+def test_the_most_memory_is_that_of_all_commands_of_a_run(folder: RunFolder, hands: Hands) -> None:
+    """An upload that goes on in the morning takes less than the night's sorting; a run begun anew has its own."""
+    report_of(folder, hands).write()
+    folder.status.write_bytes(replace(written(folder), most_memory_bytes=1 << 50).written())
+    assert report_of(folder, hands).status().most_memory_bytes == 1 << 50
+    assert (report_of(folder, hands, anew=True).status().most_memory_bytes or 0) < 1 << 50
 
 
 def test_a_committed_stage_is_told_from_the_journal(folder: RunFolder, hands: Hands) -> None:
