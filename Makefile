@@ -8,6 +8,8 @@ SHELL       := /bin/bash
 PYTHON ?= python3
 UV     ?= uv
 ARGS   ?=
+# Processes that test: one more than cores, since many tests wait for processes and servers.
+TESTERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 
 BIN     := .venv/bin
 COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
@@ -24,7 +26,7 @@ demo: .venv ## the whole pipeline on an embedded PostgreSQL; ARGS='…'
 	$(BIN)/oldump demo $(ARGS)
 
 test: .venv ## all tests; ARGS='-k shuffle'
-	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: .venv ## the kill campaign: 200 times kill -9, and at every commit point; ARGS='--kills 500 --seed 7'
 	PYTHONPATH=tests $(BIN)/python tests/campaigns/kill.py $(ARGS)
