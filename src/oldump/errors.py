@@ -207,8 +207,8 @@ def exit_code_of(error: BaseException) -> int:
 
 
 def mark(error: BaseException, marks: Mapping[str, str | None]) -> None:
-    """Note with what ends a run which run and stage that was: run_date, stage."""
-    error.__dict__["marks"] = marks
+    """Note with what ends a run which run and stage that was: run_date, stage. What was noted first stands."""
+    error.__dict__.setdefault("marks", marks)
 
 
 def marks_of(error: BaseException | None) -> Mapping[str, str | None]:

@@ -22,7 +22,7 @@ from oldump.durations import outline_of, remember_run
 from oldump.engine.commit import sync_folder, write_whole
 from oldump.engine.segments import index_path
 from oldump.engine.shuffle import workers_within
-from oldump.errors import OldumpError, SnapshotLost, SourceUnreachable, storage_errors
+from oldump.errors import OldumpError, SnapshotLost, SourceUnreachable, mark, storage_errors
 from oldump.outside import postgres
 from oldump.pipeline import DELIVERIES, STAGE_OF, STAGES, Choice, Context, Delivery, Stage, made_from, query_of
 from oldump.preflight import Check, Reading, Verdict, Work, checks, lock_check, needed_by, parted, size_bytes
@@ -180,6 +180,7 @@ def _deliver(choice: Choice, context: Context) -> None:
         try:
             _take_elsewhere(delivery, context)
         except OldumpError as error:
+            mark(error, context.report.marks.known)  # another one is at work when the run is ended by this
             failures.append((delivery.name, error))
     for name, failure in failures[1:]:
         log.warning("%s: failed too: %s", name, failure)

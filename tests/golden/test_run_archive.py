@@ -86,6 +86,19 @@ def test_rights_are_asked_also_when_nothing_is_left_but_to_verify(
     assert "verify: begins" not in ran.err
 
 
+def test_who_is_told_of_a_failed_upload_hears_that_it_was_the_upload(
+    site: ArchiveOrg, small: Path, tmp_path: Path
+) -> None:
+    """Also if the sitemaps were made behind it."""
+    out = tmp_path / "out"
+    site.faults.always(Kind.SLOW_DOWN)
+    hook = {"OLDUMP_ON_FAILURE": 'echo "in stage <$DUMP_STAGE>"', "OLDUMP_ARCHIVE_PATIENCE_SECONDS": "0.2"}
+    ran = archived(site, small, out, "--sitemaps", tmp_path / "sitemaps", **hook)
+    failed(ran, 52, "SlowDown")
+    assert "sitemaps: delivered" in ran.err
+    assert "in stage <archive>" in ran.err
+
+
 @pytest.mark.parametrize("asked_for", [True, False])
 def test_what_is_not_complete_cannot_be_archived_alone(
     site: ArchiveOrg, small: Path, tmp_path: Path, asked_for: bool
