@@ -457,11 +457,16 @@ def table_of_stages(run: Seen) -> list[tuple[str, ...]]:
     """The stages of a run, a heading first; nothing if none is known."""
     lines = [("stage", "state", "time", "forecast", "rows")]
     for stage in run.stages:
-        state = run.state.value if stage.state == "running" and run.state is not Verdict.RUNNING else stage.state
+        state = _ended(run.state) if stage.state == "running" and run.state is not Verdict.RUNNING else stage.state
         times = shown_seconds(stage.seconds), shown_seconds(stage.forecast_seconds)
         unit = unit_of(list(stage.steps)[-1]) if stage.steps else "rows"
         lines.append((stage.name, state, *times, f"{stage.rows:,}" if stage.rows and unit == "rows" else ""))
     return list(lines) if run.stages else []
+
+
+def _ended(state: Verdict) -> str:
+    """How a stage ended whose process says that it runs: a complete run's upload did not, when that is gone."""
+    return (Verdict.DEAD if state is Verdict.COMPLETE else state).value
 
 
 def told_line(run: Seen) -> str:

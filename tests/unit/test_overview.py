@@ -29,7 +29,7 @@ from oldump.run.history import remember
 from oldump.run.journal import Artifact, Committed, Journal
 from oldump.run.manifest import manifest_of
 from oldump.run.owner import Owner
-from oldump.run.status import State, Status
+from oldump.run.status import StageStatus, State, Status
 from unit.run.test_history import JULY
 from unit.run.test_status import STATUS
 
@@ -139,6 +139,15 @@ def test_a_complete_run_stays_complete_whatever_a_later_command_did(folder: RunF
     assert found.told == "a command after it was complete: exit code 31: no room"
     Journal(folder.journal).begin({}, overwrite=True)
     assert seen(folder).state is Verdict.FAILED
+
+
+def test_an_upload_that_was_killed_is_not_complete_although_its_run_is(folder: RunFolder) -> None:
+    """The table of stages would say of an upload that nobody finishes that it is done."""
+    complete(folder)
+    put(folder, owner=DEAD, stages=[StageStatus("archive", "running", 2.0, None, None, {})])
+    found = seen(folder, LATE)
+    assert found.state is Verdict.COMPLETE
+    assert table_of_stages(found)[1][:2] == ("archive", "dead")
 
 
 def test_a_warning_is_news_while_the_run_goes_on(folder: RunFolder) -> None:
