@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import tenacity
 
-from oldump.errors import ArchiveUnreachable
+from oldump.errors import ArchiveUnreachable, OldumpError
 
 log = logging.getLogger("oldump")
 
@@ -97,4 +97,5 @@ class Patience:
 def _tell(what: str, state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     seconds = state.next_action.sleep if state.next_action else 0
-    log.warning("%s: try %s failed, the next one in %.1f s: %s", what, state.attempt_number, seconds, error)
+    told = error.told if isinstance(error, OldumpError) else error  # its remedy is for who is left with it
+    log.warning("%s: try %s failed, the next one in %.1f s: %s", what, state.attempt_number, seconds, told)

@@ -33,13 +33,14 @@ def test_a_failure_that_may_pass_is_tried_again_after_growing_pauses(caplog: pyt
     """1, 2, 4 seconds at most, at least half of each; every new try is a line in the log."""
     for dice, slept in ((1.0, 7.0), (0.0, 3.5)):
         time = Time()
-        later = ArchiveUnreachable("later")
+        later = ArchiveUnreachable("later", "Give the command again.")
         logger = logging.getLogger("oldump")
         logger.addHandler(caplog.handler)
         assert patience(time, dice=dice).through("it", Answers(later, later, later, "done")) == "done"
         logger.removeHandler(caplog.handler)
         assert time.now == slept
     assert len({each for each in caplog.messages if "failed, the next one in" in each}) >= 3
+    assert not any("Give the command again" in each for each in caplog.messages)  # it is at it
 
 
 def test_the_server_says_when_to_come_again() -> None:
