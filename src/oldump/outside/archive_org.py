@@ -138,7 +138,8 @@ class ArchiveOrg:
         response = getattr(error, "response", None)
         if response is not None:
             return self._refusal(what, response)
-        told = f"{what}: {self._told(f'{type(error).__name__}: {error}')}"
+        innermost = _innermost(error)
+        told = f"{what}: archive.org: {self._told(f'{type(innermost).__name__}: {innermost}')}"
         if isinstance(error, AuthenticationError):
             return ArchiveRefused(told, _CHECK_KEYS)
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -239,6 +240,12 @@ def _session(ia_config: Path | None) -> internetarchive.ArchiveSession:
 def _session_with(config: dict[str, dict[str, object]], ia_config: Path | None) -> internetarchive.ArchiveSession:
     path = str(ia_config) if ia_config else None
     return internetarchive.get_session(config, config_file=path, http_adapter_kwargs={"max_retries": 0})
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What an error of requests is about: it wraps one of urllib3's, which wraps the system's."""
+    wrapped = [each for each in (getattr(error, "reason", None), *error.args) if isinstance(each, BaseException)]
+    return _innermost(wrapped[-1]) if wrapped else error
 
 
 def _entry(file: Mapping[str, Any]) -> Entry:
