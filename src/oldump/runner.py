@@ -84,25 +84,7 @@ def run(
     """
     folder = RunFolder(settings.out, day)
     require_whole(choice, overwrite=overwrite)
-    with storage_errors(folder.private):
-        folder.private.mkdir(parents=True, exist_ok=True)
-        folder.private.chmod(0o700)  # the whole table is in there
-    with (
-        locked(folder.lock) as lock,
-        logged(folder.log),
-        reported(Report(folder, progress, lambda: lock.is_ours)) as report,
-    ):
-        if lock.left_by:
-            log.warning("%s: was left by %s; this process takes over", folder.lock, lock.left_by)
-        context = Context(
-            settings,
-            folder,
-            Journal(folder.journal, lock.require),
-            report,
-            require=lock.require,
-            override_gate=override_gate,
-            reporting=report,
-        )
+    with _at_work(folder, settings, progress, override_gate) as context:
         was_complete = context.journal.published and not overwrite
         if was_complete:
             require_same_beginning(context)
@@ -114,8 +96,34 @@ def run(
         _deliver(choice, context)
         if choice.deliveries and not was_complete:
             remember_run(context)  # once more: now with what that took
-        report.complete()
+        context.report.complete()
         return folder.dump_item
+
+
+@contextmanager
+def _at_work(
+    folder: RunFolder, settings: Settings, progress: Progress, override_gate: str | None = None
+) -> Iterator[Context]:
+    """What stages and deliveries work with: the run is locked, and its log and its status are kept. Raises RunBusy."""
+    with storage_errors(folder.private):
+        folder.private.mkdir(parents=True, exist_ok=True)
+        folder.private.chmod(0o700)  # the whole table is in there
+    with (
+        locked(folder.lock) as lock,
+        logged(folder.log),
+        reported(Report(folder, progress, lambda: lock.is_ours)) as report,
+    ):
+        if lock.left_by:
+            log.warning("%s: was left by %s; this process takes over", folder.lock, lock.left_by)
+        yield Context(
+            settings,
+            folder,
+            Journal(folder.journal, lock.require),
+            report,
+            require=lock.require,
+            override_gate=override_gate,
+            reporting=report,
+        )
 
 
 def _take_up_complete(choice: Choice, context: Context) -> None:
@@ -133,20 +141,12 @@ def archive(folder: RunFolder, settings: Settings, progress: Progress) -> list[s
     Raises OldumpError as in errors.py.
     """
     manifest_in(folder)  # before anything is made in a folder that is no run's
-    with storage_errors(folder.private):
-        folder.private.mkdir(exist_ok=True)
-        folder.private.chmod(0o700)
-    with (
-        locked(folder.lock) as lock,
-        logged(folder.log),
-        reported(Report(folder, progress, lambda: lock.is_ours)) as report,
-    ):
-        journal = Journal(folder.journal, lock.require)
-        context = Context(settings, folder, journal, report, require=lock.require, reporting=report)
-        choice = Choice([], list(journal.stages), [each for each in DELIVERIES if each.name == "archive"])
-        report.outline(outline_of([], choice, context), journal, anew=False)
+    with _at_work(folder, settings, progress) as context:
+        deliveries = [delivery for delivery in DELIVERIES if delivery.name == "archive"]
+        choice = Choice([], list(context.journal.stages), deliveries)
+        context.report.outline(outline_of([], choice, context), context.journal, anew=False)
         _deliver(choice, context)
-        report.complete()
+        context.report.complete()
     return list(folder.items)
 
 

@@ -12,6 +12,7 @@ from typing import Self
 import msgspec
 
 from oldump.errors import storage_errors
+from oldump.run.journal import ends_with_newline
 
 FORMAT_VERSION = 1
 
@@ -79,14 +80,8 @@ def remember(path: Path, past: Past) -> None:
         return
     line = json.dumps(asdict(past)).encode() + b"\n"
     with storage_errors(path), path.open("ab+") as stream:
-        if stream.tell() and not _ends_with_newline(path):
+        if stream.tell() and not ends_with_newline(stream):
             line = b"\n" + line  # what a crash cut short must not swallow this one
         stream.write(line)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _ends_with_newline(path: Path) -> bool:
-    with path.open("rb") as stream:
-        stream.seek(-1, os.SEEK_END)
-        return stream.read(1) == b"\n"

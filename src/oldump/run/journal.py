@@ -117,7 +117,7 @@ class Journal:
         entry = {**entry, "at": datetime.now(UTC).isoformat(timespec="seconds")}
         with storage_errors(self._path), self._path.open("ab+") as stream:
             # A line that a crash cut short must not swallow this one.
-            cut_short = stream.tell() > 0 and not _ends_with_newline(stream)
+            cut_short = stream.tell() > 0 and not ends_with_newline(stream)
             stream.write((b"\n" if cut_short else b"") + json.dumps(entry).encode() + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
@@ -148,7 +148,8 @@ def _committed(entry: dict[str, Any]) -> Committed:
     return Committed(entry["stage"], artifacts, entry["counts"], entry["seconds"])
 
 
-def _ends_with_newline(stream: BinaryIO) -> bool:
+def ends_with_newline(stream: BinaryIO) -> bool:
+    """Whether the last byte of a file that is not empty is a newline."""
     stream.seek(-1, os.SEEK_END)
     return stream.read(1) == b"\n"
 
