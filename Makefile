@@ -57,6 +57,7 @@ requirements: ## compile requirements/*.txt again (needs uv); ARGS=--upgrade for
 
 clean: ## remove the environment, builds and caches
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -f src/oldump/kernel/*.c src/oldump/kernel/*.so
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A new environment whenever the requirements change: nothing of the old ones stays behind.
@@ -71,7 +72,7 @@ clean: ## remove the environment, builds and caches
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
 	@touch $@
 
-# Without isolation, so that the build backend too is the hashed one.
-.venv/installed: .venv/requirements pyproject.toml
+# Without isolation, so that the build backend too is the hashed one. This compiles the kernel.
+.venv/installed: .venv/requirements pyproject.toml $(wildcard src/oldump/kernel/*.py)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -1,0 +1,1 @@
+"""Loops over single bytes: plain Python, which Cython compiles where there is a C compiler."""
