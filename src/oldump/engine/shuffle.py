@@ -36,7 +36,8 @@ import numpy as np
 
 from oldump.engine.blocks import TEXT_PER_GZIP_BYTE
 from oldump.engine.checkpoint import NO_REST, Rest
-from oldump.engine.segments import Position, Segment, SegmentWriter, cuts
+from oldump.engine.lines import Chosen, Lines, joined
+from oldump.engine.segments import Compress, Position, Segment, SegmentWriter, cuts
 from oldump.engine.workers import Crew, Perform, Said, Task
 from oldump.errors import StorageError, storage_errors
 
@@ -58,6 +59,8 @@ _LEAST_FRAME_BYTES = 1 << 16
 """The least text in a frame of a full flush, on average. Smaller ones cost more to find than to read."""
 
 Lengths = np.ndarray[tuple[int], np.dtype[np.int64]]
+LINE_LENGTH = np.dtype(np.uint32)
+"""Of a line in a frame: PostgreSQL allows no field beyond 1 GiB."""
 Ranks = np.ndarray[tuple[int], np.dtype[np.uint64]]
 Tags = np.ndarray[tuple[int], np.dtype[np.uint8]]
 Exact = Callable[[bytes], Any]
@@ -65,16 +68,15 @@ Exact = Callable[[bytes], Any]
 
 
 class Batch(NamedTuple):
-    """Lines (without newlines) with what they are sorted and told apart by; the three run parallel."""
+    """Lines with what they are sorted and told apart by; the three run parallel."""
 
-    lines: list[bytes]
+    lines: Lines
     ranks: Ranks
     tags: Tags
 
-    @property
-    def text_bytes(self) -> int:
-        """Bytes of the lines with their newlines."""
-        return sum(map(len, self.lines)) + len(self.lines)
+    def take(self, chosen: Chosen) -> "Batch":
+        """Some of the lines, in the order in which they are named."""
+        return Batch(self.lines.take(chosen), self.ranks[chosen], self.tags[chosen])
 
 
 FRAME = np.dtype(
@@ -171,7 +173,7 @@ def spill_folder(name: str, parent: Path | None) -> Iterator[Path]:
 class Arrange(Protocol):
     """What becomes of a bucket's sorted lines. One is made for each bucket, and called for each slice of it in turn."""
 
-    def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:
+    def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:
         """The next lines of each stream."""
 
     def tally(self) -> object:
@@ -196,37 +198,53 @@ class Spill:
         self._path = _spill_path(folder, number)
         self._number = number
         self._budget = budget
-        self._lines: list[bytes] = []
-        self._ranks: list[Ranks] = []
-        self._tags: list[Tags] = []
+        self._text = np.empty(budget.spill_bytes, np.uint8)
+        """Room for what is collected, taken once: memory is dear when it is new to a process."""
+        self._held: list[Batch] = []
+        """Their lines lie in the text, one batch behind another."""
         self._text_bytes = 0
 
-    def add(self, lines: list[bytes], ranks: Ranks, tags: Tags) -> Frames:
-        """Take lines; the frames that were written because there were enough. Raises StorageError, StorageFull."""
-        self._lines += lines
-        self._ranks.append(ranks)
-        self._tags.append(tags)
-        self._text_bytes += sum(map(len, lines)) + len(lines)
-        return self.flush() if self._text_bytes >= self._budget.spill_bytes else NO_FRAMES
+    def add(self, batch: Batch) -> Frames:
+        """Take lines; the frames that were written to make room for them. Raises StorageError, StorageFull."""
+        added = batch.lines.text
+        frames = NO_FRAMES
+        if self._text_bytes + len(added) > len(self._text):
+            frames = self.flush()
+        if len(added) > len(self._text):
+            return np.concatenate((frames, self._written([batch], added)))
+        at = self._text_bytes
+        self._text_bytes += len(added)
+        self._text[at : self._text_bytes] = np.frombuffer(added, np.uint8)
+        lines = Lines(self._text.data, batch.lines.starts + at, batch.lines.ends + at)
+        self._held.append(batch._replace(lines=lines))
+        return frames
 
     def flush(self) -> Frames:
         """Write what is left; its frames."""
-        if not self._lines:
+        frames = self._written(self._held, self._text.data)
+        self._held, self._text_bytes = [], 0
+        return frames
+
+    def _written(self, batches: list[Batch], text: bytes | memoryview) -> Frames:
+        """Write batches whose lines all lie in the text."""
+        ranks = np.concatenate([np.empty(0, np.uint64), *(batch.ranks for batch in batches)])
+        if not len(ranks):
             return NO_FRAMES
-        ranks = np.concatenate(self._ranks)
         order = np.argsort(ranks, kind="stable")
-        batch = Batch(
-            [self._lines[i] for i in order.tolist()],
-            ranks[order],
-            np.concatenate(self._tags)[order],
+        lines = Lines(
+            text,
+            np.concatenate([batch.lines.starts for batch in batches]),
+            np.concatenate([batch.lines.ends for batch in batches]),
         )
-        self._lines, self._ranks, self._tags, self._text_bytes = [], [], [], 0
+        tags = np.concatenate([batch.tags for batch in batches])
+        sorted_batch = Batch(lines, ranks, tags).take(order)
+        lengths = sorted_batch.lines.lengths
         frames: list[tuple[int, ...]] = []
         with storage_errors(self._path), self._path.open("ab") as stream:
-            for start, end, shift in _bucket_borders(batch.ranks, line_lengths(batch.lines), self._budget):
-                part = Batch(batch.lines[start:end], batch.ranks[start:end], batch.tags[start:end])
-                first = int(batch.ranks[start]) >> shift << shift
-                frames += ((first, shift, self._number, *where) for where in _write_frames(stream, part, FRAME_BYTES))
+            for start, end, shift in _bucket_borders(sorted_batch.ranks, lengths, self._budget):
+                first = int(sorted_batch.ranks[start]) >> shift << shift
+                bucket = sorted_batch.take(slice(start, end))
+                frames += ((first, shift, self._number, *where) for where in _write_frames(stream, bucket, FRAME_BYTES))
         return np.array(frames, FRAME)
 
     def secure(self) -> None:
@@ -287,17 +305,22 @@ def _least_shift(ranks: Ranks, most: int) -> int:
 
 
 def _write_frames(stream: BinaryIO, batch: Batch, frame_bytes: int) -> Iterator[tuple[int, int, int]]:
-    """Append the batch in frames: zstd of the number of records (8 bytes), the ranks, the tags and the lines.
+    """Append the batch in frames: zstd of the number of records (8 bytes), ranks, tags, lengths, and the lines.
 
     Of each, offset, size and text, in bytes.
     """
-    lengths = line_lengths(batch.lines)
+    lengths = batch.lines.lengths
     start = 0
-    for end in [*_frame_borders(lengths, frame_bytes), len(batch.lines)]:
-        lines, ranks, tags = batch.lines[start:end], batch.ranks[start:end], batch.tags[start:end]
-        count = len(lines).to_bytes(8, "little")
-        content = b"".join((count, ranks.tobytes(), tags.tobytes(), b"\n".join(lines)))
-        data = zstd.compress(content, options=_ZSTD_OPTIONS)
+    compressor = zstd.ZstdCompressor(options=_ZSTD_OPTIONS)
+    for end in [*_frame_borders(lengths, frame_bytes), len(batch.ranks)]:
+        part = batch.take(slice(start, end))
+        columns = (
+            len(part.ranks).to_bytes(8, "little"),
+            part.ranks.tobytes(),
+            part.tags.tobytes(),
+            lengths[start:end].astype(LINE_LENGTH).tobytes(),
+        )
+        data = compressor.compress(part.lines.joined(b"".join(columns)), zstd.ZstdCompressor.FLUSH_FRAME)
         offset = stream.tell()
         stream.write(data)
         yield offset, len(data), int(lengths[start:end].sum())
@@ -324,7 +347,9 @@ def _read_frame(path: Path, frame: np.void) -> Batch:
     count = int.from_bytes(content[:8], "little")
     ranks = np.frombuffer(content, np.uint64, count, 8)
     tags = np.frombuffer(content, np.uint8, count, 8 + 8 * count)
-    return Batch(content[8 + 9 * count :].split(b"\n"), ranks.copy(), tags.copy())
+    lengths = np.frombuffer(content, LINE_LENGTH, count, 8 + 9 * count)
+    ends = 8 + 13 * count + np.cumsum(lengths, dtype=np.int64)
+    return Batch(Lines(content, ends - lengths, ends), ranks, tags)
 
 
 Read = Callable[[Any], Generator[Batch, None, Any]]
@@ -361,7 +386,7 @@ def _spilled(reading: Generator[Batch, None, Any], spill: Spill) -> tuple[Any, F
             batch = next(reading)
         except StopIteration as end:
             return end.value, np.concatenate(frames)
-        frames.append(spill.add(*batch))
+        frames.append(spill.add(batch))
 
 
 FLUSH = "flush"
@@ -526,7 +551,7 @@ class Compressed(NamedTuple):
 def gatherer(
     exact: Exact,
     arrange: Callable[[], Arrange],
-    compress: Callable[[bytes], Segment],
+    compress: Compress,
     folder: Path,
     budget: Budget,
 ) -> Callable[[int], Perform]:
@@ -548,38 +573,25 @@ def gatherer(
     return begin
 
 
-def conversation(
-    streams: dict[str, list[bytes]], compress: Callable[[bytes], Segment], *, last: bool
-) -> Generator[Any, Any, None]:
+def conversation(streams: dict[str, Lines], compress: Compress, *, last: bool) -> Generator[Any, Any, None]:
     """The conversation about one slice: its lines are cut as the leader says, compressed and sent."""
-    streams = {name: lines for name, lines in streams.items() if lines}
-    borders = yield Arranged({name: line_lengths(lines) for name, lines in streams.items()}, last)
-    tails = {name: text_of(lines[borders[name][-1] if borders[name] else 0 :]) for name, lines in streams.items()}
-    heads = yield Tails(tails)
+    streams = {name: lines for name, lines in streams.items() if len(lines)}
+    borders = yield Arranged({name: lines.lengths for name, lines in streams.items()}, last)
+    tails = {name: lines.take(slice(max([0, *borders[name]]), None)) for name, lines in streams.items()}
+    heads = yield Tails({name: lines.joined().tobytes() for name, lines in tails.items()})
     segments: dict[str, list[Segment]] = {}
     for name, lines in streams.items():
         starts = [0, *borders[name]]
-        texts = [text_of(lines[start:end]) for start, end in zip(starts, borders[name], strict=False)]
-        if texts:
-            texts[0] = heads[name] + texts[0]
-        segments[name] = [compress(text) for text in texts if text]
+        pieces = [lines.take(slice(start, end)) for start, end in zip(starts, borders[name], strict=False)]
+        texts = (piece.joined(heads[name] if not place else b"") for place, piece in enumerate(pieces))
+        segments[name] = [compress(text) for text in texts if len(text)]
     yield Compressed(segments)
-
-
-def text_of(lines: list[bytes]) -> bytes:
-    """The lines as one text, each with its newline."""
-    return b"\n".join(lines) + b"\n" if lines else b""
-
-
-def line_lengths(lines: list[bytes]) -> Lengths:
-    """The bytes of each line with its newline."""
-    return np.fromiter(map(len, lines), np.int64, len(lines)) + 1
 
 
 def slices(frames: Frames, exact: Exact, runs: Path, budget: Budget) -> Iterator[tuple[Batch, bool]]:
     """A bucket's records in order: as a whole, or slice by slice when it is overfull; with whether it ends there."""
     if frames["text_bytes"].sum() <= budget.bucket_bytes:
-        yield in_order(_joined(_read_spills(runs.parent, frames)), exact), True
+        yield in_order(joined_batches(_read_spills(runs.parent, frames)), exact), True
         return
     try:
         merged = _merged_slices(frames, exact, runs, budget)
@@ -597,33 +609,29 @@ def _read_spills(folder: Path, frames: Frames) -> Iterator[Batch]:
     return (_read_frame(_spill_path(folder, int(frame["spill"])), frame) for frame in frames)
 
 
-def _joined(batches: Iterable[Batch]) -> Batch:
-    lines: list[bytes] = []
-    ranks: list[Ranks] = []
-    tags: list[Tags] = []
-    for batch in batches:
-        lines += batch.lines
-        ranks.append(batch.ranks)
-        tags.append(batch.tags)
-    return Batch(lines, np.concatenate(ranks), np.concatenate(tags))
+def joined_batches(batches: Iterable[Batch]) -> Batch:
+    """All these lines, in one batch."""
+    several = list(batches)
+    return Batch(
+        joined([batch.lines for batch in several]),
+        np.concatenate([batch.ranks for batch in several]),
+        np.concatenate([batch.tags for batch in several]),
+    )
 
 
 def in_order(batch: Batch, exact: Exact) -> Batch:
     """The batch, sorted: by rank, and lines of the same rank by `exact`."""
     order = np.argsort(batch.ranks, kind="stable")
     ranks = batch.ranks[order]
-    lines = [batch.lines[i] for i in order.tolist()]
-    tags = batch.tags[order]
-    ties = np.flatnonzero(np.diff(ranks) == 0)
+    ties = np.flatnonzero(ranks[1:] == ranks[:-1])
     if len(ties):
         first_of_run = ties[np.diff(ties, prepend=-2) != 1]
         last_of_run = ties[np.diff(ties, append=len(ranks) + 1) != 1] + 1
         for start, end in zip(first_of_run.tolist(), (last_of_run + 1).tolist(), strict=True):
-            keys = [exact(line) for line in lines[start:end]]
-            places = sorted(range(end - start), key=keys.__getitem__)
-            lines[start:end] = [lines[start + place] for place in places]
-            tags[start:end] = tags[start:end][places]
-    return Batch(lines, ranks, tags)
+            tied = order[start:end]
+            keys = [exact(batch.lines[place]) for place in tied.tolist()]
+            order[start:end] = tied[sorted(range(end - start), key=keys.__getitem__)]
+    return batch.take(order)
 
 
 # An overfull bucket: runs that fit in memory, then merges, each of as many runs as may be open at once.
@@ -649,7 +657,7 @@ def _merged_slices(frames: Frames, exact: Exact, runs: Path, budget: Budget) -> 
     written = [
         _write_run(
             Path(f"{runs}-{next(numbers)}"),
-            [in_order(_joined(_read_spills(runs.parent, frames[start:end])), exact)],
+            [in_order(joined_batches(_read_spills(runs.parent, frames[start:end])), exact)],
         )
         for start, end in _stretches(frames["text_bytes"].tolist(), share)
     ]
@@ -692,7 +700,7 @@ def _items(run: _Run, exact: Exact) -> Iterator[_Item]:
 
 def _batch_of_items(items: list[_Item]) -> Batch:
     return Batch(
-        [item.line for item in items],
+        Lines.of([item.line for item in items]),
         np.array([item.rank for item in items], np.uint64),
         np.array([item.tag for item in items], np.uint8),
     )
@@ -759,7 +767,7 @@ class FileStream(Stream):
 class Gathering:
     """The leader's side of a gather: it hears the workers out and keeps streams and buckets in order."""
 
-    def __init__(self, crew: Crew, streams: Mapping[str, Stream], compress: Callable[[bytes], Segment]) -> None:
+    def __init__(self, crew: Crew, streams: Mapping[str, Stream], compress: Compress) -> None:
         """Take a crew that performs `gatherer`, and the streams."""
         self._crew = crew
         self._compress = compress

@@ -13,8 +13,10 @@ place where they begin and give the place behind what they have read, or FAILED 
 
 from typing import NamedTuple
 
-import cython
+import cython  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
+
+from oldump.kernel.lines import breaks
 
 COMPILED: bool = cython.compiled
 """Whether this is worth its use."""
@@ -75,7 +77,7 @@ class Tables(NamedTuple):
 class Read(NamedTuple):
     """What became of the rows of a block. Arrays have an entry for each row, in their order."""
 
-    text: bytearray
+    text: memoryview
     """Records with their newlines."""
     fates: np.ndarray[tuple[int], np.dtype[np.uint8]]
     starts: np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -648,6 +650,8 @@ class RowReader:
     _new_starts: cython.longlong[::1]
 
     _source: cython.p_uchar
+    _room: bytearray
+    """Where records are written; kept from block to block, since memory is dear when it is new to a process."""
     _target: cython.p_uchar
     _at: cython.Py_ssize_t
     """How much of the target has been written."""
@@ -661,6 +665,7 @@ class RowReader:
     def __init__(self, tables: Tables) -> None:
         """Take the tables."""
         self._tables = tables
+        self._room = bytearray(1 << 20)
         self._document = Document(tables, 2)
         self._plain = _PLAIN
         type_keys = [type_key for type_key, _ in tables.types]
@@ -680,7 +685,7 @@ class RowReader:
 
     def read(self, block: bytes, cutoff: bytes) -> Read:
         """What becomes of whole lines of COPY text. cutoff: the first last_modified that is too late."""
-        rows = block.count(b"\n")
+        rows = breaks(block)
         fates = np.empty(rows, np.uint8)
         starts, ends = np.empty(rows, np.int64), np.empty(rows, np.int64)
         ranks, parts = np.zeros(rows, np.uint64), np.zeros(rows, np.uint8)
@@ -689,7 +694,6 @@ class RowReader:
         end_of: cython.longlong[::1] = ends
         rank_of: cython.ulonglong[::1] = ranks
         part_of: cython.uchar[::1] = parts
-        text = bytearray(len(block) + (len(block) >> 2) + _HEAD_ROOM)
         limit: cython.p_uchar = cutoff
         limit_size: cython.Py_ssize_t = len(cutoff)
         row: cython.Py_ssize_t
@@ -698,7 +702,7 @@ class RowReader:
         type_number: cython.int
         rank: cython.ulonglong
 
-        self._source, self._target, self._at = block, text, 0
+        self._source, self._target, self._at = block, self._room, 0
         self._newest = self._newest_end = 0
         for row in range(rows):
             end = self._row(start)
@@ -708,9 +712,9 @@ class RowReader:
                 start = block.index(b"\n", start) + 1
                 end_of[row] = start
                 continue
-            if self._at + _GROWTH * (end - start) + _HEAD_ROOM > len(text):
-                text.extend(bytes(len(text) // 4 + _GROWTH * (end - start)))
-                self._target = text
+            if self._at + _GROWTH * (end - start) + _HEAD_ROOM > len(self._room):
+                self._room.extend(bytes(len(self._room) + _GROWTH * (end - start)))
+                self._target = self._room
             start_of[row] = self._at
             self._write(end - 1)
             end_of[row] = self._at
@@ -731,8 +735,8 @@ class RowReader:
                 self._target, self._newest, self._newest_end, self._target, self._modified, self._modified_end
             ):
                 self._newest, self._newest_end = self._modified, self._modified_end
-        newest = bytes(text[self._newest : self._newest_end])
-        del text[self._at :]
+        newest = bytes(self._room[self._newest : self._newest_end])
+        text = np.frombuffer(self._room, np.uint8, self._at).copy().data
         return Read(text, fates, starts, ends, ranks, parts, newest)
 
     @cython.cfunc

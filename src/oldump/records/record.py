@@ -44,6 +44,9 @@ _USUAL_HEAD = re.compile(
 )
 _RANK_OF_COLLECTION = {c.letter: c.rank for c in COLLECTIONS}
 
+LAST_MODIFIED = 3
+"""The column, counted from 0."""
+
 _REVISION = re.compile(rb"-?[0-9]+")
 
 RecordOrder = tuple[OrderKey, Decimal, bytes, bytes]

@@ -61,11 +61,14 @@ class Batch:
         self.text_after_end = self.rows + 1 < len(read.fates)
         """Whether anything stands behind the end-of-data marker."""
         self._read = read
+        self._exact: list[bytes] = []
+        """Records that were made the exact way; they stand behind those of the kernel."""
+        self._end = len(read.text)
         self._kept: Flags = read.fates == USUAL
         self._kept[self.rows :] = False
         for row in np.flatnonzero(read.fates[: self.rows] != USUAL).tolist():
             self._settle(row)
-        self.text = read.text
+        self.text = memoryview(b"".join((read.text, *self._exact))) if self._exact else read.text
         """Holds the records, each with its newline."""
         self.starts: Places = read.starts[self._kept]
         """Where each record starts in the text."""
@@ -80,8 +83,10 @@ class Batch:
     @property
     def records(self) -> list[bytes]:
         """Without their newlines."""
-        view = bytes(self.text)
-        return [view[start : end - 1] for start, end in zip(self.starts.tolist(), self.ends.tolist(), strict=True)]
+        return [
+            self.text[start : end - 1].tobytes()
+            for start, end in zip(self.starts.tolist(), self.ends.tolist(), strict=True)
+        ]
 
     def _end_of_data(self, read: Read) -> int:
         """The rows before the end-of-data marker, or all."""
@@ -101,7 +106,7 @@ class Batch:
         if read.fates[row] == UNPROVED:
             self._take(self._line(read, row), row)
             return
-        head = bytes(read.text[read.starts[row] : read.ends[row]]).split(b"\t", _HEAD_COLUMNS)[:_HEAD_COLUMNS]
+        head = read.text[read.starts[row] : read.ends[row]].tobytes().split(b"\t", _HEAD_COLUMNS)[:_HEAD_COLUMNS]
         type_key, key, _, last_modified = (column.decode() for column in head)
         if not self._is_dropped(key, type_key, last_modified):
             self._keep(row, head)
@@ -116,10 +121,9 @@ class Batch:
         if self._is_dropped(document.key, document.type_key, document.last_modified):
             return
         record = record_of(document)
-        read = self._read
-        read.starts[row] = len(read.text)
-        read.text.extend(record + b"\n")
-        read.ends[row] = len(read.text)
+        self._exact.append(record + b"\n")
+        self._read.starts[row], self._end = self._end, self._end + len(record) + 1
+        self._read.ends[row] = self._end
         self._keep(row, record.split(b"\t", _HEAD_COLUMNS)[:_HEAD_COLUMNS])
 
     def _is_dropped(self, key: str, type_key: str, last_modified: str) -> bool:
@@ -142,7 +146,7 @@ def _unproved(lines: bytes) -> Read:
     ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n")) + 1
     starts = np.concatenate(([0], ends))[:-1]
     return Read(
-        text=bytearray(),
+        text=memoryview(b""),
         fates=np.full(len(ends), UNPROVED, np.uint8),
         starts=starts,
         ends=ends,

@@ -14,7 +14,8 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
-from oldump.engine.segments import QUICK, Segment, SegmentWriter, segment_of
+from oldump.engine.lines import Lines
+from oldump.engine.segments import QUICK, Compress, SegmentWriter, segment_of
 from oldump.engine.shuffle import Gathering, Stream, conversation
 from oldump.engine.workers import Crew, Perform, Task
 from oldump.errors import SourceEmpty
@@ -108,7 +109,7 @@ QUERY = Query((TABLE,), _statement("ctid IS NOT NULL"), _statement("thing_id IS 
 """One of those that the stage asks: a view, which has no ctid, is refused before the long work."""
 
 
-def _copier(connect: Callable[[], Reader], compress: Callable[[bytes], Segment]) -> Callable[[int], Perform]:
+def _copier(connect: Callable[[], Reader], compress: Compress) -> Callable[[int], Perform]:
     """What the workers of a Crew perform: a range is copied, slice by slice, as Gathering leads them."""
 
     def begin(_: int) -> Perform:
@@ -121,7 +122,7 @@ def _copier(connect: Callable[[], Reader], compress: Callable[[bytes], Segment])
                 lines = text.split(b"\n")[:-1]
                 text = copying.take(_SLICE_BYTES) if len(text) >= _SLICE_BYTES else b""
                 rows += len(lines)
-                yield from conversation({TABLE: lines}, compress, last=not text)
+                yield from conversation({TABLE: Lines.of(lines)}, compress, last=not text)
                 if not text:
                     break
             return Copied(rows, copying.failures)

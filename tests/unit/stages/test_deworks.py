@@ -227,7 +227,7 @@ def test_the_order_within_a_line() -> None:
     lines.bring(Section.WORKS, b"/works/OL1W", Kind.EDITION, 0, b"/books/OL9M", b"", b"s", b"{}")
     lines.bring(Section.WORKS, b"/works/OL1W", Kind.WORK, 0, b"{}")
     batch = lines.batch()
-    assert sorted(batch.lines, key=in_work) == batch.lines[::-1]
+    assert sorted(batch.lines, key=in_work) == [*batch.lines][::-1]
     assert in_work(batch.lines[0])[0] == order_key(b"/works/OL1W")
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
+from oldump.engine import lines as engine_lines
 from oldump.engine.shuffle import Batch
 from oldump.records.keys import COLLECTIONS, REVISION_BITS, order_key, rank
 
@@ -86,7 +87,9 @@ class Lines:
 
     def batch(self) -> Batch:
         """The lines, for the spill; and begin with none."""
-        batch = Batch(self._lines, np.array(self._ranks, np.uint64), np.zeros(len(self._lines), np.uint8))
+        batch = Batch(
+            engine_lines.Lines.of(self._lines), np.array(self._ranks, np.uint64), np.zeros(len(self._lines), np.uint8)
+        )
         self._lines, self._ranks = [], []
         return batch
 

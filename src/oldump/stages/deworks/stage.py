@@ -21,7 +21,7 @@ import numpy as np
 
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
 from oldump.engine.checkpoint import NO_REST, Checkpoint, Rest
-from oldump.engine.segments import Segment, TextWriter, segment_of, uncompressed
+from oldump.engine.segments import Compress, TextWriter, segment_of, uncompressed
 from oldump.engine.shuffle import (
     Batch,
     Buckets,
@@ -128,10 +128,6 @@ class Made(NamedTuple):
             "editions_without_work": self.tally.editions_without_work,
             "items": self.read.items if with_items else None,
         }
-
-
-Compress = Callable[[bytes], Segment]
-"""What makes a segment of the text of lines."""
 
 
 class Input(NamedTuple):

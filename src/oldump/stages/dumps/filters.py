@@ -19,6 +19,7 @@ import numpy as np
 
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
 from oldump.engine.commit import CommittedFile
+from oldump.engine.lines import Lines
 from oldump.engine.segments import Compressing, Packer, SegmentWriter, TextWriter, segment_of, uncompressed
 from oldump.engine.shuffle import (
     Batch,
@@ -30,7 +31,6 @@ from oldump.engine.shuffle import (
     gatherer,
     scatterer,
     spill_folder,
-    text_of,
     workers_within,
 )
 from oldump.engine.workers import Crew, Perform, Task
@@ -77,7 +77,7 @@ def cdump(
         def perform(content: Content) -> Task:
             yield from ()  # a task without conversation
             batch = rows.Batch(source.text(content), cutoff)
-            return Summary.of(batch), text_of(batch.records)
+            return Summary.of(batch), Lines(batch.text, batch.starts, batch.ends).joined().tobytes()
 
         return perform
 
@@ -127,7 +127,7 @@ class _AsTheyAre:
     def __init__(self) -> None:
         self._lines = 0
 
-    def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:  # noqa: ARG002 - the protocol's
+    def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:  # noqa: ARG002 - the protocol's
         self._lines += len(batch.lines)
         return {"records": batch.lines}
 
@@ -171,7 +171,7 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
 
 
 def _read_records(source: Source, content: Content) -> Generator[Batch, None, _Lines]:
-    lines = _lines(source.text(content), source.name)
+    lines = _of_block(source.text(content), source.name)
     ranks: list[int] = []
     for line in lines:
         try:
@@ -207,8 +207,8 @@ def dump(path: Path | None, output: BinaryIO, progress: Progress) -> int:
     """Write the latest record of each key, from records in order; how many. Raises NotSorted, RecordError."""
     latest = _LatestOfSorted(path)
     progress.begin("dump", "read")
-    output.writelines(text_of(latest.add(lines)) for lines in _blocks_of_lines(path, progress))
-    output.write(text_of(latest.rest()))
+    output.writelines(Lines.of(latest.add(lines)).joined() for lines in _blocks_of_lines(path, progress))
+    output.write(Lines.of(latest.rest()).joined())
     progress.end("dump")
     return latest.records
 
@@ -262,7 +262,7 @@ def _blocks_of_lines(path: Path | None, progress: Progress) -> Iterator[list[byt
     source = Source(path, shared)
     done = 0
     for block in source.blocks():
-        lines = _lines(source.text(block.content), source.name)
+        lines = [*_of_block(source.text(block.content), source.name)]
         shared.free(block.content)
         yield lines
         done += len(lines)
@@ -270,13 +270,13 @@ def _blocks_of_lines(path: Path | None, progress: Progress) -> Iterator[list[byt
     source.require_unchanged()
 
 
-def _lines(text: bytes, source_name: str) -> list[bytes]:
-    """The lines of a block, without newlines. Raises SourceDamaged if the last one is cut off."""
+def _of_block(text: bytes, source_name: str) -> Lines:
+    """The lines of a block. Raises SourceDamaged if the last one is cut off."""
     if not text.endswith(b"\n"):
         raise SourceDamaged(
             f"{source_name}: ends in the middle of a record. The step before was cut off: run it again."
         )
-    return text[:-1].split(b"\n")
+    return Lines.within(text)
 
 
 # ------------------------------------------------------------------------------------------------------------ split

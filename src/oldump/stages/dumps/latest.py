@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from oldump.engine.shuffle import Batch
+from oldump.engine.lines import Lines
+from oldump.engine.shuffle import Batch, joined_batches
+from oldump.kernel.lines import greatest_column
 from oldump.records.bytewise import Flags
 from oldump.records.keys import documents, settled
-from oldump.records.record import OTHER_NUMBER, PART_NUMBER_OF_TYPE, PARTS, columns
-from oldump.records.tally import Tally, tally_of, types_of
+from oldump.records.record import LAST_MODIFIED, OTHER_NUMBER, PART_NUMBER_OF_TYPE, PARTS, columns
+from oldump.records.tally import Digests, Tally, digests_of, types_of
 
 CDUMP = "cdump"
 NOT_LOOKED_AT = "-"
@@ -35,53 +37,49 @@ class Latest:
         """Begin a bucket."""
         self._held: Batch | None = None
         """The last record of the slice before, which is the latest of its key if the next one has another."""
+        self._held_digest = np.empty(0, np.uint64)
         self._tallies = {name: Tally() for name in (CDUMP, *PARTS)}
         self._last_keys: dict[str, str] = {}
         self._same_revision = 0
 
-    def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:
+    def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:
         """The next lines of the cdump and of the parts."""
-        records = _chained(self._held, batch)
+        records = batch if self._held is None else joined_batches([self._held, batch])
         same = _same_document(records)
         self._same_revision += _same_revisions(records)
         latest = np.append(~same, last)
-        self._held = None if last else Batch(records.lines[-1:], records.ranks[-1:], records.tags[-1:])
-        self._note(CDUMP, batch.lines, _types(batch, np.ones(len(batch.lines), np.bool_)), NOT_LOOKED_AT)
+        digests = digests_of(batch.lines)
+        self._note(CDUMP, batch, digests, NOT_LOOKED_AT)
+        digests = np.concatenate((self._held_digest, digests))
         streams = {CDUMP: batch.lines}
         for number, part in enumerate(PARTS):
-            chosen = latest & (records.tags == number)
-            streams[part] = [records.lines[place] for place in np.flatnonzero(chosen).tolist()]
-            self._note(part, streams[part], _types(records, chosen))
+            chosen = np.flatnonzero(latest & (records.tags == number))
+            of_part = records.take(chosen)
+            streams[part] = of_part.lines
+            self._note(part, of_part, digests[chosen])
+        self._held = None if last else records.take(slice(-1, None))
+        self._held_digest = digests[:0] if last else digests[-1:]
         return streams
 
     def tally(self) -> Tallies:
         """Counts of what was arranged; the newest of the cdump is not looked for, the scatter knows it."""
         return Tallies(self._tallies, self._same_revision, self._last_keys)
 
-    def _note(self, name: str, lines: list[bytes], by_type: Counter[str], newest: str = "") -> None:
-        if lines:
+    def _note(self, name: str, batch: Batch, digests: Digests, newest: str = "") -> None:
+        lines = batch.lines
+        if len(lines):
             self._last_keys[name] = columns(lines[-1]).key.decode()
-            self._tallies[name].add(tally_of(lines, by_type, newest))
+            newest = newest or greatest_column(lines.text, lines.starts, lines.ends, LAST_MODIFIED).decode()
+            self._tallies[name].add(Tally(len(lines), _types(batch), newest, int(digests.sum())))
 
 
-def _types(batch: Batch, chosen: Flags) -> Counter[str]:
-    """How many of the chosen records there are of each type: the part tells it, but for `other`."""
-    counts = np.bincount(batch.tags[chosen], minlength=len(PARTS)).tolist()
+def _types(batch: Batch) -> Counter[str]:
+    """How many records there are of each type: the part tells it, but for `other`."""
+    counts = np.bincount(batch.tags, minlength=len(PARTS)).tolist()
     by_type = Counter({type_key: counts[number] for number, type_key in _TYPE_OF_NUMBER.items() if counts[number]})
     if counts[OTHER_NUMBER]:
-        others = np.flatnonzero(chosen & (batch.tags == OTHER_NUMBER)).tolist()
-        by_type.update(types_of(batch.lines[place] for place in others))
+        by_type.update(types_of(batch.lines.take(np.flatnonzero(batch.tags == OTHER_NUMBER))))
     return by_type
-
-
-def _chained(held: Batch | None, batch: Batch) -> Batch:
-    if held is None:
-        return batch
-    return Batch(
-        held.lines + batch.lines,
-        np.concatenate((held.ranks, batch.ranks)),
-        np.concatenate((held.tags, batch.tags)),
-    )
 
 
 def _same_document(records: Batch) -> Flags:

@@ -10,7 +10,7 @@ On failure: nothing half-written stays under its final name; run again and the s
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -21,7 +21,8 @@ import msgspec
 
 from oldump.engine.blocks import START, Block, Content, Place, SharedMemory, Source
 from oldump.engine.checkpoint import Checkpoint
-from oldump.engine.segments import Segment, SegmentWriter, index_path, segment_of
+from oldump.engine.lines import Lines
+from oldump.engine.segments import Compress, SegmentWriter, index_path, segment_of
 from oldump.engine.shuffle import (
     NO_FRAMES,
     Batch,
@@ -194,7 +195,7 @@ class _Reader:
 
     def __call__(self, content: Content) -> Generator[Batch, None, Summary]:
         batch = rows.Batch(self._source.text(content), self._cutoff)
-        yield Batch(batch.records, batch.ranks, batch.part_numbers)
+        yield Batch(Lines(batch.text, batch.starts, batch.ends), batch.ranks, batch.part_numbers)
         return Summary.of(batch)
 
 
@@ -311,7 +312,7 @@ class _Gather:
             )
 
 
-def compressor(level: int) -> Callable[[bytes], Segment]:
+def compressor(level: int) -> Compress:
     """What makes a segment of records' text."""
     return lambda text: segment_of(text, KEY_COLUMN, level)
 

@@ -1,0 +1,87 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+"""Many lines of a text, copied or looked at without an object for each.
+
+A line is where it starts and ends in the text, its newline included. This is plain Python, which Cython compiles in its
+pure Python mode; uncompiled it gives the same.
+
+A text is bytes, or an array of bytes.
+"""
+
+import cython  # type: ignore[import-untyped,unused-ignore]
+import numpy as np
+
+Places = np.ndarray[tuple[int], np.dtype[np.int64]]
+Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+
+_NEWLINE = b"\n"
+
+
+def gather(text: bytes | memoryview, starts: Places, ends: Places, target: Bytes, at: int) -> int:
+    """Copy lines one after another into target, which has room for them, from `at` on; the place behind them."""
+    if not cython.compiled:
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            target[at : at + end - start] = np.frombuffer(text, np.uint8, end - start, start)
+            at += end - start
+        return at
+    source: cython.const[cython.uchar][::1] = text
+    goal: cython.uchar[::1] = target
+    start_of: cython.longlong[::1] = starts
+    end_of: cython.longlong[::1] = ends
+    place: cython.Py_ssize_t = at
+    number: cython.Py_ssize_t
+    offset: cython.Py_ssize_t
+    begin: cython.Py_ssize_t
+    size: cython.Py_ssize_t
+    for number in range(start_of.shape[0]):
+        begin = start_of[number]
+        size = end_of[number] - begin
+        for offset in range(size):
+            goal[place + offset] = source[begin + offset]
+        place += size
+    return place
+
+
+def breaks(text: bytes | memoryview) -> int:
+    """How many newlines there are."""
+    if not cython.compiled:
+        return bytes(text).count(_NEWLINE)
+    source: cython.const[cython.uchar][::1] = text
+    size: cython.Py_ssize_t = len(text)
+    found: cython.Py_ssize_t = 0
+    place: cython.Py_ssize_t
+    for place in range(size):
+        found += source[place] == ord("\n")
+    return found
+
+
+def greatest_column(text: bytes | memoryview, starts: Places, ends: Places, column: int) -> bytes:
+    """The greatest text that stands in this column of the lines, counted from 0, of those that end with a tab."""
+    if not cython.compiled:
+        lines = (bytes(text[start:end]).split(b"\t", column + 1) for start, end in zip(starts, ends, strict=True))
+        return bytes(max((fields[column] for fields in lines), default=b""))
+    source: cython.const[cython.uchar][::1] = text
+    start_of: cython.longlong[::1] = starts
+    number: cython.Py_ssize_t
+    place: cython.Py_ssize_t
+    begin: cython.Py_ssize_t
+    end: cython.Py_ssize_t
+    offset: cython.Py_ssize_t
+    skipped: cython.Py_ssize_t
+    before: cython.Py_ssize_t = column
+    best: cython.Py_ssize_t = 0
+    best_size: cython.Py_ssize_t = 0
+    for number in range(start_of.shape[0]):
+        begin = start_of[number]
+        for skipped in range(before):
+            while source[begin] != ord("\t"):
+                begin += 1
+            begin += 1
+        end = begin
+        while source[end] != ord("\t"):
+            end += 1
+        offset = 0
+        while offset < end - begin and offset < best_size and source[begin + offset] == source[best + offset]:
+            offset += 1
+        if offset < end - begin and (offset == best_size or source[begin + offset] > source[best + offset]):
+            best, best_size = begin, end - begin
+    return bytes(text[best : best + best_size])
