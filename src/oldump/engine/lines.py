@@ -75,9 +75,6 @@ class Lines:
         return text.data
 
 
-NO_LINES = Lines.of([])
-
-
 def joined(several: list[Lines]) -> Lines:
     """All these lines, in one text."""
     if len(several) == 1:

@@ -217,7 +217,7 @@ class Spill:
         self._text[at : self._text_bytes] = np.frombuffer(added, np.uint8)
         lines = Lines(self._text.data, batch.lines.starts + at, batch.lines.ends + at)
         self._held.append(batch._replace(lines=lines))
-        return frames
+        return frames if self._text_bytes < len(self._text) else np.concatenate((frames, self.flush()))
 
     def flush(self) -> Frames:
         """Write what is left; its frames."""

@@ -62,17 +62,16 @@ def greatest_column(text: bytes | memoryview, starts: Places, ends: Places, colu
     source: cython.const[cython.uchar][::1] = text
     start_of: cython.longlong[::1] = starts
     number: cython.Py_ssize_t
-    place: cython.Py_ssize_t
     begin: cython.Py_ssize_t
     end: cython.Py_ssize_t
     offset: cython.Py_ssize_t
-    skipped: cython.Py_ssize_t
+    _skipped: cython.Py_ssize_t
     before: cython.Py_ssize_t = column
     best: cython.Py_ssize_t = 0
     best_size: cython.Py_ssize_t = 0
     for number in range(start_of.shape[0]):
         begin = start_of[number]
-        for skipped in range(before):
+        for _skipped in range(before):
             while source[begin] != ord("\t"):
                 begin += 1
             begin += 1
