@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from oldump.engine import lines as engine_lines
 from oldump.engine.segments import SegmentWriter, segment_of, segment_texts
 from oldump.records.tally import digests_of, types_of
 
@@ -168,11 +169,16 @@ def remake(path: Path, lines: Lines, item: Path) -> None:
         "first_key": written.first_key,
         "last_key": lines[-1].split(b"\t")[1].decode() if lines else None,
         "newest": max((line.split(b"\t")[3].decode() for line in regular), default=None),
-        "digest": f"{int(digests_of(lines).sum()):016x}",
+        "digest": f"{_digest(lines):016x}",
         "by_type": dict(sorted(types_of(lines).items())),
     }
     (item / "manifest.json").write_bytes(json.dumps(manifest, indent=2).encode() + b"\n")
     resum(item)
+
+
+def _digest(lines: list[bytes]) -> int:
+    placed = engine_lines.Lines.of(lines)
+    return int(digests_of(placed.text, placed.starts, placed.ends).sum())
 
 
 def resum(item: Path) -> None:

@@ -121,6 +121,9 @@ _HELD_PER_TEXT = 2.2
 """Bytes of memory for a byte of text that is collected or sorted, measured, with some reserve."""
 _LEAST_TEXT_BYTES = 4 << 20
 _MOST_SPILL_BYTES = 512 << 20
+_LEAST_SPILL_BYTES = 32 << 20
+_LEAST_FLUSHES = 16
+"""So that a small input does not touch memory once that could be used again: the first touch is dear."""
 _FINEST_BUCKET_BYTES = 16 << 20
 _REGION_SHIFT = 60
 """Ranks with the same upper bits are a region. Each is cut as finely as its own text allows."""
@@ -152,7 +155,7 @@ def budget_within(memory_bytes: int, workers: int, size_bytes: int, text_per_key
     share = max(_LEAST_TEXT_BYTES, int(each / _HELD_PER_TEXT))
     target = min(share // 3, max(_FINEST_BUCKET_BYTES, text_bytes // (64 * workers)))
     keys = max(1, target // text_per_key)
-    spill_bytes = min(share, _MOST_SPILL_BYTES)
+    spill_bytes = min(share, _MOST_SPILL_BYTES, max(_LEAST_SPILL_BYTES, text_bytes // (_LEAST_FLUSHES * workers)))
     return Budget(spill_bytes, share, key_shift + keys.bit_length() - 1, max(1, spill_bytes // frame_bytes))
 
 

@@ -90,10 +90,10 @@ class Batch:
 
     def _end_of_data(self, read: Read) -> int:
         """The rows before the end-of-data marker, or all."""
-        if copytext.END_OF_DATA in self._lines:
-            for row in np.flatnonzero(read.fates == UNPROVED).tolist():
-                if self._line(read, row) == copytext.END_OF_DATA:
-                    return row
+        is_short = read.ends - read.starts == len(copytext.END_OF_DATA) + 1
+        for row in np.flatnonzero((read.fates == UNPROVED) & is_short).tolist():
+            if self._line(read, row) == copytext.END_OF_DATA:
+                return row
         return len(read.fates)
 
     def _line(self, read: Read, row: int) -> bytes:

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
+from oldump.engine.lines import Lines
 from oldump.records.tally import Tally, digests_of, types_of
 
 
@@ -18,7 +19,9 @@ def record(
 def tally(records: list[bytes]) -> Tally:
     """The tally of records."""
     newest = max((record.split(b"\t")[3].decode() for record in records), default="")
-    return Tally(len(records), types_of(records), newest, int(digests_of(records).sum()))
+    lines = Lines.of(records)
+    digest = int(digests_of(lines.text, lines.starts, lines.ends).sum())
+    return Tally(len(records), types_of(records), newest, digest)
 
 
 RECORDS = [

@@ -10,11 +10,11 @@ import numpy as np
 
 from oldump.engine.lines import Lines
 from oldump.engine.shuffle import Batch, joined_batches
-from oldump.kernel.lines import greatest_column
+from oldump.kernel.lines import Digests, greatest_column
 from oldump.records.bytewise import Flags
 from oldump.records.keys import documents, settled
 from oldump.records.record import LAST_MODIFIED, OTHER_NUMBER, PART_NUMBER_OF_TYPE, PARTS, columns
-from oldump.records.tally import Digests, Tally, digests_of, types_of
+from oldump.records.tally import Tally, digests_of, types_of
 
 CDUMP = "cdump"
 NOT_LOOKED_AT = "-"
@@ -48,7 +48,7 @@ class Latest:
         same = _same_document(records)
         self._same_revision += _same_revisions(records)
         latest = np.append(~same, last)
-        digests = digests_of(batch.lines)
+        digests = digests_of(batch.lines.text, batch.lines.starts, batch.lines.ends)
         self._note(CDUMP, batch, digests, NOT_LOOKED_AT)
         digests = np.concatenate((self._held_digest, digests))
         streams = {CDUMP: batch.lines}
