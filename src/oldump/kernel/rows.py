@@ -29,10 +29,12 @@ UNUSUAL = 1
 UNPROVED = 2
 """Only the exact way can tell."""
 
-FAILED = cython.declare(cython.Py_ssize_t, -1)
-NOWHERE = cython.declare(cython.Py_ssize_t, -1)
-NOTHING = cython.declare(cython.int, -1)
-"""What an edit puts in place of what it skips, if it is no text of the tables."""
+_FAILED = cython.declare(cython.Py_ssize_t, -1)
+_NOWHERE = cython.declare(cython.Py_ssize_t, -1)
+NOTHING = -1
+"""The number of what is none of the tables'."""
+
+_NOTHING = cython.declare(cython.int, NOTHING)
 
 _DEPTH = cython.declare(cython.int, 64)
 """Objects and arrays within each other that are read."""
@@ -72,6 +74,8 @@ class Tables(NamedTuple):
     revision_bits: int
     redirect: bytes
     """The type whose location may be a legacy key."""
+    marks: tuple[bytes, ...] = ()
+    """Names of members, at any depth, with which a document is left to the exact way."""
 
 
 class Read(NamedTuple):
@@ -127,7 +131,7 @@ class Prefixes:
                 return number
             at += size + 1
             number += 1
-        return NOTHING
+        return _NOTHING
 
 
 @cython.cfunc
@@ -215,14 +219,17 @@ class Document:
     edit_sizes: cython.longlong[::1]
     """How many bytes are skipped there."""
     edit_codes: cython.longlong[::1]
-    """What is put in their place: a number of the tables' legacy prefixes, the one behind the last for a T, NOTHING."""
+    """What is put in their place: the number of a legacy prefix, the next number for a T, or NOTHING."""
     letter_t: cython.int
 
+    _marks: Prefixes
+    _mark_sizes: cython.ulonglong
+    """A bit for each length that a mark has."""
     _names: cython.Py_ssize_t
     _name_starts: cython.longlong[::1]
     _name_ends: cython.longlong[::1]
 
-    # Of the object that ended last: its members key and value, if they are strings without escapes, and NOWHERE if not.
+    # Of the object that ended last: its members key and value, if they are strings without escapes.
     _inner_key: cython.Py_ssize_t
     _inner_key_end: cython.Py_ssize_t
     _inner_key_code: cython.int
@@ -242,7 +249,7 @@ class Document:
     modified: cython.Py_ssize_t
     modified_end: cython.Py_ssize_t
     modified_space: cython.Py_ssize_t
-    """The place of the space in it that becomes a T, or NOWHERE."""
+    """The place of the space in it that becomes a T, or _NOWHERE."""
     has_legacy_location: cython.bint
 
     def __init__(self, tables: Tables, backslash: int) -> None:
@@ -252,6 +259,8 @@ class Document:
         self.legacy = Prefixes([old for old, _ in tables.legacy])
         self.old_sizes = np.array([len(old) for old, _ in tables.legacy], np.longlong)
         self.letter_t = len(tables.legacy)
+        self._marks = Prefixes([mark + b'"' for mark in tables.marks])
+        self._mark_sizes = sum({1 << len(mark) for mark in tables.marks})
         self.edit_places = np.empty(_EDITS, np.longlong)
         self.edit_sizes = np.empty(_EDITS, np.longlong)
         self.edit_codes = np.empty(_EDITS, np.longlong)
@@ -265,16 +274,16 @@ class Document:
         self.text = text
         self.start = at
         self.edits = self._names = 0
-        self.key = self.type = self.revision = self.modified = NOWHERE
+        self.key = self.type = self.revision = self.modified = _NOWHERE
         self.has_legacy_location = False
         if text[at] != ord("{"):
-            return FAILED
+            return _FAILED
         at = self._object(at + 1, 0)
         if at < 0 or self.key < 0 or self.type < 0 or self.revision < 0 or self.modified < 0:
-            return FAILED
+            return _FAILED
         if self.revision_end - self.revision > _REVISION_DIGITS:
-            return FAILED
-        return at if _are_digits(text, self.revision, self.revision_end) else FAILED
+            return _FAILED
+        return at if _are_digits(text, self.revision, self.revision_end) else _FAILED
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -287,55 +296,57 @@ class Document:
         kind: cython.int
         edits: cython.Py_ssize_t
         value: cython.Py_ssize_t
-        key: cython.Py_ssize_t = NOWHERE
-        key_end: cython.Py_ssize_t = NOWHERE
-        key_code: cython.int = NOTHING
-        moment: cython.Py_ssize_t = NOWHERE
-        moment_end: cython.Py_ssize_t = NOWHERE
+        key: cython.Py_ssize_t = _NOWHERE
+        key_end: cython.Py_ssize_t = _NOWHERE
+        key_code: cython.int = _NOTHING
+        moment: cython.Py_ssize_t = _NOWHERE
+        moment_end: cython.Py_ssize_t = _NOWHERE
         is_datetime: cython.bint = False
         is_escaped: cython.bint = False
         is_escaped_moment: cython.bint = False
 
         if text[at] == ord("}"):
-            self._end_object(NOWHERE, NOWHERE, NOTHING, NOWHERE, NOWHERE)
+            self._end_object(_NOWHERE, _NOWHERE, _NOTHING, _NOWHERE, _NOWHERE)
             return at + 1
         while True:
             if text[at] != ord('"'):
-                return FAILED
+                return _FAILED
             name = at + 1
             at = self._string(name)
             if at < 0 or text[at] != ord(":") or text[at + 1] != ord(" "):
-                return FAILED
+                return _FAILED
             bit: cython.ulonglong = cython.cast(cython.ulonglong, 1) << (
                 (text[name] * 7 + text[at - 2] * 3 + (at - name)) & 63
             )
             if (seen & bit and self._is_twice(first_name, name, at - 1)) or not self._keep_name(name, at - 1):
-                return FAILED
+                return _FAILED
             seen |= bit
             kind = self._kind(name, at - 1)
+            if kind == _OTHER and self._is_mark(name, at - 1):
+                return _FAILED
             at += 2
             value = at
             edits = self.edits
             if kind == _OTHER or text[at] != ord('"') or kind >= _ID:
                 at = self._value(at, depth)
                 if at < 0:
-                    return FAILED
+                    return _FAILED
                 if kind != _OTHER and depth == 0:
                     at = self._top(kind, name, value, at, edits)
                     if at < 0:
-                        return FAILED
+                        return _FAILED
             else:
                 if kind == _KEY:
                     key_code = self.legacy.found(text, at + 1)
                     if key_code >= 0 and not self._edit(at + 1, self.old_sizes[key_code], key_code):
-                        return FAILED
+                        return _FAILED
                     edits = self.edits
                 at = self._string(at + 1)
                 if at < 0:
-                    return FAILED
+                    return _FAILED
                 is_escaped = self.edits != edits or (self.backslash == 1 and self._has_backslash(value, at))
                 if kind == _KEY:
-                    key, key_end = NOWHERE if is_escaped else value + 1, at - 1
+                    key, key_end = _NOWHERE if is_escaped else value + 1, at - 1
                 elif kind == _TYPE:
                     is_datetime = _is(text, value + 1, at - 1, b"/type/datetime", 14)
                 else:
@@ -343,14 +354,14 @@ class Document:
             if text[at] == ord("}"):
                 break
             if text[at] != ord(",") or text[at + 1] != ord(" "):
-                return FAILED
+                return _FAILED
             at += 2
         self._names = first_name
         self._end_object(key, key_end, key_code, moment, moment_end)
         if is_escaped_moment:
-            self._inner_value = NOWHERE
+            self._inner_value = _NOWHERE
         if is_datetime and moment >= 0 and (is_escaped_moment or not self._letter_t(moment, moment_end)):
-            return FAILED
+            return _FAILED
         if depth == 0:
             self.key, self.key_end, self.key_code = key, key_end, key_code
         return at + 1
@@ -368,7 +379,7 @@ class Document:
         """Remember what its outer object may want to know of it."""
         self._inner_key, self._inner_key_end, self._inner_key_code = key, key_end, key_code
         self._inner_value, self._inner_value_end = value, value_end
-        self._inner_space = NOWHERE
+        self._inner_space = _NOWHERE
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -385,7 +396,7 @@ class Document:
         if kind == _TYPE and is_object:
             self.type, self.type_end = self._inner_key, self._inner_key_end
             if self._inner_key_code >= 0:
-                return FAILED
+                return _FAILED
         elif kind == _LAST_MODIFIED and is_object:
             self.modified, self.modified_end = self._inner_value, self._inner_value_end
             self.modified_space = self._inner_space
@@ -405,12 +416,12 @@ class Document:
         """Cut out a member, with the comma behind it, or the one before it if it is the last."""
         text: cython.p_uchar = self.text
         if self.edits != edits or text[value] == ord("{") or text[value] == ord("["):
-            return FAILED
+            return _FAILED
         if text[end] == ord(","):
-            return end if self._edit(member, end + 2 - member, NOTHING) else FAILED
+            return end if self._edit(member, end + 2 - member, _NOTHING) else _FAILED
         if text[member - 1] != ord(" "):
-            return FAILED
-        return end if self._edit(member - 2, end + 2 - member, NOTHING) else FAILED
+            return _FAILED
+        return end if self._edit(member - 2, end + 2 - member, _NOTHING) else _FAILED
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -468,6 +479,14 @@ class Document:
 
     @cython.cfunc
     @cython.exceptval(check=False)
+    def _is_mark(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
+        """Whether a name is one of the tables' marks, which here have their closing quotes."""
+        if end - start > 63 or not (self._mark_sizes >> (end - start)) & 1:
+            return False
+        return self._marks.found(self.text, start) >= 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
     def _kind(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
         """What a name means."""
         text: cython.p_uchar = self.text
@@ -494,15 +513,15 @@ class Document:
         if c == ord('"'):
             return self._string(at + 1)
         if c == ord("{"):
-            return FAILED if depth == _DEPTH else self._object(at + 1, depth + 1)
+            return _FAILED if depth == _DEPTH else self._object(at + 1, depth + 1)
         if c == ord("["):
-            return FAILED if depth == _DEPTH else self._array(at + 1, depth + 1)
+            return _FAILED if depth == _DEPTH else self._array(at + 1, depth + 1)
         if c == ord("t"):
-            return at + 4 if _is(self.text, at, at + 4, b"true", 4) else FAILED
+            return at + 4 if _is(self.text, at, at + 4, b"true", 4) else _FAILED
         if c == ord("f"):
-            return at + 5 if _is(self.text, at, at + 5, b"false", 5) else FAILED
+            return at + 5 if _is(self.text, at, at + 5, b"false", 5) else _FAILED
         if c == ord("n"):
-            return at + 4 if _is(self.text, at, at + 4, b"null", 4) else FAILED
+            return at + 4 if _is(self.text, at, at + 4, b"null", 4) else _FAILED
         return self._numeral(at)
 
     @cython.cfunc
@@ -515,11 +534,11 @@ class Document:
         while True:
             at = self._value(at, depth)
             if at < 0:
-                return FAILED
+                return _FAILED
             if text[at] == ord("]"):
                 return at + 1
             if text[at] != ord(",") or text[at + 1] != ord(" "):
-                return FAILED
+                return _FAILED
             at += 2
 
     @cython.cfunc
@@ -547,7 +566,7 @@ class Document:
     def _digits(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Read digits, at least one."""
         if not _is_digit(self.text[at]):
-            return FAILED
+            return _FAILED
         while _is_digit(self.text[at]):
             at += 1
         return at
@@ -564,10 +583,10 @@ class Document:
             if text[at] == ord('"'):
                 return at + 1
             if text[at] != ord("\\"):
-                return FAILED
+                return _FAILED
             at = self._escape(at)
             if at < 0:
-                return FAILED
+                return _FAILED
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -583,11 +602,11 @@ class Document:
     def _backslash(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Read one backslash of the JSON."""
         if self.text[at] != ord("\\"):
-            return FAILED
+            return _FAILED
         if self.backslash == 1:
             return at + 1
-        if self.text[at + 1] != ord("\\") or not self._edit(at, 1, NOTHING):
-            return FAILED
+        if self.text[at + 1] != ord("\\") or not self._edit(at, 1, _NOTHING):
+            return _FAILED
         return at + 2
 
     @cython.cfunc
@@ -596,7 +615,7 @@ class Document:
         """Read an escape, if json.dumps writes it so."""
         at = self._backslash(at)
         if at < 0:
-            return FAILED
+            return _FAILED
         c: cython.uchar = self.text[at]
         if c == ord("u"):
             return self._code_unit(at + 1)
@@ -604,7 +623,7 @@ class Document:
             return self._backslash(at)
         if c == ord('"') or c == ord("n") or c == ord("t") or c == ord("r") or c == ord("b") or c == ord("f"):
             return at + 1
-        return FAILED
+        return _FAILED
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -614,18 +633,80 @@ class Document:
         place: cython.Py_ssize_t
         for place in range(at, at + 4):
             if not _is_low_hex(text[place]):
-                return FAILED
+                return _FAILED
         if text[at] != ord("0") or text[at + 1] != ord("0") or text[at + 2] >= ord("8"):
             return at + 4
         last: cython.uchar = text[at + 3]
         if text[at + 2] == ord("1") or (text[at + 2] == ord("7") and last == ord("f")):
             return at + 4
         if text[at + 2] != ord("0"):
-            return FAILED
+            return _FAILED
         has_letter: cython.bint = (
             last == ord("8") or last == ord("9") or last == ord("a") or last == ord("c") or last == ord("d")
         )
-        return FAILED if has_letter else at + 4
+        return _FAILED if has_letter else at + 4
+
+
+@cython.final
+@cython.cclass
+class Heads:
+    """What can be told of a record by its type, key and revision."""
+
+    redirect: cython.int
+    """The type's number whose location may be a legacy key."""
+    _types: Prefixes
+    _type_sizes: cython.longlong[::1]
+    _type_parts: cython.uchar[::1]
+    _stems: Prefixes
+    _stem_sizes: cython.longlong[::1]
+    _letters: cython.uchar[::1]
+    _collection_ranks: cython.ulonglong[::1]
+    _revision_bits: cython.int
+
+    def __init__(self, tables: Tables) -> None:
+        """Take the tables."""
+        type_keys = [type_key for type_key, _ in tables.types]
+        self._types = Prefixes(type_keys)
+        self._type_sizes = np.array([len(type_key) for type_key in type_keys], np.longlong)
+        self._type_parts = np.array([part for _, part in tables.types], np.uint8)
+        self.redirect = type_keys.index(tables.redirect)
+        self._stems = Prefixes([stem for stem, _, _ in tables.collections])
+        self._stem_sizes = np.array([len(stem) for stem, _, _ in tables.collections], np.longlong)
+        self._letters = np.array([ord(letter) for _, letter, _ in tables.collections], np.uint8)
+        self._collection_ranks = np.array([rank for _, _, rank in tables.collections], np.ulonglong)
+        self._revision_bits = tables.revision_bits
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def type_number(self, text: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
+        """The type's number among those of the tables, NOTHING if it is none of them."""
+        number: cython.int = self._types.found(text, start)
+        if number >= 0 and self._type_sizes[number] != end - start:
+            return _NOTHING
+        return number
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def part(self, type_number: cython.int) -> cython.uchar:
+        """The number of the type's part."""
+        return self._type_parts[type_number]
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def rank(
+        self, text: cython.p_uchar, key: cython.Py_ssize_t, key_end: cython.Py_ssize_t, revision: cython.longlong
+    ) -> cython.ulonglong:
+        """The rank of a record with this key, 0 if key or revision is not usual."""
+        collection: cython.int = self._stems.found(text, key)
+        if collection < 0 or text[key_end - 1] != self._letters[collection]:
+            return 0
+        digits: cython.Py_ssize_t = key + self._stem_sizes[collection]
+        end: cython.Py_ssize_t = key_end - 1
+        if text[digits] == ord("0") or end - digits > _NUMBER_DIGITS or not _are_digits(text, digits, end):
+            return 0
+        if revision >= (1 << self._revision_bits) - 1:
+            return 0
+        return self._collection_ranks[collection] + (_number(text, digits, end) << self._revision_bits) + revision
 
 
 @cython.final
@@ -636,15 +717,7 @@ class RowReader:
     _tables: object
     _document: Document
     _plain: cython.p_uchar
-    _types: Prefixes
-    _type_sizes: cython.longlong[::1]
-    _type_parts: cython.uchar[::1]
-    _redirect: cython.int
-    _stems: Prefixes
-    _stem_sizes: cython.longlong[::1]
-    _letters: cython.uchar[::1]
-    _collection_ranks: cython.ulonglong[::1]
-    _revision_bits: cython.int
+    _heads: Heads
     _new_text: bytes
     _news: cython.p_uchar
     _new_starts: cython.longlong[::1]
@@ -668,16 +741,7 @@ class RowReader:
         self._room = bytearray(1 << 20)
         self._document = Document(tables, 2)
         self._plain = _PLAIN
-        type_keys = [type_key for type_key, _ in tables.types]
-        self._types = Prefixes(type_keys)
-        self._type_sizes = np.array([len(type_key) for type_key in type_keys], np.longlong)
-        self._type_parts = np.array([part for _, part in tables.types], np.uint8)
-        self._redirect = type_keys.index(tables.redirect)
-        self._stems = Prefixes([stem for stem, _, _ in tables.collections])
-        self._stem_sizes = np.array([len(stem) for stem, _, _ in tables.collections], np.longlong)
-        self._letters = np.array([ord(letter) for _, letter, _ in tables.collections], np.uint8)
-        self._collection_ranks = np.array([rank for _, _, rank in tables.collections], np.ulonglong)
-        self._revision_bits = tables.revision_bits
+        self._heads = Heads(tables)
         news = [*(new for _, new in tables.legacy), b"T"]
         self._new_text = b"".join(news)
         self._news = self._new_text
@@ -720,7 +784,7 @@ class RowReader:
             end_of[row] = self._at
             start = end
             type_number = self._type_number()
-            rank = self._rank()
+            rank = self._heads.rank(self._target, self._key, self._key_end, self._revision())
             if (
                 type_number < 0
                 or rank == 0
@@ -730,7 +794,7 @@ class RowReader:
                 continue
             fate_of[row] = 0
             rank_of[row] = rank
-            part_of[row] = self._type_parts[type_number]
+            part_of[row] = self._heads.part(type_number)
             if _is_before(
                 self._target, self._newest, self._newest_end, self._target, self._modified, self._modified_end
             ):
@@ -749,9 +813,9 @@ class RowReader:
         if at >= 0:
             at = self._document.read(self._source, at)
         if at < 0 or self._source[at] != ord("\n"):
-            return FAILED
-        if self._document.has_legacy_location and self._type_number() == self._redirect:
-            return FAILED
+            return _FAILED
+        if self._document.has_legacy_location and self._type_number() == self._heads.redirect:
+            return _FAILED
         return at + 1
 
     @cython.cfunc
@@ -760,7 +824,7 @@ class RowReader:
         """Read a column with its tab."""
         while self._plain[self._source[at]] or self._source[at] == ord('"'):
             at += 1
-        return at + 1 if self._source[at] == ord("\t") else FAILED
+        return at + 1 if self._source[at] == ord("\t") else _FAILED
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -832,27 +896,133 @@ class RowReader:
     @cython.cfunc
     @cython.exceptval(check=False)
     def _type_number(self) -> cython.int:
-        """The document's type among those of the tables, NOTHING if it is none of them."""
-        document: Document = self._document
-        number: cython.int = self._types.found(self._source, document.type)
-        if number >= 0 and self._type_sizes[number] != document.type_end - document.type:
-            return NOTHING
-        return number
+        return self._heads.type_number(self._source, self._document.type, self._document.type_end)
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def _rank(self) -> cython.ulonglong:
-        """The rank of the record that was written, 0 if its key or its revision is not usual."""
-        text: cython.p_uchar = self._target
-        collection: cython.int = self._stems.found(text, self._key)
-        if collection < 0 or text[self._key_end - 1] != self._letters[collection]:
-            return 0
-        digits: cython.Py_ssize_t = self._key + self._stem_sizes[collection]
-        end: cython.Py_ssize_t = self._key_end - 1
-        if text[digits] == ord("0") or end - digits > _NUMBER_DIGITS or not _are_digits(text, digits, end):
-            return 0
-        revision: cython.longlong = _number(self._source, self._document.revision, self._document.revision_end)
-        if revision >= (1 << self._revision_bits) - 1:
-            return 0
-        number: cython.longlong = _number(text, digits, end)
-        return self._collection_ranks[collection] + (number << self._revision_bits) + revision
+    def _revision(self) -> cython.longlong:
+        return _number(self._source, self._document.revision, self._document.revision_end)
+
+
+class Held(NamedTuple):
+    """What is known of the records of a text. Arrays have an entry for each line, in their order."""
+
+    is_proved: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    """Whether the line is what its own JSON would be written as; of what is not, only the exact way can tell."""
+    starts: np.ndarray[tuple[int], np.dtype[np.int64]]
+    """Where each line starts."""
+    text_starts: np.ndarray[tuple[int], np.dtype[np.int64]]
+    """Where the JSON of proved lines starts."""
+    ends: np.ndarray[tuple[int], np.dtype[np.int64]]
+    """Behind the newline of each line."""
+    ranks: np.ndarray[tuple[int], np.dtype[np.uint64]]
+    """Of proved lines, 0 where key or revision is not usual."""
+    types: np.ndarray[tuple[int], np.dtype[np.int8]]
+    """The numbers of proved lines' types among those of the tables, NOTHING if they are others."""
+
+
+@cython.final
+@cython.cclass
+class RecordReader:
+    """Reads texts of records, one after another, and proves that nothing in them would be written otherwise today."""
+
+    _document: Document
+    _heads: Heads
+    _plain: cython.p_uchar
+    _source: cython.p_uchar
+    # Where the columns of the line end that was read last, at their tabs.
+    _type_end: cython.Py_ssize_t
+    _key_end: cython.Py_ssize_t
+    _revision_end: cython.Py_ssize_t
+    _modified_end: cython.Py_ssize_t
+
+    def __init__(self, tables: Tables) -> None:
+        """Take the tables."""
+        self._document = Document(tables, 1)
+        self._heads = Heads(tables)
+        self._plain = _PLAIN
+
+    def read(self, text: bytes) -> Held:
+        """What is known of whole lines."""
+        lines = breaks(text)
+        is_proved, types = np.zeros(lines, np.bool_), np.zeros(lines, np.int8)
+        starts, text_starts, ends = (np.zeros(lines, np.int64) for _ in range(3))
+        ranks = np.zeros(lines, np.uint64)
+        proved_of: cython.uchar[::1] = is_proved.view(np.uint8)
+        type_of: cython.schar[::1] = types
+        start_of: cython.longlong[::1] = starts
+        text_start_of: cython.longlong[::1] = text_starts
+        end_of: cython.longlong[::1] = ends
+        rank_of: cython.ulonglong[::1] = ranks
+        line: cython.Py_ssize_t
+        start: cython.Py_ssize_t = 0
+        end: cython.Py_ssize_t
+        revision: cython.longlong
+        self._source = text
+        for line in range(lines):
+            start_of[line] = start
+            end = self._record(start)
+            if end < 0:
+                start = text.index(b"\n", start) + 1
+            else:
+                proved_of[line] = 1
+                type_of[line] = self._heads.type_number(self._source, start, self._type_end)
+                revision = _number(self._source, self._key_end + 1, self._revision_end)
+                rank_of[line] = self._heads.rank(self._source, self._type_end + 1, self._key_end, revision)
+                text_start_of[line] = self._modified_end + 1
+                start = end
+            end_of[line] = start
+        return Held(is_proved, starts, text_starts, ends, ranks, types)
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _record(self, start: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Read a record: its columns, and its document, which needs no edit and is what the columns say."""
+        document: Document = self._document
+        self._type_end = self._column(start)
+        self._key_end = _FAILED if self._type_end < 0 else self._column(self._type_end + 1)
+        self._revision_end = _FAILED if self._key_end < 0 else self._column(self._key_end + 1)
+        self._modified_end = _FAILED if self._revision_end < 0 else self._column(self._revision_end + 1)
+        if self._modified_end < 0:
+            return _FAILED
+        at: cython.Py_ssize_t = document.read(self._source, self._modified_end + 1)
+        if at < 0 or document.edits > 0 or self._source[at] != ord("\n"):
+            return _FAILED
+        is_held: cython.bint = (
+            self._is_same(document.type, document.type_end, start, self._type_end)
+            and self._is_same(document.key, document.key_end, self._type_end + 1, self._key_end)
+            and self._is_same(document.revision, document.revision_end, self._key_end + 1, self._revision_end)
+            and self._is_same(document.modified, document.modified_end, self._revision_end + 1, self._modified_end)
+        )
+        if not is_held or (
+            document.has_legacy_location
+            and self._heads.type_number(self._source, start, self._type_end) == self._heads.redirect
+        ):
+            return _FAILED
+        return at + 1
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _column(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Read a column up to its tab."""
+        while self._plain[self._source[at]] or self._source[at] == ord('"'):
+            at += 1
+        return at if self._source[at] == ord("\t") else _FAILED
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _is_same(
+        self,
+        start: cython.Py_ssize_t,
+        end: cython.Py_ssize_t,
+        other_start: cython.Py_ssize_t,
+        other_end: cython.Py_ssize_t,
+    ) -> cython.bint:
+        """Whether the same text stands at both places."""
+        offset: cython.Py_ssize_t
+        if end - start != other_end - other_start:
+            return False
+        for offset in range(end - start):
+            if self._source[start + offset] != self._source[other_start + offset]:
+                return False
+        return True

@@ -3,43 +3,41 @@
 The fast way to what `lines.wrong_with` says about each line. Each step looks at the whole text, and names the lines of
 which it is not sure; those go the exact way, alone.
 
-1. *Characters*: with numpy, all control characters are found at once; they must be four tabs and a newline a line.
-2. *Document*: a typed decoder reads all of each JSON text and gives what the columns must be; formatting all texts as
-   one array, and comparing, proves the dress.
-3. *Marks*: byte strings without which nothing is withheld, nothing an account's, nothing spelled as it once was.
-4. *Order*: ranks of usual keys are compared at once; others, and equal ones, by their records.
+1. *Document*: the kernel proves in one pass over the bytes that columns are what the JSON says, that it is in the dress
+   of the dumps, and that nothing in it would be spelled otherwise today (see kernel.rows).
+2. *Marks*: byte strings without which nothing is withheld and nothing an account's.
+3. *Order*: ranks of usual keys are compared at once; others, and equal ones, by their records.
 
 Does not: look at neighbouring segments; the leader does, with the first and the last line.
 """
 
-import re
 from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
-from msgspec import UNSET
 
-from oldump.records.bytewise import Bytes, Flags
-from oldump.records.fields import Fields, decoded, undressed
-from oldump.records.heads import Heads
-from oldump.records.keys import documents, order_key
-from oldump.records.record import PARTS, part_number, revision_of
+from oldump.engine.lines import Lines
+from oldump.kernel.lines import greatest_column
+from oldump.kernel.rows import NOTHING, RecordReader
+from oldump.records.bytewise import Flags
+from oldump.records.keys import Ranks, documents, order_key
+from oldump.records.record import LAST_MODIFIED, OTHER_NUMBER, PARTS, part_number, revision_of
+from oldump.records.rows import TABLES
 from oldump.stages.verify.findings import Finding, Findings, Kind
 from oldump.stages.verify.lines import Rules, wrong_with
 from oldump.stages.verify.privacy import ACCOUNT_MARKS, PRIVATE_MARKS, PRIVATE_TYPE, SALTED_HASH_END
 from oldump.stages.verify.seen import Seen
-from oldump.stages.verify.sets import hashes_of
+from oldump.stages.verify.sets import hashes_of_lines
 
-_REGULAR = np.frombuffer(b"\t\t\t\t\n", np.uint8)
-_MARKS = (*ACCOUNT_MARKS, b"\x7f")
+_read = RecordReader(TABLES._replace(marks=tuple(mark.strip(b'"') for mark in ACCOUNT_MARKS))).read
 _HEAD_MARKS = (*PRIVATE_MARKS, f"{PRIVATE_TYPE}\t".encode())
-_LEGACY_VALUE = re.compile(rb'": "/(?:[abl]|user)/')
-_HIDING_ESCAPE = re.compile(rb"\\(?:u00[2-7]|/)")
-"""An escape of a character that needs none: it may hide a name, a key or an address."""
-_DATETIME = b'"/type/datetime"'
-_PLAIN_DATETIME = re.compile(rb'"type": "/type/datetime", "value": "[^" \\]*"')
+
+_COLUMNS = ("type", "key", "revision", "last_modified", "JSON")
 
 PartNumbers = np.ndarray[tuple[int], np.dtype[np.uint8]]
+
+_PART_OF_TYPE = np.array([*(part for _, part in TABLES.types), OTHER_NUMBER], np.uint8)
+"""The part of each type of the tables, and of NOTHING."""
 
 
 class Order(NamedTuple):
@@ -51,22 +49,21 @@ class Order(NamedTuple):
     """Whether all of a part stand before all of the next one: the dump."""
 
 
-def seen_records(text: bytes, file: str, rules: Rules, order: Order) -> tuple[Seen, list[bytes]]:
+def seen_records(text: bytes, file: str, rules: Rules, order: Order) -> tuple[Seen, Lines]:
     """Look at the text of a segment; and the JSON of its lines that have five columns."""
     block = _Block(text, rules)
-    lines = block.lines
+    lines, parts = block.lines, block.parts
     found = Findings()
     if not text.endswith(b"\n"):
         found.add(Finding(Kind.COLUMNS, file, "ends in the middle of a line", len(lines)))
-    for place in sorted(block.doubtful):
+    for place in np.flatnonzero(block.is_doubtful).tolist():
         for kind, what in wrong_with(lines[place], rules):
             found.add(Finding(kind, file, what, place + 1, key_of(lines[place])))
-    parts = np.fromiter(map(part_number, map(str.encode, block.types)), np.uint8, len(lines))
-    neighbours = _Neighbours(lines, parts, block.head_text, order)
+    neighbours = _Neighbours(lines, parts, block.ranks, order)
     for place, kind in neighbours.wrong:
         found.add(out_of_order(kind, file, lines[place + 1], place + 2))
-    hashes = hashes_of(lines)
-    looked = Seen(len(lines), found, lines[0], lines[-1], hashes, block.newest, Counter(block.types))
+    hashes = hashes_of_lines(lines)
+    looked = Seen(len(lines), found, lines[0], lines[-1], hashes, block.newest, block.by_type)
     if order.every_revision:
         is_latest = np.append(~neighbours.same, np.False_)  # of the last record the leader must know
         looked.extra = {PARTS[part]: hashes[is_latest & (parts == part)] for part in np.unique(parts[is_latest])}
@@ -92,97 +89,69 @@ class _Block:
     """Lines of records, and which of them need a closer look."""
 
     def __init__(self, text: bytes, rules: Rules) -> None:
-        self.lines = text.removesuffix(b"\n").split(b"\n")
-        self.doubtful: set[int] = set()
-        """The places of the lines of which only the exact way can tell what is wrong, or that nothing is."""
-        self.head_text: str | None = None
-        """The first four columns of all lines, each with its tab; None if the lines are not regular."""
-        characters: Bytes = np.frombuffer(text, np.uint8)
-        breaks = np.flatnonzero(characters < 32)
-        if len(breaks) != 5 * len(self.lines) or not (characters[breaks].reshape(-1, 5) == _REGULAR).all():
-            self._take_irregular()
-        else:
-            self._take_regular(text, breaks.reshape(-1, 5), characters, rules)
-
-    def _take_irregular(self) -> None:
-        self.doubtful = set(range(len(self.lines)))
-        fields = [line.split(b"\t") for line in self.lines]
-        self.types = [each[0].decode(errors="replace") for each in fields]
-        self.newest = max((each[3].decode(errors="replace") for each in fields if len(each) > 3), default="")
-        self.texts = [each[4] for each in fields if len(each) == 5]
-
-    def _take_regular(
-        self, text: bytes, breaks: "np.ndarray[tuple[int, int], np.dtype[np.intp]]", characters: Bytes, rules: Rules
-    ) -> None:
-        json_starts, ends = (breaks[:, 3] + 1).tolist(), breaks[:, 4].tolist()
-        starts = [0, *(end + 1 for end in ends[:-1])]
-        self.texts = [text[start:end] for start, end in zip(json_starts, ends, strict=True)]
-        heads = [text[start:end] for start, end in zip(starts, json_starts, strict=True)]
-        members = decoded(self.texts)
-        self._compare(heads, members)
-        self.doubtful.update(undressed(self.texts))
-        self._look_for_marks(text)
-        self.doubtful.update(np.flatnonzero(characters[breaks[:, 0] + 1] != ord("/")).tolist())
-        moments = [
-            _column(head, 3) if each is None else each.last_modified.value
-            for head, each in zip(heads, members, strict=True)
-        ]
-        self.types = [
-            _column(head, 0) if each is None else each.type.key for head, each in zip(heads, members, strict=True)
-        ]
-        self.newest = max(moments)
+        whole = text if text.endswith(b"\n") else text + b"\n"
+        held = _read(whole)
+        self.lines = Lines(whole, held.starts, held.ends)
+        self.ranks = held.ranks
+        """Those of usual keys and revisions, in lines that are proved; 0 of all others."""
+        self._text, self._held = whole, held
+        self.is_doubtful: Flags = ~held.is_proved
+        """The lines of which only the exact way can tell what is wrong, or that nothing is."""
+        self.parts: PartNumbers = _PART_OF_TYPE[held.types]
+        counts = np.bincount(held.types[held.is_proved & (held.types != NOTHING)], minlength=len(TABLES.types))
+        self.by_type = Counter(
+            {each.decode(): n for (each, _), n in zip(TABLES.types, counts.tolist(), strict=True) if n}
+        )
+        proved = self.lines.take(held.is_proved)
+        self.newest = greatest_column(whole, proved.starts, proved.ends, LAST_MODIFIED).decode()
+        self._text_starts = held.text_starts.copy()
+        for place in np.flatnonzero((self.ranks == 0) | (held.types == NOTHING)).tolist():
+            self._look_at(place)
         if self.newest >= rules.first_day_after:
-            self.doubtful.update(place for place, each in enumerate(moments) if each >= rules.first_day_after)
+            moments = (_column(line.split(b"\t"), LAST_MODIFIED) for line in self.lines)
+            self.is_doubtful |= np.fromiter((each >= rules.first_day_after for each in moments), np.bool_)
         if rules.part is not None:
-            fitting = {type_key for type_key in set(self.types) if part_number(type_key.encode()) == rules.part}
-            self.doubtful.update(place for place, each in enumerate(self.types) if each not in fitting)
+            self.is_doubtful |= self.parts != rules.part
+        if b"$" in whole:
+            for match in SALTED_HASH_END.finditer(whole):
+                self.is_doubtful[np.searchsorted(held.ends, match.start(), side="right")] = True
 
-    def _compare(self, heads: list[bytes], members: list[Fields | None]) -> None:
-        """Doubt the lines whose columns are not plainly what the JSON says; those mean nothing as members."""
-        expected = [
-            "" if m is None else f"{m.type.key}\t{m.key}\t{m.revision}\t{m.last_modified.value}\t" for m in members
-        ]
-        for place, (each, head, wanted) in enumerate(zip(members, heads, expected, strict=True)):
-            if each is None or each.id is not UNSET or wanted.encode() != head:
-                members[place] = None
-                self.doubtful.add(place)
-        joined = b"".join(heads)
-        for mark in _HEAD_MARKS:
-            if mark in joined:
-                self.doubtful.update(place for place, head in enumerate(heads) if mark in head)
-        self.head_text = joined.decode(errors="replace")
+    def _look_at(self, place: int) -> None:
+        """Take what the kernel could not tell of a line."""
+        held = self._held
+        end = held.text_starts[place] if held.is_proved[place] else held.ends[place] - 1
+        head = self._text[held.starts[place] : end]
+        fields = head.split(b"\t")
+        if held.is_proved[place]:
+            self.is_doubtful[place] |= not fields[1].startswith(b"/") or any(mark in head for mark in _HEAD_MARKS)
+        else:
+            self._text_starts[place] = end - len(fields[4]) if len(fields) == len(_COLUMNS) else NOTHING
+            self.newest = max(self.newest, _column(fields, LAST_MODIFIED))
+        if not held.is_proved[place] or held.types[place] == NOTHING:
+            self.by_type[_column(fields, 0)] += 1
+            self.parts[place] = part_number(fields[0])
 
-    def _look_for_marks(self, text: bytes) -> None:
-        lines = self.lines
-        if not text.isascii():
-            self.doubtful.update(place for place, line in enumerate(lines) if not line.isascii())
-        for mark in _MARKS:
-            if mark in text:
-                self.doubtful.update(place for place, line in enumerate(lines) if mark in line)
-        for pattern in (_HIDING_ESCAPE, _LEGACY_VALUE, SALTED_HASH_END):
-            if pattern.search(text):
-                self.doubtful.update(place for place, line in enumerate(lines) if pattern.search(line))
-        if text.count(_DATETIME) != len(_PLAIN_DATETIME.findall(text)):
-            self.doubtful.update(
-                place for place, line in enumerate(lines) if line.count(_DATETIME) != len(_PLAIN_DATETIME.findall(line))
-            )
+    @property
+    def texts(self) -> Lines:
+        """The JSON of the lines that have five columns."""
+        return Lines(self.lines.text, self._text_starts, self.lines.ends).take(self._text_starts >= 0)
 
 
-def _column(head: bytes, number: int) -> str:
-    return head.split(b"\t")[number].decode(errors="replace")
+def _column(fields: list[bytes], number: int) -> str:
+    return fields[number].decode(errors="replace") if len(fields) > number else ""
 
 
 class _Neighbours:
     """What is to be said of each record and the next one."""
 
-    def __init__(self, lines: list[bytes], parts: PartNumbers, head_text: str | None, order: Order) -> None:
+    def __init__(self, lines: Lines, parts: PartNumbers, ranks: Ranks, order: Order) -> None:
         self.same: Flags = np.zeros(len(lines) - 1, np.bool_)
         """Whether they have the same key, for each record but the last."""
         self.same_revision = 0
         """How many have the same revision too."""
         self.wrong: list[tuple[int, Kind]] = []
         """Where the next one stands wrongly."""
-        sure = self._of_ranks(parts, head_text, order)
+        sure = self._of_ranks(parts, ranks, order)
         for place in np.flatnonzero(~sure).tolist():
             pair = compared(lines[place], lines[place + 1], order)
             self.same[place] = pair.same_key
@@ -190,12 +159,9 @@ class _Neighbours:
             if pair.wrong is not None:
                 self.wrong.append((place, pair.wrong))
 
-    def _of_ranks(self, parts: PartNumbers, head_text: str | None, order: Order) -> Flags:
+    def _of_ranks(self, parts: PartNumbers, ranks: Ranks, order: Order) -> Flags:
         """For each record but the last, whether ranks alone say that the next one stands behind it."""
-        heads = Heads([head_text or ""])
-        if head_text is None or not heads.are_plain or len(heads) != len(parts):
-            return self.same.copy()
-        ranks, usual = heads.ranks()
+        usual = ranks > 0
         keys = documents(ranks)
         ascending = ranks[1:] > ranks[:-1] if order.every_revision else keys[1:] > keys[:-1]
         sure: Flags = usual[1:] & usual[:-1] & ascending

@@ -25,7 +25,7 @@ from oldump.stages.verify.lines import is_spaced
 from oldump.stages.verify.seen import Seen
 from oldump.stages.verify.sets import Filter, Hashes, hashes_of
 
-_META = b'"_ia_meta"'
+META = b'"_ia_meta"'
 _META_AT_END = b', "_ia_meta": {'
 _UNKNOWN_ITEM = b'{"collection": []}'
 _NO_WORK = b"{}"
@@ -116,7 +116,7 @@ def _documents(decoder: json.JSONDecoder, text: str, at: int, *, alone: bool) ->
 
 def bare(text: bytes) -> bytes:
     """An edition's document of the dump without a member _ia_meta, which deworks replaces."""
-    if _META not in text:
+    if META not in text:
         return text
     document = parsed(text)
     document.pop("_ia_meta", None)
@@ -129,7 +129,7 @@ def _without_meta(text: bytes, *, has_ocaid: bool) -> tuple[bytes, bytes | None]
         return bare(text), None
     at = text.rfind(_META_AT_END)
     rest, meta = text[:at] + b"}", text[at + len(_META_AT_END) - 1 : -1]
-    if at >= 0 and _META not in rest and _is_meta(meta):
+    if at >= 0 and META not in rest and _is_meta(meta):
         return rest, meta
     found = parsed(text).get("_ia_meta")
     return bare(text), None if found is None else printed(found)

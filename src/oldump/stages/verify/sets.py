@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
+from oldump.engine.lines import Lines
+from oldump.kernel.lines import digests
+
 Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
 
 SHARES = 1_024
@@ -30,6 +33,11 @@ _PROBES = 5
 def hashes_of(texts: Iterable[bytes]) -> Hashes:
     """The XXH3-64 of each text."""
     return np.fromiter(map(xxh3_64_intdigest, texts), np.uint64)
+
+
+def hashes_of_lines(lines: Lines) -> Hashes:
+    """The XXH3-64 of each line, without its newline."""
+    return digests(lines.text, lines.starts, lines.ends, xxh3_64_intdigest)
 
 
 @dataclass

@@ -48,7 +48,7 @@ from oldump.stages.verify.manifest import (
 )
 from oldump.stages.verify.privacy import first_day_after
 from oldump.stages.verify.seen import Seen
-from oldump.stages.verify.sets import Filter, SetSum, hashes_of
+from oldump.stages.verify.sets import Filter, SetSum, hashes_of, hashes_of_lines
 
 _TASK_BYTES = 1 << 17
 """Compressed bytes of segments that make a task, about."""
@@ -155,9 +155,10 @@ class _Looking:
         rules = Rules(self._first_day_after, PARTS.index(what) if what in PARTS else None)
         seen, texts = seen_records(text, name, rules, _RECORD_ORDERS.get(what, Order()))
         if what in {"works", "authors"}:
-            seen.extra["documents"] = hashes_of(texts)
+            seen.extra["documents"] = hashes_of_lines(texts)
         elif what == "editions":
-            seen.extra["documents"] = hashes_of(map(_bare, texts))
+            may_differ = deworks.META in text
+            seen.extra["documents"] = hashes_of(map(_bare, texts)) if may_differ else hashes_of_lines(texts)
         return seen
 
 
