@@ -12,9 +12,7 @@ from collections.abc import Callable
 import cython  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 
-Places = np.ndarray[tuple[int], np.dtype[np.int64]]
-Digests = np.ndarray[tuple[int], np.dtype[np.uint64]]
-Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+from oldump.kernel.arrays import Bytes, Digests, Places
 
 _NEWLINE = b"\n"
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from oldump.records.bytewise import Flags
+from oldump.kernel.arrays import Flags
 
 LEGACY_PREFIXES = {"/a/": "/authors/", "/b/": "/books/", "/l/": "/languages/", "/user/": "/people/"}
 

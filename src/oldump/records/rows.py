@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from oldump.kernel.arrays import Flags, Places
 from oldump.kernel.rows import COMPILED, UNPROVED, USUAL, Read, RowReader, Tables
 from oldump.records import copytext
-from oldump.records.bytewise import Flags, Places
 from oldump.records.document import Document, Reject, Rejected, normalised
 from oldump.records.keys import COLLECTIONS, LEGACY_PREFIXES, REVISION_BITS, Ranks, rank
 from oldump.records.privacy import Drop, reason_to_drop

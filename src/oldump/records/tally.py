@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from xxhash import xxh3_64_intdigest
 
-from oldump.kernel.lines import Digests, Places, digests
+from oldump.kernel.arrays import Digests, Places
+from oldump.kernel.lines import digests
 
 _MASK = (1 << 64) - 1
 

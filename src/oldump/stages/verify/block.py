@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from oldump.engine.lines import Lines
+from oldump.kernel.arrays import Flags
 from oldump.kernel.lines import greatest_column
 from oldump.kernel.rows import NOTHING, RecordReader
-from oldump.records.bytewise import Flags
 from oldump.records.keys import Ranks, documents, order_key
 from oldump.records.record import LAST_MODIFIED, OTHER_NUMBER, PARTS, part_number, revision_of
 from oldump.records.rows import TABLES
