@@ -9,10 +9,10 @@ from typing import Self
 
 import numpy as np
 
+from oldump.kernel.arrays import Flags, Places
 from oldump.kernel.lines import gather
 
-Places = np.ndarray[tuple[int], np.dtype[np.int64]]
-Chosen = slice | np.ndarray[tuple[int], np.dtype[np.int64]] | np.ndarray[tuple[int], np.dtype[np.bool_]]
+Chosen = slice | Places | Flags
 """Which lines: a stretch of them, or their numbers, or a mask."""
 
 _NEWLINE = ord("\n")

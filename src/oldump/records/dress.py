@@ -1,47 +1,9 @@
-"""The fields of many documents, read at once; and whether their JSON is in the dress of the dumps.
+"""Whether JSON texts are in the dress of the dumps, many at once.
 
-The fast way for both rows and records: native code looks at all texts, and names those of which only the exact way
-(see document) can tell.
+Native code looks at all texts, and names those of which only a closer look can tell.
 """
 
-from collections.abc import Iterable
-
 import msgspec
-from msgspec import UNSET
-
-
-class _Type(msgspec.Struct, gc=False):
-    key: str
-
-
-class _Datetime(msgspec.Struct, gc=False):
-    value: str
-
-
-class Fields(msgspec.Struct, gc=False):
-    """What a record's columns are made of; the decoder passes over the rest, but reads all of it."""
-
-    key: str
-    type: _Type
-    revision: int
-    last_modified: _Datetime
-    id: msgspec.Raw | msgspec.UnsetType = UNSET
-
-
-_decode = msgspec.json.Decoder(Fields).decode
-
-
-def decoded(texts: Iterable[bytes]) -> list[Fields | None]:
-    """The fields of each text, None for one that is no document, or that the decoder is not sure of."""
-    documents: list[Fields | None] = []
-    remaining = iter(texts)
-    while True:
-        try:
-            documents.extend(map(_decode, remaining))
-        except (msgspec.DecodeError, RecursionError):
-            documents.append(None)
-        else:
-            return documents
 
 
 def undressed(texts: list[bytes]) -> list[int]:

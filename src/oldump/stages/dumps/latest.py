@@ -10,8 +10,8 @@ import numpy as np
 
 from oldump.engine.lines import Lines
 from oldump.engine.shuffle import Batch, joined_batches
-from oldump.kernel.arrays import Flags
-from oldump.kernel.lines import Digests, greatest_column
+from oldump.kernel.arrays import Digests, Flags
+from oldump.kernel.lines import greatest_column
 from oldump.records.keys import documents, settled
 from oldump.records.record import LAST_MODIFIED, OTHER_NUMBER, PART_NUMBER_OF_TYPE, PARTS, columns
 from oldump.records.tally import Tally, digests_of, types_of
