@@ -361,11 +361,27 @@ class Packer:
 
 
 def segment_texts(texts: Iterable[bytes]) -> Iterator[bytes]:
-    """The same lines, cut where segments end. texts: pieces of whole lines."""
-    packer = Packer()
+    """The same lines, cut where segments end (see cuts). texts: pieces of whole lines, which are not split."""
+    held: list[bytes] = []
+    held_bytes = 0
     for text in texts:
-        yield from packer.add([line + b"\n" for line in text.split(b"\n")[:-1]])
-    yield from packer.rest()
+        start = 0
+        while held_bytes + len(text) - start > SEGMENT_BYTES:
+            end = _segment_end(text, start, held_bytes)
+            yield b"".join((*held, text[start:end]))
+            held, held_bytes, start = [], 0, end
+        held.append(text[start:])
+        held_bytes += len(text) - start
+    if held_bytes:
+        yield b"".join(held)
+
+
+def _segment_end(text: bytes, start: int, held_bytes: int) -> int:
+    """Where the open segment, that has so much already, ends in the text behind start: it has more than fits."""
+    end = text.rfind(b"\n", start, start + SEGMENT_BYTES - held_bytes) + 1
+    if end:
+        return end
+    return start if held_bytes else text.index(b"\n", start) + 1  # a line that is longer has a segment to itself
 
 
 class Compressing:

@@ -553,20 +553,10 @@ class Reader:
         begun = self._result(connection)
         if begun.status != pq.ExecStatus.COPY_OUT:
             raise psycopg.errors.error_from_result(begun)
-        rows: list[bytes] = []
-        count = held_bytes = 0
-        while (received := protocol.get_copy_data(1))[0] >= 0:
-            if not received[0]:
-                self._wait(connection)
-                continue
-            rows.append(bytes(received[1]))
-            held_bytes += received[0]
-            if held_bytes >= _PIECE_BYTES:
-                yield b"".join(rows)
-                count += len(rows)
-                rows, held_bytes = [], 0
-        yield b"".join(rows)
-        count += len(rows)
+        count = 0
+        for rows in self._rows(connection):
+            count += len(rows)
+            yield b"".join(rows)
         ended = self._result(connection)
         if ended.status != pq.ExecStatus.COMMAND_OK:
             raise psycopg.errors.error_from_result(ended)
@@ -576,6 +566,26 @@ class Reader:
             )
         while protocol.is_busy() or protocol.get_result():  # till it is ready for the next statement
             self._wait(connection)
+
+    def _rows(self, connection: Connection) -> Iterator[list[memoryview]]:
+        """The rows of a copy as libpq gives them, one by one, in lists of some _PIECE_BYTES.
+
+        What is done here is done for each row: copying the views while they are joined is cheaper than one by one.
+        """
+        get_row = connection.pgconn.get_copy_data
+        rows: list[memoryview] = []
+        held_bytes = 0
+        while (received := get_row(1))[0] >= 0:
+            size_bytes, row = received
+            if not size_bytes:
+                self._wait(connection)
+                continue
+            rows.append(row)
+            held_bytes += size_bytes
+            if held_bytes >= _PIECE_BYTES:
+                yield rows
+                rows, held_bytes = [], 0
+        yield rows
 
     def _result(self, connection: Connection) -> pq.abc.PGresult:
         protocol = connection.pgconn

@@ -3,21 +3,19 @@
 Reads:      the database
 Writes:     data    COPY text in seekable gzip, rows in the table's order
 Promises:   one snapshot; every row of it once, whatever happens to connections; the same bytes for any number of them
-Memory:     four times a slice of text, 32 MiB, for each connection
+Memory:     for each connection, some segments of text, and some ranges of compressed text that wait for their turn
 On failure: nothing under the final name; run again and it copies anew, under a new snapshot
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
-from oldump.engine.lines import Lines
-from oldump.engine.segments import QUICK, Compress, SegmentWriter, segment_of
-from oldump.engine.shuffle import Gathering, Stream, conversation
-from oldump.engine.workers import Crew, Perform, Task
+from oldump.engine.segments import QUICK, Compress, Segment, SegmentWriter, segment_of, segment_texts
+from oldump.engine.workers import Crew, Perform, Said, Task
 from oldump.errors import SourceEmpty
 from oldump.outside.postgres import SCANS_RANGES, Copying, Leading, Query, Reader
 from oldump.run.folder import RunFolder
@@ -32,14 +30,16 @@ _PAGES = 1_024
 _THINGS = 8_192
 """Documents in a range, of a server that cannot scan a part of a table."""
 _SLICE_BYTES = 32 << 20
-"""Text that is compressed at a time; seldom less than a range has, so that no connection waits for another."""
+"""Text of a range that is compressed before its turn; seldom less than a range has, so that no connection waits."""
+_WINDOW = 4
+"""Ranges for each connection that may be begun, counted from the one that is written next."""
 _ALIVE_SECONDS = 10.0
 
 
 class Copied(NamedTuple):
-    """What the leader hears of a range."""
+    """What the leader hears of a range: the next of its segments, and at last that there are no more."""
 
-    rows: int
+    segments: list[Segment]
     failures: list[str]
     """What was said of the connections that failed and were replaced."""
 
@@ -54,22 +54,36 @@ def extract(
     progress.begin("extract", "copy")
     compress = partial(segment_of, first_key_at=_THING_ID_COLUMN, level=QUICK)
     ranges = list(_ranges(leading))
-    rows, asked = 0, time.monotonic()
+    asked = time.monotonic()
     with SegmentWriter(folder.data) as writer, Crew(jobs, _copier(leading.reader, compress)) as crew:
         tasks = ((f"table {TABLE}, {condition}", _statement(condition)) for condition in ranges)
-        for number, copied in enumerate(Gathering(crew, {TABLE: Stream(writer)}, compress).run(tasks)):
-            assert isinstance(copied, Copied)  # noqa: S101 - what _copier returns
+        for number, copied, finished in _in_turn(crew, tasks, jobs):
+            for segment in copied.segments:
+                writer.append(segment)
             for failure in copied.failures:
                 tell(f"a connection failed and was replaced: {failure}")
             if time.monotonic() > asked + _ALIVE_SECONDS:
                 leading.require_alive()
                 asked = time.monotonic()
-            rows += copied.rows
-            progress.update(rows, (number + 1) / len(ranges))
+            progress.update(writer.records, (number + finished) / len(ranges))
         leading.require_alive()
-        if not rows:
+        if not writer.records:
             raise SourceEmpty(f"Table {TABLE} of {leading.place} holds no rows. Is it the right database?")
-        return rows, Artifact(**asdict(writer.commit()), item=None)
+        return writer.records, Artifact(**asdict(writer.commit()), item=None)
+
+
+def _in_turn(crew: Crew, tasks: Iterable[tuple[str, str]], jobs: int) -> Iterator[Said]:
+    """What the tasks say, the next one's first: who speaks before its turn waits for it."""
+    turn = 0
+    heard: dict[int, Said] = {}
+    for said in crew.run(tasks, window=_WINDOW * jobs):
+        heard[said.number] = said
+        while (following := heard.pop(turn, None)) is not None:
+            yield following
+            if following.finished:
+                turn += 1
+            else:
+                crew.answer(turn, None)
 
 
 def _ranges(leading: Leading) -> Iterator[str]:
@@ -110,22 +124,26 @@ QUERY = Query((TABLE,), _statement("ctid IS NOT NULL"), _statement("thing_id IS 
 
 
 def _copier(connect: Callable[[], Reader], compress: Compress) -> Callable[[int], Perform]:
-    """What the workers of a Crew perform: a range is copied, slice by slice, as Gathering leads them."""
+    """What the workers of a Crew perform: a range is copied and compressed, as far as it may before its turn.
+
+    Its last segment ends where it does: so no worker asks where another's ended, and ranges are the same for any
+    number of connections.
+    """
 
     def begin(_: int) -> Perform:
         reader = connect()
 
         def perform(query: str) -> Task:
             copying = Copying(reader, query)
-            rows, text = 0, copying.take(_SLICE_BYTES)
-            while True:
-                lines = text.split(b"\n")[:-1]
-                text = copying.take(_SLICE_BYTES) if len(text) >= _SLICE_BYTES else b""
-                rows += len(lines)
-                yield from conversation({TABLE: Lines.of(lines)}, compress, last=not text)
-                if not text:
-                    break
-            return Copied(rows, copying.failures)
+            segments: list[Segment] = []
+            held_bytes = 0
+            for text in segment_texts(iter(partial(copying.take, 1), b"")):
+                if held_bytes >= _SLICE_BYTES:
+                    yield Copied(segments, [])
+                    segments, held_bytes = [], 0
+                segments.append(compress(text))
+                held_bytes += len(text)
+            return Copied(segments, copying.failures)
 
         return perform
 
