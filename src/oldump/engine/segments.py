@@ -15,7 +15,7 @@ Does not: know what a record is; a line's first key is whatever the writer says 
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -37,6 +37,8 @@ SEGMENT_BYTES = 1 << 20
 DEFAULT_LEVEL = 6
 QUICK = 0
 """Instead of a level, for what only we read: igzip, twice as fast as zlib-ng's level 1, and a fifth smaller."""
+SUMS = ("sha256", "md5")
+"""What is taken of a seekable file while it is written: by which we know it again, and by which archive.org does."""
 INDEX_SUFFIX = ".index"
 INDEX_COLUMNS = "first_key\trecords\toffset\tsize_bytes\ttext_bytes\tcrc32"
 
@@ -81,6 +83,7 @@ class Written:
     segments: int
     sha256: str
     md5: str
+    """Empty if it was not asked for."""
     first_key: str | None
 
 
@@ -159,16 +162,15 @@ BEGINNING = Position(0, 0, 0, 0, 0, 0, None)
 class SegmentWriter:
     """Writes a seekable gzip file and its index, for `with`; neither has its name before commit."""
 
-    def __init__(self, path: Path, position: Position = BEGINNING) -> None:
-        """Begin the file, or go on with it at a position. Raises StorageError."""
+    def __init__(self, path: Path, position: Position = BEGINNING, *, sums: Collection[str] = SUMS) -> None:
+        """Begin the file, or go on with it at a position. sums: what is taken of it. Raises StorageError."""
         self._position = position
-        self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        self._sums = {name: hashlib.new(name, usedforsecurity=False) for name in sums}
         with ExitStack() as stack:
             self._file = stack.enter_context(CommittedFile(path, position.size_bytes))
             self._index = stack.enter_context(CommittedFile(index_path(path), position.index_bytes))
             for piece in self._file.written(position.size_bytes):
-                self._sha256.update(piece)
-                self._md5.update(piece)
+                self._add_to_sums(piece)
             if position == BEGINNING:
                 self._put(_HEADER, INDEX_COLUMNS.encode() + b"\n")
             self._files = stack.pop_all()
@@ -224,20 +226,22 @@ class SegmentWriter:
             text_bytes=self._position.text_bytes,
             records=self._position.records,
             segments=self._position.segments,
-            sha256=self._sha256.hexdigest(),
-            md5=self._md5.hexdigest(),
+            **{name: self._sums[name].hexdigest() if name in self._sums else "" for name in SUMS},
             first_key=None if first_key is None else first_key.decode(),
         )
 
     def _put(self, content: bytes, index: bytes = b"") -> None:
         self._file.write(content)
         self._index.write(index)
-        self._sha256.update(content)
-        self._md5.update(content)
+        self._add_to_sums(content)
         self._position = self._position._replace(
             size_bytes=self._position.size_bytes + len(content),
             index_bytes=self._position.index_bytes + len(index),
         )
+
+    def _add_to_sums(self, content: bytes) -> None:
+        for each in self._sums.values():
+            each.update(content)
 
     def __enter__(self) -> Self:
         """Nothing to prepare."""

@@ -61,6 +61,8 @@ _SILENCE_SECONDS = 30.0
 _CANCEL_SECONDS = 3.0
 """So long a server may take to hear that a copy is not wanted any more."""
 _PIECE_BYTES = 1 << 18
+_ROOM_QUERY = f"SELECT repeat(' ', {_PIECE_BYTES})".encode()
+"""Its answer makes room in libpq, which takes 16 KiB at a time from the network till a longer message has come."""
 _HINTS = {
     "40001": "A standby has to follow its primary: set hot_standby_feedback, or raise max_standby_streaming_delay.",
     "53300": "Give fewer --jobs, or raise the limit on connections of the role, the database or the server.",
@@ -537,6 +539,7 @@ class Reader:
                 with _errors(self.place), _deadline(connection):
                     connection.execute(f"SET TRANSACTION SNAPSHOT '{self._exported}'".encode())
                     connection.execute("SET statement_timeout = 0")
+                    connection.execute(_ROOM_QUERY)
             except SourceError as error:
                 connection.close()
                 if isinstance(error.__cause__, _LOST):

@@ -106,6 +106,15 @@ def test_what_commit_says_is_true(path: Path) -> None:
     )
 
 
+def test_a_sum_that_nobody_asks_for_is_not_taken(path: Path) -> None:
+    """It costs time: what is private has no MD5, and all else is as ever."""
+    whole = write(path, TEXTS)
+    with SegmentWriter(path, sums=("sha256",)) as writer:
+        for text in TEXTS:
+            writer.append(segment_of(text, KEY_COLUMN))
+        assert writer.commit() == replace(whole, md5="")
+
+
 def test_the_same_segments_give_the_same_bytes(tmp_path: Path) -> None:
     """Neither the file's name nor the time of writing is in it."""
     written = [write(tmp_path / name, TEXTS) for name in ("a.txt.gz", "b.txt.gz")]
