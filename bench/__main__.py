@@ -11,20 +11,16 @@ import argparse
 import json
 import os
 import platform
-import shlex
 import shutil
 import statistics
 import sys
 import tempfile
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
-import psycopg
-
+from bench.extract import print_extract
 from bench.measure import Measured, measured, shell
 from bench.skewed import KINDS
-from oldump.demo import embedded_database, psql_program
 from oldump.engine.segments import DEFAULT_LEVEL
 from oldump.records.record import PARTS
 
@@ -50,7 +46,9 @@ def main() -> None:
         _print_sizes(folder)
         _print_verify(folder, options)
         _print_deworks(folder, options)
-        _print_extract(folder, options)
+        for path in folder.glob("*/*.gz"):
+            path.unlink()
+        print_extract(folder, options.rows, options.rounds)
 
 
 def _options() -> argparse.Namespace:
@@ -167,38 +165,6 @@ def _print_deworks(folder: Path, options: argparse.Namespace) -> None:
         (folder / "items.txt").write_bytes(b"")
         ran = measured([*OLDUMP, "deworks", "dump.txt", "items.txt", *limits], folder)
         print(f"{name:36}{ran.seconds:>10.1f}{ran.peak_rss_bytes >> 20:>10,}")
-
-
-def _print_extract(folder: Path, options: argparse.Namespace) -> None:
-    """Extract beside psql, from a PostgreSQL on this machine that shares its cores with both."""
-    for path in folder.glob("*/*.gz"):
-        path.unlink()
-    with embedded_database(folder) as uri:
-        with psycopg.connect(uri) as connection, (folder / "data.txt").open("rb") as stream:
-            connection.execute("CREATE TABLE data (thing_id integer, revision integer, data text)")
-            with connection.cursor().copy("COPY data FROM STDIN") as copy:
-                for text in iter(partial(stream.read, 1 << 20), b""):
-                    copy.write(text)
-        copying = f"{shlex.quote(str(psql_program()))} {shlex.quote(uri)} --no-psqlrc -c 'copy data to stdout'"
-        extract = f"{shlex.join(OLDUMP)} run {DAY} --source {shlex.quote(uri)} --only extract"
-        commands = {
-            "psql > /dev/null": f"{copying} > /dev/null",
-            "psql | gzip": f"{copying} | gzip > psql.gz",
-            **{f"extract --jobs {jobs}": f"{extract} --jobs {jobs}" for jobs in (1, 2, 4)},
-        }
-        results: dict[str, list[Measured]] = {name: [] for name in commands}
-        for number in range(max(3, options.rounds)):
-            for name, command in commands.items():
-                out = f" --out extract-{number}-{name[-1]}" if name.startswith("extract") else ""
-                results[name].append(shell(command + out, folder))
-    seconds = {name: statistics.median(run.seconds for run in runs) for name, runs in results.items()}
-    print(f"\n{'':24}{'seconds':>10}{'rows/s':>12}{'× psql':>12}{'× psql | gzip':>16}{'peak MiB':>10}")
-    for name, runs in results.items():
-        print(
-            f"{name:24}{seconds[name]:>10.1f}{options.rows / seconds[name]:>12,.0f}"
-            f"{seconds['psql > /dev/null'] / seconds[name]:>12.2f}{seconds['psql | gzip'] / seconds[name]:>16.2f}"
-            f"{max(run.peak_rss_bytes for run in runs) >> 20:>10,}"
-        )
 
 
 def _print_sizes(folder: Path) -> None:

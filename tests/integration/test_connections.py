@@ -19,8 +19,8 @@ pytestmark = pytest.mark.postgres
 
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 ALL = "(SELECT thing_id, revision, data FROM data)"
-AMID = 400_000
-"""Bytes after which a connection that copies is amid a range."""
+AMID = 700_000
+"""Bytes after which a connection that copies is amid a range, and has passed some of it on."""
 
 
 def taken(copying: Copying, least_bytes: int = 100_000) -> list[bytes]:

@@ -23,7 +23,6 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple, Self
 
 import psycopg
-import tenacity
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from zlib_ng import zlib_ng
@@ -621,12 +620,20 @@ class Reader:
         return row is not None and row[0] == 1
 
 
-_patiently = tenacity.Retrying(
-    retry=tenacity.retry_if_exception(lambda e: isinstance(e, SourceUnreachable) and not isinstance(e, SnapshotLost)),
-    stop=tenacity.stop_after_attempt(6),
-    wait=tenacity.wait_exponential_jitter(initial=1, max=20),
-    reraise=True,
-)
+def _again(take: Callable[[int], bytes], least_bytes: int) -> bytes:
+    """What take gives, which has failed once: it is tried again for about a minute."""
+    import tenacity  # noqa: PLC0415 - most runs fail never
+
+    patiently = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(
+            lambda e: isinstance(e, SourceUnreachable) and not isinstance(e, SnapshotLost)
+        ),
+        stop=tenacity.stop_after_attempt(6),
+        wait=tenacity.wait_exponential_jitter(initial=1, max=20),
+        reraise=True,
+    )
+    text: bytes = patiently(take, least_bytes)
+    return text
 
 
 class Copying:
@@ -650,7 +657,12 @@ class Copying:
 
         Raises SourceUnreachable if every new connection fails too; SnapshotLost, SourceError, VerificationError.
         """
-        text: bytes = _patiently(self._take, least_bytes)
+        try:
+            text = self._take(least_bytes)
+        except SnapshotLost:
+            raise
+        except SourceUnreachable:
+            text = _again(self._take, least_bytes)
         self._passed_bytes += len(text)
         self._passed_crc32 = zlib_ng.crc32(text, self._passed_crc32)
         return text

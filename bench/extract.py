@@ -1,0 +1,133 @@
+"""Extract beside psql, from a PostgreSQL on this machine that shares its cores with both.
+
+    python -m bench.extract --rows 600000       alone, without the rest of `make bench`
+
+*Stage* is what the stage itself took, without start, preflight and end of the command. *CPU*: what our own processes
+used, and the server's; two cores give two seconds of it a second, so its half is the least that a command can take.
+"""
+
+import argparse
+import shlex
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from bench.measure import shell
+from oldump.demo import embedded_database, psql_program
+from oldump.run.journal import Journal
+
+DAY = "2022-07-31"
+JOBS = (1, 2, 4)
+_PSQL = "psql > /dev/null"
+_REAPED_SECONDS = 0.3
+"""So long a server may take to end a session, whose CPU time it knows only then."""
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """One run of a command that reads the table."""
+
+    seconds: float
+    stage_seconds: float
+    """Of the command, if it has no stages."""
+    cpu_seconds: float
+    server_seconds: float
+    """CPU time, too."""
+    peak_rss_bytes: int
+
+
+def print_extract(folder: Path, rows: int, rounds: int) -> None:
+    """Fill a server with folder/data.txt and print how fast it is read."""
+    with embedded_database(folder) as uri:
+        _fill(uri, folder / "data.txt")
+        copying = f"{shlex.quote(str(psql_program()))} {shlex.quote(uri)} --no-psqlrc -c 'copy data to stdout'"
+        extract = f"{sys.executable} -m oldump run {DAY} --source {shlex.quote(uri)} --only extract --out out --jobs"
+        commands = {
+            _PSQL: f"{copying} > /dev/null",
+            "psql | igzip": f"{copying} | {sys.executable} -m isal.igzip -1 -c > psql.gz",
+            "psql | gzip": f"{copying} | gzip > psql.gz",
+            **{f"extract --jobs {jobs}": f"{extract} {jobs}" for jobs in JOBS},
+        }
+        results: dict[str, list[Extracted]] = {name: [] for name in commands}
+        for _ in range(max(3, rounds)):
+            for name, command in commands.items():
+                results[name].append(_measured(command, folder))
+    _print(results, rows)
+
+
+def _fill(uri: str, text: Path) -> None:
+    """Fill table data; vacuumed, so that no reader is the first, who writes to the table what it finds."""
+    with psycopg.connect(uri) as connection, text.open("rb") as stream:
+        connection.execute("CREATE TABLE data (thing_id integer, revision integer, data text)")
+        with connection.cursor().copy("COPY data FROM STDIN") as copy:
+            for piece in iter(partial(stream.read, 1 << 20), b""):
+                copy.write(piece)
+    with psycopg.connect(uri, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE data")
+
+
+def _measured(command: str, folder: Path) -> Extracted:
+    out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    server = psutil.Process(int((folder / "pgdata" / "postmaster.pid").read_text().split()[0]))
+    before, server_before = _of_children(psutil.Process()), _of_children(server)
+    ran = shell(command, folder)
+    cpu_seconds = _of_children(psutil.Process()) - before
+    time.sleep(_REAPED_SECONDS)
+    journal = Journal(out / f"run-{DAY}" / "journal.jsonl")
+    return Extracted(
+        seconds=ran.seconds,
+        stage_seconds=journal.stages["extract"].seconds if journal.stages else ran.seconds,
+        cpu_seconds=cpu_seconds,
+        server_seconds=_of_children(server) - server_before,
+        peak_rss_bytes=ran.peak_rss_bytes,
+    )
+
+
+def _of_children(process: psutil.Process) -> float:
+    """CPU seconds of the children that have ended."""
+    times = process.cpu_times()
+    return float(times.children_user + times.children_system)
+
+
+def _print(results: dict[str, list[Extracted]], rows: int) -> None:
+    medians = {
+        name: [
+            statistics.median(getattr(run, each) for run in runs)
+            for each in ("seconds", "stage_seconds", "cpu_seconds", "server_seconds")
+        ]
+        for name, runs in results.items()
+    }
+    psql_seconds = medians[_PSQL][0]
+    print(
+        f"\n{'':20}{'seconds':>9}{'× psql':>8}{'stage':>8}{'× psql':>8}{'rows/s':>11}{'CPU':>7}{'server':>8}{'MiB':>6}"
+    )
+    for name, (seconds, stage, cpu, server) in medians.items():
+        peak = max(run.peak_rss_bytes for run in results[name]) >> 20
+        print(
+            f"{name:20}{seconds:>9.2f}{psql_seconds / seconds:>8.2f}{stage:>8.2f}{psql_seconds / stage:>8.2f}"
+            f"{rows / stage:>11,.0f}{cpu:>7.2f}{server:>8.2f}{peak:>6,}"
+        )
+
+
+def main() -> None:
+    """Make rows and measure."""
+    parser = argparse.ArgumentParser(prog="python -m bench.extract", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--rows", type=int, default=600_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="oldump-bench-") as name:
+        shell(f"{sys.executable} -m oldump synth --rows {options.rows} > data.txt", Path(name))
+        print_extract(Path(name), options.rows, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
