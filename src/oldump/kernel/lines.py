@@ -9,7 +9,7 @@ A text is bytes, or an array of bytes.
 
 from collections.abc import Callable
 
-import cython  # type: ignore[import-untyped,unused-ignore]
+import cython  # type: ignore[import-untyped] # it has stubs, but does not say so
 import numpy as np
 
 from oldump.kernel.arrays import Bytes, Digests, Places

@@ -13,7 +13,7 @@ place where they begin and give the place behind what they have read, or FAILED 
 
 from typing import NamedTuple
 
-import cython  # type: ignore[import-untyped,unused-ignore]
+import cython  # type: ignore[import-untyped] # it has stubs, but does not say so
 import numpy as np
 
 from oldump.kernel.lines import breaks
