@@ -3,6 +3,7 @@
 Imports that take long stand inside the commands, so that --help is quick.
 """
 
+import gc
 import json
 import logging
 import os
@@ -47,6 +48,9 @@ table · 13 database not reached · 14 no rows · 15 snapshot lost · 20 not rec
 54 late, by status --check · 60 a worker died · 70 a bug · 129, 130, 143 interrupted · 141 nobody reads the output.
 docs/operations.md says what to do about each.
 """
+
+_GARBAGE_THRESHOLD = 10_000
+"""New objects between two searches for garbage: at Python's own 700, imports are interrupted by hundreds of them."""
 
 app = typer.Typer(
     help="Makes Open Library's public data dumps: every revision of every document, the latest of each, by type.",
@@ -200,9 +204,8 @@ def run(
     """Make the dumps for a date. A run that stopped goes on where it stopped."""
     given = locals()
     from oldump import pipeline, planning, runner
-    from oldump.display import progress_shown
-    from oldump.settings import date_of
-    from oldump.stages.gate.stage import reason_of
+    from oldump.settings import date_of, reason_of
+    from oldump.showing import progress_shown
 
     settings = _settings(given)
     _log_as(settings.log_format)
@@ -362,9 +365,9 @@ def verify(
     memory: Memory = None,
 ) -> None:
     """Check a finished dump, from its files alone, and print what is wrong."""
-    from oldump.display import progress_shown
     from oldump.engine.shuffle import workers_within
     from oldump.settings import Settings
+    from oldump.showing import progress_shown
     from oldump.stages.verify import stage
 
     settings = Settings.of(workers=workers, memory=memory)
@@ -390,8 +393,8 @@ def archive(
 ) -> None:
     """Upload a complete run to archive.org, compare what is there, and let latest.json point to it."""
     from oldump import runner
-    from oldump.display import progress_shown
     from oldump.settings import Settings
+    from oldump.showing import progress_shown
     from oldump.stages.archive.files import run_of
     from oldump.stages.verify.stage import item_in
 
@@ -649,7 +652,7 @@ def demo(
 ) -> None:
     """Run the whole pipeline on an embedded PostgreSQL that is filled by synth, and show what it made."""
     from oldump.demo import show
-    from oldump.display import progress_shown
+    from oldump.showing import progress_shown
 
     with progress_shown() as progress:
         report = show(rows, out, workers, memory, progress)
@@ -691,7 +694,7 @@ def _progress_of_filter(*, reads_input: bool, writes_data: bool = True) -> Itera
     A live display must have the terminal to itself: where data goes there too, or where the command reads from a pipe,
     in which another one of ours may stand with its own, there are log lines.
     """
-    from oldump.display import progress_shown
+    from oldump.showing import progress_shown
 
     data_goes_there = writes_data and sys.stdout.isatty()
     reads_pipe = reads_input and Path("/dev/stdin").is_fifo()
@@ -824,5 +827,9 @@ def main() -> None:
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
         signal.signal(signal.SIGHUP, _stop)
     signal.signal(signal.SIGINT, _stop)  # Python's own KeyboardInterrupt would be typer's to swallow
-    with _exit_codes():
-        app()
+    gc.set_threshold(_GARBAGE_THRESHOLD)
+    try:
+        with _exit_codes():
+            app()
+    finally:
+        gc.freeze()  # else the interpreter takes all modules apart at exit, which takes as long as to run --help

@@ -1,11 +1,9 @@
-"""How progress is shown: a live display on a terminal, otherwise a log line every 30 seconds. And tables.
+"""What is shown on a terminal: a live display of progress, and tables.
 
 Does not: write to standard output, where data may go.
 """
 
 import io
-import logging
-import sys
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -17,51 +15,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from oldump.run.forecast import shown_seconds
 from oldump.run.progress import shown_amount, unit_of
 
-LOG_SECONDS = 30
 _REFRESH_SECONDS = 0.2
-
-log = logging.getLogger("oldump")
-
-
-class LoggedProgress:
-    """Tells the log, every 30 seconds."""
-
-    def __init__(self) -> None:
-        """Begin with nothing to tell."""
-        self._what, self._unit = "", "rows"
-        self._began = self._told = time.monotonic()
-
-    def begin(self, stage: str, step: str) -> None:
-        """Note the step."""
-        self._what, self._unit = f"{stage}: {step}", unit_of(step)
-        self._began = self._told = time.monotonic()
-
-    def update(self, rows: int, done: float | None) -> None:
-        """Tell, if it is time to."""
-        now = time.monotonic()
-        if now < self._told + LOG_SECONDS:
-            return
-        self._told = now
-        seconds = now - self._began
-        share = "" if done is None else f", {done:.1%} done"
-        left = f", about {shown_seconds(seconds / done - seconds)} left" if done else ""
-        amount, rate = shown_amount(rows, self._unit), shown_amount(rows / seconds, self._unit)
-        log.info("%s: %s, %s/s%s%s", self._what, amount, rate, share, left)
-
-    def end(self, stage: str) -> None:
-        """The stage's own log lines say it."""
-
-    def __enter__(self) -> Self:
-        """Nothing to prepare."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing to undo."""
 
 
 class LiveProgress:
@@ -132,9 +88,9 @@ class LiveProgress:
         self._progress.stop()
 
 
-def progress_shown(*, alone: bool = True) -> LiveProgress | LoggedProgress:
-    """The display that suits standard error. alone: whether nothing else is expected to write to its terminal."""
-    return LiveProgress(Console(stderr=True)) if alone and sys.stderr.isatty() else LoggedProgress()
+def live_progress() -> LiveProgress:
+    """The live display on standard error."""
+    return LiveProgress(Console(stderr=True))
 
 
 Look = TypeVar("Look")

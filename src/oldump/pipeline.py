@@ -2,6 +2,8 @@
 
 A stage reads only what earlier stages committed. When all are committed the run is complete, and published; then what
 is asked for besides takes it elsewhere. `runner` goes through the table; `refusals` says when it must not.
+
+A stage that not every run has is imported when it is run: to import all of them takes a tenth of a second.
 """
 
 import logging
@@ -25,13 +27,7 @@ from oldump.run.report import Report
 from oldump.settings import Settings, flag_of
 from oldump.sources import DATABASES, connection_of, file_of, is_database
 from oldump.stages import extract, splice, tables
-from oldump.stages.archive import stage as archive
-from oldump.stages.archive.site import site_of
-from oldump.stages.deworks import stage as deworks
 from oldump.stages.dumps import stage as dumps
-from oldump.stages.gate import stage as gate
-from oldump.stages.sitemaps import stage as sitemaps
-from oldump.stages.verify import stage as verify
 
 log = logging.getLogger("oldump")
 
@@ -174,6 +170,8 @@ def _splice(context: Context) -> Outcome:
 
 
 def _deworks(context: Context) -> Outcome:
+    from oldump.stages.deworks import stage as deworks  # noqa: PLC0415 - see above: not every run has it
+
     folder = context.folder
     _, *parts = context.made_by("dumps")
     paths = {name: folder.artifact(part.name, part.item) for name, part in zip(PARTS, parts, strict=True)}
@@ -188,6 +186,8 @@ def _deworks(context: Context) -> Outcome:
 
 
 def _gate(context: Context) -> Outcome:
+    from oldump.stages.gate import stage as gate  # noqa: PLC0415 - see above: not every run has it
+
     stages, folder = context.journal.stages, context.folder
     counts = {"deworks": stages["deworks"].counts} if "deworks" in stages else {}
     judgement = gate.judged(context.published, counts, folder, context.settings, context.progress)
@@ -213,6 +213,8 @@ _PUBLISHED = (*(table.name for table in tables.TABLES if table.is_published), "c
 
 
 def _verify(context: Context) -> Outcome:
+    from oldump.stages.verify import stage as verify  # noqa: PLC0415 - see above: not every run has it
+
     settings, item = context.settings, context.folder.dump_item
     workers = workers_within(settings.memory, settings.workers)
     verified = verify.verify(item, workers, settings.memory, context.progress)
@@ -235,13 +237,22 @@ STAGES = (
     Stage("extract", (DATABASES["source"],), ("data",), _extract, "source"),
     Stage("dumps", ("data",), ("cdump", *PARTS), _dumps),
     Stage("splice", PARTS, ("dump",), _splice),
-    Stage("deworks", (*deworks.READS, "ia-metadata"), ("deworks",), _deworks, is_optional=True),
+    Stage(
+        "deworks",
+        ("authors", "editions", "redirects", "works", "ia-metadata"),
+        ("deworks",),
+        _deworks,
+        is_optional=True,
+    ),
     Stage("gate", _PUBLISHED, ("figures",), _gate, is_judge=True),
     Stage("verify", (*_PUBLISHED, "figures"), (), _verify, is_judge=True, checks_items=True),
 )
 
 
 def _archive(context: Context) -> dict[str, Any]:
+    from oldump.stages.archive import stage as archive  # noqa: PLC0415 - see above: not every run has it
+    from oldump.stages.archive.site import site_of  # noqa: PLC0415 - see above: not every run has it
+
     settings = context.settings
     archived = archive.archive(
         context.folder, site_of(settings.ia_config), settings, context.progress, require=context.require
@@ -250,6 +261,9 @@ def _archive(context: Context) -> dict[str, Any]:
 
 
 def _archive_check(context: Context) -> Check:
+    from oldump.stages.archive import stage as archive  # noqa: PLC0415 - see above: not every run has it
+    from oldump.stages.archive.site import site_of  # noqa: PLC0415 - see above: not every run has it
+
     settings = context.settings
     short = settings.model_copy(update={"archive_patience_seconds": min(30.0, settings.archive_patience_seconds)})
     try:
@@ -262,6 +276,8 @@ def _archive_check(context: Context) -> Check:
 
 
 def _sitemaps(context: Context) -> dict[str, Any]:
+    from oldump.stages.sitemaps import stage as sitemaps  # noqa: PLC0415 - see above: not every run has it
+
     settings, folder = context.settings, context.folder
     assert settings.sitemaps is not None  # noqa: S101 - or they are not asked for
     counts = sitemaps.make_sitemaps(

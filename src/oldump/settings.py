@@ -269,3 +269,10 @@ def date_of(text: str | None) -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise ConfigurationError(f"{text!r} is not a date: {error}.") from error
+
+
+def reason_of(given: str | None) -> str | None:
+    """The reason to let findings pass. Raises ConfigurationError if it says nothing."""
+    if given is not None and not given.strip():
+        raise ConfigurationError("--override-gate wants a reason: it is kept in the manifest, for readers to see.")
+    return given

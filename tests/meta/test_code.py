@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from oldump import pipeline
-from oldump.pipeline import STAGES
+from oldump.pipeline import STAGE_OF, STAGES
+from oldump.stages.deworks.stage import READS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -72,6 +73,11 @@ def test_stages_read_what_earlier_stages_write() -> None:
     for stage in STAGES:
         assert set(stage.reads) <= known
         known |= set(stage.writes)
+
+
+def test_the_table_names_what_deworks_reads() -> None:
+    """The table says it again, so that a run without that stage need not import it."""
+    assert STAGE_OF["deworks"].reads == (*READS, "ia-metadata")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -9,7 +9,7 @@ import pytest
 
 from oldump.errors import ConfigurationError
 from oldump.run.log import named_format
-from oldump.settings import Settings, Told, date_of, size_bytes
+from oldump.settings import Settings, Told, date_of, reason_of, size_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -233,3 +233,11 @@ def test_without_a_date_it_is_the_last_day_of_the_month_before() -> None:
     given = date_of(None)
     after = datetime.now(UTC).date()
     assert given in {day.replace(day=1) - timedelta(days=1) for day in (before, after)}
+
+
+@pytest.mark.parametrize("given", ["", " ", "\n\t"])
+def test_a_reason_must_say_something(given: str) -> None:
+    """It is all that readers will have."""
+    with pytest.raises(ConfigurationError, match="--override-gate wants a reason"):
+        reason_of(given)
+    assert (reason_of("spam was removed"), reason_of(None)) == ("spam was removed", None)

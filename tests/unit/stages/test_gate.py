@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oldump.errors import ConfigurationError, StorageError
+from oldump.errors import StorageError
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
@@ -18,7 +18,6 @@ from oldump.settings import Settings
 from oldump.stages.gate.comparison import Changes
 from oldump.stages.gate.earlier import figures_of, last_complete, name_of
 from oldump.stages.gate.rules import Figures, Rule, findings, warnings
-from oldump.stages.gate.stage import reason_of
 
 JUNE, JULY = date(2022, 6, 30), date(2022, 7, 31)
 SETTINGS = Settings.of(workers=1)
@@ -223,14 +222,6 @@ def test_findings_say_before_and_now_and_what_is_allowed() -> None:
         "cdump, records: 10,000 before, 5,000 now: a fall of 50.00%, 1.00% is allowed",
     ]
     assert next(iter(Rule)) is Rule.EMPTY
-
-
-@pytest.mark.parametrize("given", ["", " ", "\n\t"])
-def test_a_reason_must_say_something(given: str) -> None:
-    """It is all that readers will have."""
-    with pytest.raises(ConfigurationError, match="--override-gate wants a reason"):
-        reason_of(given)
-    assert (reason_of("spam was removed"), reason_of(None)) == ("spam was removed", None)
 
 
 # Which run is compared with

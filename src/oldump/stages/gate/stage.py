@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from oldump.engine.shuffle import workers_within
-from oldump.errors import ConfigurationError, SourceError, StorageError, VerificationError
+from oldump.errors import SourceError, StorageError, VerificationError
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
@@ -46,13 +46,6 @@ class Judgement:
             "warnings": self.warnings,
             "override": override if self.findings else None,
         }
-
-
-def reason_of(given: str | None) -> str | None:
-    """The reason to let findings pass. Raises ConfigurationError if it says nothing."""
-    if given is not None and not given.strip():
-        raise ConfigurationError("--override-gate wants a reason: it is kept in the manifest, for readers to see.")
-    return given
 
 
 def judged(
