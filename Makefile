@@ -41,7 +41,7 @@ format: .venv ## format the code and fix what can be fixed safely
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: .venv ## measure the budgets; ARGS='…'
+bench: .venv ## measure the budgets; ARGS='--only pipeline', ARGS='--growth'
 	$(BIN)/python -m bench $(ARGS)
 
 image-check: ## what the image installs, replayed without a container engine: the Dockerfile's own steps

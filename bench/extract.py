@@ -1,17 +1,13 @@
 """Extract beside psql, from a PostgreSQL on this machine that shares its cores with both.
 
-    python -m bench.extract --rows 600000       alone, without the rest of `make bench`
-
 *Stage* is what the stage itself took, without start, preflight and end of the command. *CPU*: what our own processes
 used, and the server's; two cores give two seconds of it a second, so its half is the least that a command can take.
 """
 
-import argparse
 import shlex
 import shutil
 import statistics
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,11 +17,13 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from bench.inputs import DAY, OLDUMP, Inputs
 from bench.measure import shell
+from bench.table import Table, count, mebibytes, ratio
 from oldump.demo import embedded_database, psql_program
 from oldump.run.journal import Journal
 
-DAY = "2022-07-31"
+_LEAST_ROUNDS = 3
 JOBS = (1, 2, 4)
 _PSQL = "psql > /dev/null"
 _REAPED_SECONDS = 0.3
@@ -45,12 +43,13 @@ class Extracted:
     peak_rss_bytes: int
 
 
-def print_extract(folder: Path, rows: int, rounds: int) -> None:
-    """Fill a server with folder/data.txt and print how fast it is read."""
+def show(inputs: Inputs) -> None:
+    """Print a table."""
+    folder = inputs.folder
     with embedded_database(folder) as uri:
-        _fill(uri, folder / "data.txt")
+        _fill(uri, inputs.text)
         copying = f"{shlex.quote(str(psql_program()))} {shlex.quote(uri)} --no-psqlrc -c 'copy data to stdout'"
-        extract = f"{sys.executable} -m oldump run {DAY} --source {shlex.quote(uri)} --only extract --out out --jobs"
+        extract = f"{shlex.join(OLDUMP)} run {DAY} --source {shlex.quote(uri)} --only extract --out out --jobs"
         commands = {
             _PSQL: f"{copying} > /dev/null",
             "psql | igzip": f"{copying} | {sys.executable} -m isal.igzip -1 -c > psql.gz",
@@ -58,10 +57,10 @@ def print_extract(folder: Path, rows: int, rounds: int) -> None:
             **{f"extract --jobs {jobs}": f"{extract} {jobs}" for jobs in JOBS},
         }
         results: dict[str, list[Extracted]] = {name: [] for name in commands}
-        for _ in range(max(3, rounds)):
+        for _ in range(max(_LEAST_ROUNDS, inputs.rounds)):
             for name, command in commands.items():
                 results[name].append(_measured(command, folder))
-    _print(results, rows)
+    _print(results, inputs.rows)
 
 
 def _fill(uri: str, text: Path) -> None:
@@ -118,27 +117,16 @@ def _print(results: dict[str, list[Extracted]], rows: int) -> None:
         for name, runs in results.items()
     }
     psql_seconds = medians[_PSQL][0]
-    print(
-        f"\n{'':20}{'seconds':>9}{'× psql':>8}{'stage':>8}{'× psql':>8}{'rows/s':>11}{'CPU':>7}{'server':>8}{'MiB':>6}"
-    )
+    table = Table("seconds", "× psql", "stage", "× psql", "rows/s", "CPU", "server", "peak MiB")
     for name, (seconds, stage, cpu, server) in medians.items():
-        peak = max(run.peak_rss_bytes for run in results[name]) >> 20
-        print(
-            f"{name:20}{seconds:>9.2f}{psql_seconds / seconds:>8.2f}{stage:>8.2f}{psql_seconds / stage:>8.2f}"
-            f"{rows / stage:>11,.0f}{cpu:>7.2f}{server:>8.2f}{peak:>6,}"
+        table.row(
+            name,
+            f"{seconds:.2f}",
+            ratio(psql_seconds / seconds),
+            f"{stage:.2f}",
+            ratio(psql_seconds / stage),
+            count(rows / stage),
+            f"{cpu:.2f}",
+            f"{server:.2f}",
+            mebibytes(max(run.peak_rss_bytes for run in results[name])),
         )
-
-
-def main() -> None:
-    """Make rows and measure."""
-    parser = argparse.ArgumentParser(prog="python -m bench.extract", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--rows", type=int, default=600_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="oldump-bench-") as name:
-        shell(f"{sys.executable} -m oldump synth --rows {options.rows} > data.txt", Path(name))
-        print_extract(Path(name), options.rows, options.rounds)
-
-
-if __name__ == "__main__":
-    main()
