@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 from campaigns.killing import PAUSE_SECONDS, Point, Run
 from golden.command import DATE, private_of
+from golden.forks import load
 from oldump.demo import embedded_database, fill
 from oldump.engine.segments import QUICK, SegmentWriter, segment_of, segment_texts
 from oldump.synth.table import copy_blocks
@@ -426,6 +427,7 @@ def _at_points(known: list[tuple[Case, Quiet]], arguments: argparse.Namespace, d
 
 def campaign(arguments: argparse.Namespace, folder: Path) -> bool:
     """Whether nothing differed. Prints what was tried."""
+    load()
     began, dice = time.monotonic(), random.Random(arguments.seed)
     total, done = Tried(), 0
     with (

@@ -11,7 +11,6 @@ import builtins
 import datetime
 import errno
 import fnmatch
-import gc
 import io
 import json
 import os
@@ -247,10 +246,9 @@ class Order:
 
 def _serve() -> None:
     """Fork a process for each order; say its id, and how it ended."""
-    import oldump.cli  # noqa: PLC0415 - not before the files are patched
-    import oldump.runner  # noqa: PLC0415, F401 - to have all modules
+    from golden.forks import load  # noqa: PLC0415 - not before the files are patched
 
-    gc.freeze()  # or each process would go through all of it at its end
+    load()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -125,7 +125,7 @@ def _serve(channel: socket.socket) -> None:
         channel.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
-def _load() -> None:
+def load() -> None:
     """Import all of oldump, and what its commands import themselves."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does
     package = importlib.import_module(_PACKAGE)
@@ -139,7 +139,7 @@ def _load() -> None:
 def main() -> None:
     """Serve from a process of its own, for this one is waited for."""
     channel = socket.socket(fileno=int(sys.argv[1]))
-    _load()
+    load()
     if os.fork():
         os._exit(0)
     nothing = os.open(os.devnull, os.O_RDWR)
