@@ -342,27 +342,30 @@ def whole_lines(texts: Iterator[bytes], name: str) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def _ranges(path: Path, start: int) -> Iterator[Block]:
-    """A plain file behind its first bytes in ranges that end with a newline, but for the last."""
+def _ranges(path: Path, start: int, longest_bytes: int = LONGEST_LINE_BYTES) -> Iterator[Block]:
+    """A plain file behind its first bytes in ranges that end with a newline, but for the last.
+
+    longest_bytes: that a range may have; no more is read to look for the end of a line.
+    """
     with source_errors(path), path.open("rb") as stream:
         size_bytes = os.fstat(stream.fileno()).st_size
         while start < size_bytes:
-            end = _line_end(stream, start + BLOCK_BYTES, size_bytes)
-            if end - start > LONGEST_LINE_BYTES:
-                raise SourceDamaged(f"{path}: a line is longer than {LONGEST_LINE_BYTES:,} bytes. Is it a table?")
+            end = _line_end(stream, start + BLOCK_BYTES, min(size_bytes, start + longest_bytes + 1))
+            if end - start > longest_bytes:
+                raise SourceDamaged(f"{path}: a line is longer than {longest_bytes:,} bytes. Is it a table?")
             yield Block(Range(path, start, end - start), end)
             start = end
 
 
-def _line_end(stream: BinaryIO, position: int, size_bytes: int) -> int:
-    """The position behind the first newline at or behind the position."""
+def _line_end(stream: BinaryIO, position: int, last: int) -> int:
+    """The position behind the first newline at or behind the position; last, if it is not before that."""
     stream.seek(position)
-    while position < size_bytes and (text := stream.read(1 << 16)):  # it may have become shorter
+    while position < last and (text := stream.read(1 << 16)):  # it may have become shorter
         newline = text.find(b"\n")
         if newline >= 0:
-            return position + newline + 1
+            return min(position + newline + 1, last)
         position += len(text)
-    return size_bytes
+    return last
 
 
 class _End(NamedTuple):

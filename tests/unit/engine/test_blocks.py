@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import inspect
 import lzma
 import os
 import subprocess
@@ -15,7 +16,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oldump.engine.blocks import BLOCK_BYTES, Range, Segmented, Shared, SharedMemory, Source, decompressed, whole_lines
+from oldump.engine.blocks import (
+    BLOCK_BYTES,
+    Range,
+    Segmented,
+    Shared,
+    SharedMemory,
+    Source,
+    _ranges,
+    decompressed,
+    whole_lines,
+)
 from oldump.engine.segments import SegmentWriter, index_path, segment_of, segment_texts
 from oldump.errors import SourceDamaged, SourceError, SourceMissing
 
@@ -418,11 +429,12 @@ def test_a_plain_file_that_is_cut_while_it_is_looked_at(path: Path) -> None:
 
 
 def test_a_line_without_end_is_no_table(path: Path) -> None:
-    """A disk image, or /dev/zero: refused after 1 GiB, rather than read into memory."""
+    """A disk image, or /dev/zero: refused after 1 GiB, or so many bytes, and no more of it is read."""
+    assert inspect.signature(_ranges).parameters["longest_bytes"].default == 1 << 30
     with path.open("wb") as stream:
-        stream.truncate((1 << 30) + 3 * BLOCK_BYTES)  # a hole: nothing is on the disk
-    with pytest.raises(SourceDamaged, match=rf"{path}: a line is longer"):
-        list(Source(path, SharedMemory(1)).blocks())
+        stream.truncate(1 << 40)  # a hole: nothing is on the disk, and to read it takes minutes
+    with pytest.raises(SourceDamaged, match=rf"{path}: a line is longer than 16,000,000 bytes"):
+        list(_ranges(path, 0, longest_bytes=16_000_000))
 
 
 def test_a_segment_that_is_damaged_is_named(path: Path) -> None:
