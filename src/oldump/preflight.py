@@ -17,6 +17,7 @@ from pathlib import Path
 
 from oldump.engine.blocks import SharedMemory, Source
 from oldump.errors import ConfigurationError, OldumpError, StorageFull, storage_errors
+from oldump.kernel.rows import COMPILED
 from oldump.outside import postgres
 from oldump.outside.postgres import SCANS_RANGES, Examined, Query, TableSize
 from oldump.run.folder import RunFolder
@@ -181,6 +182,7 @@ def checks(work: Work) -> Iterator[Check]:
     needed = needs(work.writes, text_bytes, sizes, work.level)
     yield from disk_checks(work, needed)
     yield memory_check(work.memory_bytes, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    yield kernel_check()
     yield clock_check({name: each.ahead_seconds for name, each in examined.items()})
     yield date_check(work.folder.date, datetime.now(UTC).date())
 
@@ -413,6 +415,16 @@ def memory_check(memory_bytes: int, physical_bytes: int) -> Check:
     if memory_bytes > physical_bytes:
         return Check.warned("memory", told, "Give a smaller --memory, or the kernel may kill workers.")
     return Check.passed("memory", told)
+
+
+def kernel_check(*, compiled: bool = COMPILED) -> Check:
+    """Whether the loops over single bytes have been compiled."""
+    if compiled:
+        return Check.passed("kernel", "is compiled")
+    remedy = (
+        "Install a C compiler and Python's headers, and then oldump again: all is made right, but several times slower."
+    )
+    return Check.warned("kernel", "is not compiled", remedy)
 
 
 def clock_check(ahead_seconds: Mapping[str, float]) -> Check:

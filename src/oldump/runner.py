@@ -48,6 +48,7 @@ from oldump.run.manifest import MANIFEST, SUMS, manifest_of, sums_of
 from oldump.run.progress import Progress, Silence
 from oldump.run.report import Report, reported
 from oldump.run.spill import is_there, place_spill, remove_spill
+from oldump.run.steps import STEPS
 from oldump.settings import Settings
 from oldump.sources import DATABASES, beginning, connection_of, is_file
 from oldump.stages.archive.files import manifest_of as manifest_in
@@ -392,10 +393,11 @@ def _perform(stage: Stage, context: Context) -> None:
     require_inputs(stage, context)
     log.info("%s: begins", stage.name)
     context.report.enter(stage.name, goes_on=context.folder.checkpoint(stage.name).is_file())
+    STEPS.take()  # what other stages have spent
     artifacts, counts = stage.run(context)
     seconds = context.report.leave(stage.name)
     context.journal.commit(
-        Committed(stage.name, artifacts, counts, round(seconds, 3)),
+        Committed(stage.name, artifacts, counts, round(seconds, 3), STEPS.take()),
         made_from(stage) | _of_other_snapshots(stage, counts, context.journal),
     )
     shutil.rmtree(context.folder.checkpoint(stage.name).parent, ignore_errors=True)

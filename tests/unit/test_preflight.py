@@ -274,6 +274,12 @@ def test_a_run_that_another_process_works_on_fails(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------- memory, clock, date
 
 
+@pytest.mark.parametrize(("compiled", "verdict"), [(True, "ok"), (False, "warning")])
+def test_a_kernel_that_is_not_compiled_is_warned_of(compiled: bool, verdict: str) -> None:
+    """A run would be right, and take its time."""
+    assert preflight.kernel_check(compiled=compiled).verdict.value == verdict
+
+
 @pytest.mark.parametrize(("memory", "verdict"), [(8 << 30, "ok"), ((8 << 30) + 1, "warning")])
 def test_more_memory_than_there_is_is_warned_of(memory: int, verdict: str) -> None:
     """A container's limit is another matter."""

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -23,6 +24,7 @@ from zlib_ng import zlib_ng
 
 from oldump.engine.segments import Entry, index_path, read_index, read_segment
 from oldump.errors import SourceDamaged, SourceError, SourceMissing
+from oldump.run.steps import STEPS
 
 BLOCK_BYTES = 1 << 20
 """About the text of a block; a longer line makes a longer block."""
@@ -201,7 +203,7 @@ class Source:
         """The text of a block. Raises SourceError."""
         match content:
             case Segmented(path, entry):
-                with source_errors(path):
+                with source_errors(path), STEPS.at("decompress", entry.text_bytes):
                     return read_segment(path, entry)
             case Range(path, offset, size_bytes):
                 with source_errors(path), path.open("rb") as stream:
@@ -211,7 +213,8 @@ class Source:
                     raise SourceDamaged(f"{path}: became shorter while it was read. Give the command again.")
                 return text
             case Shared():
-                return self._memory.take(content)
+                with STEPS.at("take over", content.size_bytes):
+                    return self._memory.take(content)
             case _:
                 return content
 
@@ -227,9 +230,11 @@ class Source:
 
             place = START
             for text in whole_lines(decompressed(chunks(), self.name), self.name):
-                crc32 = zlib_ng.crc32(text, place.crc32)
-                if place.blocks >= self._after.blocks:
-                    yield Block(self._memory.put(text), position, crc32)
+                with STEPS.at("hand out", len(text)):
+                    crc32 = zlib_ng.crc32(text, place.crc32)
+                    content = self._memory.put(text) if place.blocks >= self._after.blocks else None
+                if content is not None:
+                    yield Block(content, position, crc32)
                 place = Place(place.blocks + 1, position, crc32)
                 if place.blocks == self._after.blocks and place != self._after:
                     raise self._is_another()
@@ -292,6 +297,7 @@ def decompressed(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
                 if not rest:
                     break
                 member = zlib_ng.decompressobj(_GZIP)
+            began = time.thread_time_ns()
             try:
                 text = member.decompress(
                     rest, BLOCK_BYTES
@@ -300,6 +306,7 @@ def decompressed(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
                 raise SourceDamaged(
                     f"{name}: damaged gzip near byte {position:,} of the file ({error}). Fetch or make the file again."
                 ) from error
+            STEPS.add({"decompress": (time.thread_time_ns() - began, len(text))})
             if text:
                 yield text
             rest = member.unused_data if member.eof else member.unconsumed_tail

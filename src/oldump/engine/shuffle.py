@@ -40,6 +40,7 @@ from oldump.engine.lines import Chosen, Lines, joined
 from oldump.engine.segments import Compress, Position, Segment, SegmentWriter, cuts
 from oldump.engine.workers import Crew, Perform, Said, Task
 from oldump.errors import StorageError, storage_errors
+from oldump.run.steps import STEPS
 
 try:
     from compression import zstd  # type: ignore[import-not-found,unused-ignore] # from Python 3.14 on
@@ -233,14 +234,15 @@ class Spill:
         ranks = np.concatenate([np.empty(0, np.uint64), *(batch.ranks for batch in batches)])
         if not len(ranks):
             return NO_FRAMES
-        order = np.argsort(ranks, kind="stable")
-        lines = Lines(
-            text,
-            np.concatenate([batch.lines.starts for batch in batches]),
-            np.concatenate([batch.lines.ends for batch in batches]),
-        )
-        tags = np.concatenate([batch.tags for batch in batches])
-        sorted_batch = Batch(lines, ranks, tags).take(order)
+        with STEPS.at("scatter", self._text_bytes):
+            order = np.argsort(ranks, kind="stable")
+            lines = Lines(
+                text,
+                np.concatenate([batch.lines.starts for batch in batches]),
+                np.concatenate([batch.lines.ends for batch in batches]),
+            )
+            tags = np.concatenate([batch.tags for batch in batches])
+            sorted_batch = Batch(lines, ranks, tags).take(order)
         lengths = sorted_batch.lines.lengths
         frames: list[tuple[int, ...]] = []
         with storage_errors(self._path), self._path.open("ab") as stream:
@@ -323,9 +325,12 @@ def _write_frames(stream: BinaryIO, batch: Batch, frame_bytes: int) -> Iterator[
             part.tags.tobytes(),
             lengths[start:end].astype(LINE_LENGTH).tobytes(),
         )
-        data = compressor.compress(part.lines.joined(b"".join(columns)), zstd.ZstdCompressor.FLUSH_FRAME)
+        text_bytes = part.lines.text_bytes
+        with STEPS.at("spill", text_bytes):
+            data = compressor.compress(part.lines.joined(b"".join(columns)), zstd.ZstdCompressor.FLUSH_FRAME)
         offset = stream.tell()
-        stream.write(data)
+        with STEPS.at("write the spill", text_bytes):
+            stream.write(data)
         yield offset, len(data), int(lengths[start:end].sum())
         start = end
 
@@ -566,7 +571,8 @@ def gatherer(
         def perform(frames: Frames) -> Task:
             arranging = arrange()
             for batch, last in slices(frames, exact, runs, budget):
-                streams = arranging(batch, last=last)
+                with STEPS.at("arrange", batch.lines.text_bytes):
+                    streams = arranging(batch, last=last)
                 del batch
                 yield from conversation(streams, compress, last=last)
             return arranging.tally()
@@ -586,15 +592,30 @@ def conversation(streams: dict[str, Lines], compress: Compress, *, last: bool) -
     for name, lines in streams.items():
         starts = [0, *borders[name]]
         pieces = [lines.take(slice(start, end)) for start, end in zip(starts, borders[name], strict=False)]
-        texts = (piece.joined(heads[name] if not place else b"") for place, piece in enumerate(pieces))
-        segments[name] = [compress(text) for text in texts if len(text)]
+        texts = (_joined(piece, heads[name] if not place else b"") for place, piece in enumerate(pieces))
+        segments[name] = [_compressed(text, compress) for text in texts if len(text)]
     yield Compressed(segments)
+
+
+def _joined(lines: Lines, head: bytes) -> memoryview:
+    with STEPS.at("join", lines.text_bytes):
+        return lines.joined(head)
+
+
+def _compressed(text: memoryview, compress: Compress) -> Segment:
+    with STEPS.at("compress", len(text)):
+        return compress(text)
 
 
 def slices(frames: Frames, exact: Exact, runs: Path, budget: Budget) -> Iterator[tuple[Batch, bool]]:
     """A bucket's records in order: as a whole, or slice by slice when it is overfull; with whether it ends there."""
     if frames["text_bytes"].sum() <= budget.bucket_bytes:
-        yield in_order(joined_batches(_read_spills(runs.parent, frames)), exact), True
+        text_bytes = int(frames["text_bytes"].sum())
+        with STEPS.at("read back", text_bytes):
+            batch = joined_batches(_read_spills(runs.parent, frames))
+        with STEPS.at("sort", text_bytes):
+            batch = in_order(batch, exact)
+        yield batch, True
         return
     try:
         merged = _merged_slices(frames, exact, runs, budget)
@@ -841,4 +862,5 @@ class Gathering:
     def _write(self, compressed: list[Compressed]) -> None:
         for name, segments in ((n, s) for each in compressed for n, s in each.segments.items()):
             for segment in segments:
-                self._streams[name].sink.append(segment)
+                with STEPS.at("write", segment.text_bytes):
+                    self._streams[name].sink.append(segment)

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from oldump.errors import OldumpError, WorkerError
+from oldump.run.steps import STEPS
 
 Task = Generator[Any, Any, Any]
 Perform = Callable[[Any], Task]
@@ -221,6 +222,9 @@ class Crew:
             raise self._death(worker) from error
         if kind == "error":
             raise message
+        if kind == "result":
+            message, spent = message
+            STEPS.add(spent)
         if worker.task is None:
             raise AssertionError("an idle worker speaks")
         return Said(worker.task, message, finished=kind == "result")
@@ -256,6 +260,7 @@ def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int
     _keep_freed_memory()
     gc.freeze()
     gc.disable()  # batches are lists of bytes, without cycles: searching them for some costs a tenth of the time
+    STEPS.take()  # the leader's
     try:
         begin = perform(number)
         while True:
@@ -285,7 +290,7 @@ def _hold_conversation(pipe: Connection, task: Task) -> None:
             try:
                 message = task.send(answer)
             except StopIteration as end:
-                pipe.send(("result", end.value))
+                pipe.send(("result", (end.value, STEPS.take())))
                 return
             pipe.send(("message", message))
             answer = pipe.recv()

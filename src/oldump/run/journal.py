@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from oldump.errors import StorageError, storage_errors
+from oldump.run.steps import Spent
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Committed:
     artifacts: list[Artifact]
     counts: dict[str, Any]
     seconds: float
+    steps: Spent = field(default_factory=dict)
+    """Where its CPU time went."""
 
 
 class Journal:
@@ -145,7 +148,7 @@ class Journal:
 
 def _committed(entry: dict[str, Any]) -> Committed:
     artifacts = [Artifact(**artifact) for artifact in entry["artifacts"]]
-    return Committed(entry["stage"], artifacts, entry["counts"], entry["seconds"])
+    return Committed(entry["stage"], artifacts, entry["counts"], entry["seconds"], entry.get("steps", {}))
 
 
 def ends_with_newline(stream: BinaryIO) -> bool:

@@ -51,6 +51,7 @@ from oldump.records.tally import Tally
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
 from oldump.run.progress import Progress
+from oldump.run.steps import STEPS
 from oldump.settings import Settings
 from oldump.stages.dumps.account import Account, AccountSoFar, Counts, Rejects, RejectsSoFar, Summary
 from oldump.stages.dumps.latest import CDUMP, Latest, Tallies
@@ -194,7 +195,9 @@ class _Reader:
         self._cutoff = first_text_after(day)
 
     def __call__(self, content: Content) -> Generator[Batch, None, Summary]:
-        batch = rows.Batch(self._source.text(content), self._cutoff)
+        text = self._source.text(content)
+        with STEPS.at("rows to records", len(text)):
+            batch = rows.Batch(text, self._cutoff)
         yield Batch(Lines(batch.text, batch.starts, batch.ends), batch.ranks, batch.part_numbers)
         return Summary.of(batch)
 
