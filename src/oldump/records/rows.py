@@ -27,7 +27,6 @@ TABLES = Tables(
     revision_bits=REVISION_BITS,
     redirect=b"/type/redirect",
 )
-_HEAD_COLUMNS = 4
 _read = RowReader(TABLES).read if COMPILED else None
 
 
@@ -106,10 +105,10 @@ class Batch:
         if read.fates[row] == UNPROVED:
             self._take(self._line(read, row), row)
             return
-        head = read.text[read.starts[row] : read.ends[row]].tobytes().split(b"\t", _HEAD_COLUMNS)[:_HEAD_COLUMNS]
-        type_key, key, _, last_modified = (column.decode() for column in head)
-        if not self._is_dropped(key, type_key, last_modified):
-            self._keep(row, head)
+        record = read.text[read.starts[row] : read.ends[row]].tobytes()
+        type_key, key, revision, last_modified, _ = record.split(b"\t", 4)
+        if not self._is_dropped(key.decode(), type_key.decode(), last_modified.decode()):
+            self._keep(row, type_key, key, revision, last_modified)
 
     def _take(self, line: bytes, row: int) -> None:
         """What one row becomes, the exact way."""
@@ -124,7 +123,8 @@ class Batch:
         self._exact.append(record + b"\n")
         self._read.starts[row], self._end = self._end, self._end + len(record) + 1
         self._read.ends[row] = self._end
-        self._keep(row, record.split(b"\t", _HEAD_COLUMNS)[:_HEAD_COLUMNS])
+        type_key, key, revision, last_modified, _ = record.split(b"\t")
+        self._keep(row, type_key, key, revision, last_modified)
 
     def _is_dropped(self, key: str, type_key: str, last_modified: str) -> bool:
         drop = reason_to_drop(key, type_key, last_modified, self._cutoff)
@@ -132,9 +132,8 @@ class Batch:
             self.drops[drop] += 1
         return drop is not None
 
-    def _keep(self, row: int, head: list[bytes]) -> None:
+    def _keep(self, row: int, type_key: bytes, key: bytes, revision: bytes, last_modified: bytes) -> None:
         """The row is a record, with these columns before its JSON."""
-        type_key, key, revision, last_modified = head
         self._read.ranks[row] = rank(key, revision_of(revision))
         self._read.parts[row] = part_number(type_key)
         self._kept[row] = True
