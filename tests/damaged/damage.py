@@ -12,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from oldump.engine.lines import Lines as Placed
 from oldump.engine.segments import SegmentWriter, segment_of, segment_texts
-from oldump.records.tally import tally_of, types_of
+from oldump.kernel.copying import Places, Text
+from oldump.records.tally import digests_of, newest_of, types_of
 
 Lines = list[bytes]
 Change = Callable[[Lines, random.Random], Lines]
@@ -158,7 +160,6 @@ def remake(path: Path, lines: Lines, item: Path) -> None:
     manifest = json.loads((item / "manifest.json").read_bytes())
     artifact = manifest["artifacts"][path.name]
     regular = [line for line in lines if line.count(b"\t") >= 4]
-    tally = tally_of(regular, types_of(regular))
     artifact |= {
         "size_bytes": written.size_bytes,
         "text_bytes": written.text_bytes,
@@ -168,12 +169,17 @@ def remake(path: Path, lines: Lines, item: Path) -> None:
         "md5": written.md5,
         "first_key": written.first_key,
         "last_key": lines[-1].split(b"\t")[1].decode() if lines else None,
-        "newest": tally.newest or None,
-        "digest": f"{tally_of(lines, types_of(lines), '-').digest:016x}",
+        "newest": newest_of(*_placed(regular)) or None,
+        "digest": f"{int(digests_of(*_placed(lines)).sum()):016x}",
         "by_type": dict(sorted(types_of(lines).items())),
     }
     (item / "manifest.json").write_bytes(json.dumps(manifest, indent=2).encode() + b"\n")
     resum(item)
+
+
+def _placed(lines: Lines) -> tuple[Text, Places, Places]:
+    placed = Placed.of(lines)
+    return placed.text, placed.starts, placed.ends
 
 
 def resum(item: Path) -> None:

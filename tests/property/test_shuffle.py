@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from oldump.engine.lines import Lines
 from oldump.engine.segments import SEGMENT_BYTES, Segment, segment_texts
 from oldump.engine.shuffle import Batch, Buckets, Budget, Gathering, Scattering, Stream, gatherer, scatterer
 from oldump.engine.workers import Crew
@@ -35,14 +36,10 @@ class ByTag:
     def __init__(self) -> None:
         self._lines = 0
 
-    def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:
+    def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:
         """The streams of a slice."""
         self._lines += len(batch.lines)
-        tagged = list(zip(batch.lines, batch.tags.tolist(), strict=True))
-        return {
-            "all": batch.lines,
-            **{f"tag {tag}": [line for line, its_tag in tagged if its_tag == tag] for tag in range(3)},
-        }
+        return {"all": batch.lines, **{f"tag {tag}": batch.lines.take(batch.tags == tag) for tag in range(3)}}
 
     def tally(self) -> int:
         """How many there were."""
@@ -58,7 +55,7 @@ def read(lines: list[Line]) -> Generator[Batch, None, int]:
     """What a worker makes of a task: two batches, of which one or both may be empty."""
     for some in (lines[: len(lines) // 2], lines[len(lines) // 2 :]):
         ranks = np.array([line.rank for line in some], np.uint64)
-        yield Batch([line.text for line in some], ranks, np.array([line.tag for line in some], np.uint8))
+        yield Batch(Lines.of([line.text for line in some]), ranks, np.array([line.tag for line in some], np.uint8))
     return len(lines)
 
 

@@ -36,6 +36,8 @@ import numpy as np
 
 from oldump.engine.blocks import TEXT_PER_GZIP_BYTE
 from oldump.engine.checkpoint import NO_REST, Rest
+from oldump.engine.lines import Chosen, Lines
+from oldump.engine.room import Room
 from oldump.engine.segments import Position, Segment, SegmentWriter, cuts
 from oldump.engine.workers import Crew, Perform, Said, Task
 from oldump.errors import StorageError, storage_errors
@@ -54,6 +56,12 @@ FRAME_BYTES = 4 << 20
 """The most text in a frame of a spill, unless one line alone is longer."""
 RUN_FRAME_BYTES = 1 << 18
 """The same for the runs of an overfull bucket, of which many are open at once."""
+_PIECE_BYTES = 1 << 17
+"""Text that is compressed or decompressed at a time: little enough to stay in a near cache meanwhile."""
+_LENGTH = np.dtype(np.uint32)
+"""Of a line in a frame: blocks.LONGEST_LINE_BYTES is far below what it can say."""
+_HEAD_BYTES = 8 + 1 + _LENGTH.itemsize
+"""Of a record in the head of a frame: its rank, its tag, and the length of its line."""
 _LEAST_FRAME_BYTES = 1 << 16
 """The least text in a frame of a full flush, on average. Smaller ones cost more to find than to read."""
 
@@ -65,16 +73,20 @@ Exact = Callable[[bytes], Any]
 
 
 class Batch(NamedTuple):
-    """Lines (without newlines) with what they are sorted and told apart by; the three run parallel."""
+    """Lines with what they are sorted and told apart by; the three run parallel."""
 
-    lines: list[bytes]
+    lines: Lines
     ranks: Ranks
     tags: Tags
 
-    @property
-    def text_bytes(self) -> int:
-        """Bytes of the lines with their newlines."""
-        return sum(map(len, self.lines)) + len(self.lines)
+    @classmethod
+    def of(cls, lines: list[bytes], ranks: list[int]) -> Self:
+        """These lines (without newlines), which are not told apart."""
+        return cls(Lines.of(lines), np.array(ranks, np.uint64), np.zeros(len(lines), np.uint8))
+
+    def take(self, chosen: Chosen) -> "Batch":
+        """Some of the lines, in the order in which they are chosen."""
+        return Batch(self.lines.take(chosen), self.ranks[chosen], self.tags[chosen])
 
 
 FRAME = np.dtype(
@@ -171,7 +183,7 @@ def spill_folder(name: str, parent: Path | None) -> Iterator[Path]:
 class Arrange(Protocol):
     """What becomes of a bucket's sorted lines. One is made for each bucket, and called for each slice of it in turn."""
 
-    def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:
+    def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:
         """The next lines of each stream."""
 
     def tally(self) -> object:
@@ -196,37 +208,52 @@ class Spill:
         self._path = _spill_path(folder, number)
         self._number = number
         self._budget = budget
-        self._lines: list[bytes] = []
-        self._ranks: list[Ranks] = []
-        self._tags: list[Tags] = []
+        self._text = Room(budget.spill_bytes).of(budget.spill_bytes)
+        """Where the lines' texts wait, one behind another."""
         self._text_bytes = 0
+        self._held: list[Batch] = []
+        """Their lines lie in the text."""
 
-    def add(self, lines: list[bytes], ranks: Ranks, tags: Tags) -> Frames:
-        """Take lines; the frames that were written because there were enough. Raises StorageError, StorageFull."""
-        self._lines += lines
-        self._ranks.append(ranks)
-        self._tags.append(tags)
-        self._text_bytes += sum(map(len, lines)) + len(lines)
-        return self.flush() if self._text_bytes >= self._budget.spill_bytes else NO_FRAMES
+    def add(self, batch: Batch) -> Frames:
+        """Take lines; the frames that were written because there were enough. Raises StorageError, StorageFull.
+
+        The text is taken with all that lies between the lines, which should be little.
+        """
+        if not len(batch.lines):
+            return NO_FRAMES
+        frames = NO_FRAMES
+        added_bytes = len(batch.lines.text)
+        if self._text_bytes + added_bytes > len(self._text):
+            frames = self.flush()
+        if added_bytes > len(self._text):
+            return np.concatenate((frames, self._written(batch)))
+        self._hold(batch)
+        return self.flush() if self._text_bytes == len(self._text) else frames
+
+    def _hold(self, batch: Batch) -> None:
+        lines = batch.lines
+        start, self._text_bytes = self._text_bytes, self._text_bytes + len(lines.text)
+        self._text[start : self._text_bytes] = lines.text
+        self._held.append(batch._replace(lines=Lines(self._text, lines.starts + start, lines.ends + start)))
 
     def flush(self) -> Frames:
         """Write what is left; its frames."""
-        if not self._lines:
+        held, self._held, self._text_bytes = self._held, [], 0
+        if not held:
             return NO_FRAMES
-        ranks = np.concatenate(self._ranks)
-        order = np.argsort(ranks, kind="stable")
-        batch = Batch(
-            [self._lines[i] for i in order.tolist()],
-            ranks[order],
-            np.concatenate(self._tags)[order],
-        )
-        self._lines, self._ranks, self._tags, self._text_bytes = [], [], [], 0
+        columns = zip(*((lines.starts, lines.ends, ranks, tags) for lines, ranks, tags in held), strict=True)
+        starts, ends, ranks, tags = map(np.concatenate, columns)
+        return self._written(Batch(Lines(self._text, starts, ends), ranks, tags))
+
+    def _written(self, batch: Batch) -> Frames:
+        batch = batch.take(np.argsort(batch.ranks, kind="stable"))
         frames: list[tuple[int, ...]] = []
         with storage_errors(self._path), self._path.open("ab") as stream:
-            for start, end, shift in _bucket_borders(batch.ranks, line_lengths(batch.lines), self._budget):
-                part = Batch(batch.lines[start:end], batch.ranks[start:end], batch.tags[start:end])
+            writer = _FrameWriter(stream, FRAME_BYTES)
+            for start, end, shift in _bucket_borders(batch.ranks, batch.lines.lengths, self._budget):
                 first = int(batch.ranks[start]) >> shift << shift
-                frames += ((first, shift, self._number, *where) for where in _write_frames(stream, part, FRAME_BYTES))
+                bucket = batch.take(slice(start, end))
+                frames += ((first, shift, self._number, *where) for where in writer.write(bucket))
         return np.array(frames, FRAME)
 
     def secure(self) -> None:
@@ -286,45 +313,108 @@ def _least_shift(ranks: Ranks, most: int) -> int:
     return int(np.partition(changes, -most)[-most]).bit_length()
 
 
-def _write_frames(stream: BinaryIO, batch: Batch, frame_bytes: int) -> Iterator[tuple[int, int, int]]:
-    """Append the batch in frames: zstd of the number of records (8 bytes), the ranks, the tags and the lines.
+class _FrameWriter:
+    """Appends batches to a spill in frames: zstd of a head, and of the lines behind it.
 
-    Of each, offset, size and text, in bytes.
+    The head: the number of records (8 bytes), their ranks, their tags, and the lengths of their lines.
     """
-    lengths = line_lengths(batch.lines)
-    start = 0
-    for end in [*_frame_borders(lengths, frame_bytes), len(batch.lines)]:
-        lines, ranks, tags = batch.lines[start:end], batch.ranks[start:end], batch.tags[start:end]
+
+    def __init__(self, stream: BinaryIO, frame_bytes: int) -> None:
+        """Take where to, and about the most text of a frame."""
+        self._stream = stream
+        self._frame_bytes = frame_bytes
+        self._compressor = zstd.ZstdCompressor(options=_ZSTD_OPTIONS)
+
+    def write(self, batch: Batch) -> Iterator[tuple[int, int, int]]:
+        """Write the batch; of each frame its offset, size and text, in bytes. Draw them all."""
+        for start, end in _pieces(batch.lines.lengths, self._frame_bytes):
+            offset = self._stream.tell()
+            part = batch.take(slice(start, end))
+            self._write_frame(part)
+            yield offset, self._stream.tell() - offset, part.lines.text_bytes
+
+    def _write_frame(self, batch: Batch) -> None:
+        lines, ranks, tags = batch
         count = len(lines).to_bytes(8, "little")
-        content = b"".join((count, ranks.tobytes(), tags.tobytes(), b"\n".join(lines)))
-        data = zstd.compress(content, options=_ZSTD_OPTIONS)
-        offset = stream.tell()
-        stream.write(data)
-        yield offset, len(data), int(lengths[start:end].sum())
-        start = end
+        head = b"".join((count, ranks.tobytes(), tags.tobytes(), lines.lengths.astype(_LENGTH).tobytes()))
+        self._stream.write(self._compressor.compress(head))
+        for start, end in _pieces(lines.lengths, _PIECE_BYTES):
+            self._stream.write(self._compressor.compress(lines.take(slice(start, end)).joined()))
+        self._stream.write(self._compressor.flush(zstd.ZstdCompressor.FLUSH_FRAME))
 
 
-def _frame_borders(lengths: Lengths, frame_bytes: int) -> list[int]:
-    """Where to cut so that no piece but one of a single line is longer than about frame_bytes."""
-    pieces = np.cumsum(lengths) // frame_bytes
-    return (np.flatnonzero(np.diff(pieces)) + 1).tolist()
+def _pieces(lengths: Lengths, piece_bytes: int) -> Iterator[tuple[int, int]]:
+    """Where to cut so that no piece but one of a single line is longer than about piece_bytes."""
+    borders = np.flatnonzero(np.diff(np.cumsum(lengths) // piece_bytes)) + 1
+    return pairwise([0, *borders.tolist(), len(lengths)])
 
 
 def _read_frame(path: Path, frame: np.void) -> Batch:
-    offset, size_bytes = int(frame["offset"]), int(frame["size_bytes"])
+    """What is in the frame. Raises StorageError."""
+    text = memoryview(bytearray(int(frame["text_bytes"])))
+    lengths, ranks, tags = _read_into(text, path, frame)
+    return Batch(Lines.within(text, lengths), ranks, tags)
+
+
+def _read_into(text: memoryview, path: Path, frame: np.void) -> tuple[Lengths, Ranks, Tags]:
+    """Read the lines of the frame into the text, which is just as long, and the rest of it. Raises StorageError."""
+    offset = int(frame["offset"])
     with storage_errors(path), path.open("rb") as stream:
         stream.seek(offset)
-        data = stream.read(size_bytes)
+        data = stream.read(int(frame["size_bytes"]))
     try:
-        content = zstd.decompress(data)
-    except zstd.ZstdError as error:
+        return _FrameReader(data).read_into(text)
+    except (zstd.ZstdError, _NotAFrameError) as error:
         raise StorageError(
             f"{path}: the spill is damaged at byte {offset:,} ({error}). Check the disk and run again."
         ) from error
-    count = int.from_bytes(content[:8], "little")
-    ranks = np.frombuffer(content, np.uint64, count, 8)
-    tags = np.frombuffer(content, np.uint8, count, 8 + 8 * count)
-    return Batch(content[8 + 9 * count :].split(b"\n"), ranks.copy(), tags.copy())
+
+
+class _NotAFrameError(Exception):
+    """The frame is not what was written."""
+
+
+class _FrameReader:
+    """Reads a frame piece by piece: what is still in the processor's cache is quickly laid where it belongs."""
+
+    def __init__(self, data: bytes) -> None:
+        """Take the frame."""
+        self._data = data
+        self._decompressor = zstd.ZstdDecompressor()
+
+    def read_into(self, text: memoryview) -> tuple[Lengths, Ranks, Tags]:
+        """Read the lines into the text; their lengths, ranks and tags. Raises ZstdError, _NotAFrameError."""
+        count = int.from_bytes(self._taken(8), "little")
+        if count > len(text):  # each line has a newline, at the least
+            raise _NotAFrameError("more lines than text")
+        head = self._taken(count * _HEAD_BYTES)
+        ranks = np.frombuffer(head, np.uint64, count)
+        tags = np.frombuffer(head, np.uint8, count, 8 * count)
+        lengths = np.frombuffer(head, _LENGTH, count, 9 * count).astype(np.int64)
+        for start in range(0, len(text), _PIECE_BYTES):
+            piece = text[start : start + _PIECE_BYTES]
+            piece[:] = self._taken(len(piece))
+        if self._more(1) or lengths.sum() != len(text) or not self._decompressor.eof:
+            raise _NotAFrameError("another length")
+        return lengths, ranks, tags
+
+    def _taken(self, size_bytes: int) -> bytes:
+        """Just so many bytes."""
+        taken = self._more(size_bytes)
+        while len(taken) < size_bytes:
+            more = self._more(size_bytes - len(taken))
+            if not more:
+                raise _NotAFrameError("cut off")
+            taken += more
+        return taken
+
+    def _more(self, size_bytes: int) -> bytes:
+        """At most so many bytes; none if there are no more."""
+        if self._decompressor.eof:
+            return b""
+        data, self._data = self._data, b""
+        more: bytes = self._decompressor.decompress(data, size_bytes)
+        return more
 
 
 Read = Callable[[Any], Generator[Batch, None, Any]]
@@ -361,7 +451,7 @@ def _spilled(reading: Generator[Batch, None, Any], spill: Spill) -> tuple[Any, F
             batch = next(reading)
         except StopIteration as end:
             return end.value, np.concatenate(frames)
-        frames.append(spill.add(*batch))
+        frames.append(spill.add(batch))
 
 
 FLUSH = "flush"
@@ -533,11 +623,11 @@ def gatherer(
     """What the workers of a Crew perform in a gather: see Gathering, which leads them."""
 
     def begin(number: int) -> Perform:
-        runs = folder / f"runs-{number}"
+        runs, room = folder / f"runs-{number}", Room()
 
         def perform(frames: Frames) -> Task:
             arranging = arrange()
-            for batch, last in slices(frames, exact, runs, budget):
+            for batch, last in slices(frames, exact, runs, budget, room):
                 streams = arranging(batch, last=last)
                 del batch
                 yield from conversation(streams, compress, last=last)
@@ -549,40 +639,38 @@ def gatherer(
 
 
 def conversation(
-    streams: dict[str, list[bytes]], compress: Callable[[bytes], Segment], *, last: bool
+    streams: dict[str, Lines], compress: Callable[[bytes], Segment], *, last: bool
 ) -> Generator[Any, Any, None]:
     """The conversation about one slice: its lines are cut as the leader says, compressed and sent."""
-    streams = {name: lines for name, lines in streams.items() if lines}
-    borders = yield Arranged({name: line_lengths(lines) for name, lines in streams.items()}, last)
-    tails = {name: text_of(lines[borders[name][-1] if borders[name] else 0 :]) for name, lines in streams.items()}
-    heads = yield Tails(tails)
-    segments: dict[str, list[Segment]] = {}
-    for name, lines in streams.items():
-        starts = [0, *borders[name]]
-        texts = [text_of(lines[start:end]) for start, end in zip(starts, borders[name], strict=False)]
-        if texts:
-            texts[0] = heads[name] + texts[0]
-        segments[name] = [compress(text) for text in texts if text]
-    yield Compressed(segments)
+    streams = {name: lines for name, lines in streams.items() if len(lines)}
+    borders = yield Arranged({name: lines.lengths for name, lines in streams.items()}, last)
+    last_border = {name: max(borders[name], default=0) for name in streams}
+    heads = yield Tails({name: lines.take(slice(last_border[name], None)).joined() for name, lines in streams.items()})
+    yield Compressed(
+        {
+            name: [compress(text) for text in _segment_texts(lines, borders[name], heads[name]) if text]
+            for name, lines in streams.items()
+        }
+    )
 
 
-def text_of(lines: list[bytes]) -> bytes:
-    """The lines as one text, each with its newline."""
-    return b"\n".join(lines) + b"\n" if lines else b""
+def _segment_texts(lines: Lines, borders: list[int], head: bytes) -> Iterator[bytes]:
+    """The texts that end at these borders; the head goes before the first."""
+    for start, end in pairwise([0, *borders]):
+        yield lines.take(slice(start, end)).joined(head)
+        head = b""
 
 
-def line_lengths(lines: list[bytes]) -> Lengths:
-    """The bytes of each line with its newline."""
-    return np.fromiter(map(len, lines), np.int64, len(lines)) + 1
+def slices(frames: Frames, exact: Exact, runs: Path, budget: Budget, room: Room) -> Iterator[tuple[Batch, bool]]:
+    """A bucket's records in order: as a whole, or slice by slice when it is overfull; with whether it ends there.
 
-
-def slices(frames: Frames, exact: Exact, runs: Path, budget: Budget) -> Iterator[tuple[Batch, bool]]:
-    """A bucket's records in order: as a whole, or slice by slice when it is overfull; with whether it ends there."""
+    room: holds a slice's text, until the next one is drawn.
+    """
     if frames["text_bytes"].sum() <= budget.bucket_bytes:
-        yield in_order(_joined(_read_spills(runs.parent, frames)), exact), True
+        yield in_order(_read_spilled(runs.parent, frames, room), exact), True
         return
     try:
-        merged = _merged_slices(frames, exact, runs, budget)
+        merged = _merged_slices(frames, exact, runs, budget, room)
         held = next(merged)
         for batch in merged:
             yield held, False
@@ -593,37 +681,34 @@ def slices(frames: Frames, exact: Exact, runs: Path, budget: Budget) -> Iterator
             path.unlink()
 
 
-def _read_spills(folder: Path, frames: Frames) -> Iterator[Batch]:
-    return (_read_frame(_spill_path(folder, int(frame["spill"])), frame) for frame in frames)
-
-
-def _joined(batches: Iterable[Batch]) -> Batch:
-    lines: list[bytes] = []
-    ranks: list[Ranks] = []
-    tags: list[Tags] = []
-    for batch in batches:
-        lines += batch.lines
-        ranks.append(batch.ranks)
-        tags.append(batch.tags)
-    return Batch(lines, np.concatenate(ranks), np.concatenate(tags))
+def _read_spilled(folder: Path, frames: Frames, room: Room) -> Batch:
+    """What is in these frames, in one text, which is in the room."""
+    text = room.of(int(frames["text_bytes"].sum()))
+    end = 0
+    columns: list[tuple[Lengths, Ranks, Tags]] = []
+    for frame in frames:
+        start, end = end, end + int(frame["text_bytes"])
+        columns.append(_read_into(text[start:end], _spill_path(folder, int(frame["spill"])), frame))
+    lengths, ranks, tags = map(np.concatenate, zip(*columns, strict=True))
+    return Batch(Lines.within(text, lengths), ranks, tags)
 
 
 def in_order(batch: Batch, exact: Exact) -> Batch:
     """The batch, sorted: by rank, and lines of the same rank by `exact`."""
     order = np.argsort(batch.ranks, kind="stable")
-    ranks = batch.ranks[order]
-    lines = [batch.lines[i] for i in order.tolist()]
-    tags = batch.tags[order]
-    ties = np.flatnonzero(np.diff(ranks) == 0)
-    if len(ties):
-        first_of_run = ties[np.diff(ties, prepend=-2) != 1]
-        last_of_run = ties[np.diff(ties, append=len(ranks) + 1) != 1] + 1
-        for start, end in zip(first_of_run.tolist(), (last_of_run + 1).tolist(), strict=True):
-            keys = [exact(line) for line in lines[start:end]]
-            places = sorted(range(end - start), key=keys.__getitem__)
-            lines[start:end] = [lines[start + place] for place in places]
-            tags[start:end] = tags[start:end][places]
-    return Batch(lines, ranks, tags)
+    for start, end in _equal_runs(batch.ranks[order]):
+        tied = order[start:end].tolist()
+        keys = {place: exact(batch.lines.line(place)) for place in tied}
+        order[start:end] = sorted(tied, key=keys.__getitem__)
+    return batch.take(order)
+
+
+def _equal_runs(ranks: Ranks) -> Iterator[tuple[int, int]]:
+    """Where runs of several equal neighbours start and end."""
+    ties = np.flatnonzero(ranks[1:] == ranks[:-1])
+    first_of_run = ties[np.diff(ties, prepend=-2) != 1]
+    last_of_run = ties[np.diff(ties, append=len(ranks) + 1) != 1] + 1
+    return zip(first_of_run.tolist(), (last_of_run + 1).tolist(), strict=True)
 
 
 # An overfull bucket: runs that fit in memory, then merges, each of as many runs as may be open at once.
@@ -641,7 +726,7 @@ class _Run(NamedTuple):
     frames: Frames
 
 
-def _merged_slices(frames: Frames, exact: Exact, runs: Path, budget: Budget) -> Iterator[Batch]:
+def _merged_slices(frames: Frames, exact: Exact, runs: Path, budget: Budget, room: Room) -> Iterator[Batch]:
     """The records of an overfull bucket in order, in slices that fit in memory."""
     numbers = iter(range(1 << 62))
     share = budget.bucket_bytes // 2
@@ -649,7 +734,7 @@ def _merged_slices(frames: Frames, exact: Exact, runs: Path, budget: Budget) -> 
     written = [
         _write_run(
             Path(f"{runs}-{next(numbers)}"),
-            [in_order(_joined(_read_spills(runs.parent, frames[start:end])), exact)],
+            [in_order(_read_spilled(runs.parent, frames[start:end], room), exact)],
         )
         for start, end in _stretches(frames["text_bytes"].tolist(), share)
     ]
@@ -664,8 +749,9 @@ def _merged_slices(frames: Frames, exact: Exact, runs: Path, budget: Budget) -> 
 def _write_run(path: Path, batches: Iterable[Batch]) -> _Run:
     frames: list[tuple[int, ...]] = []
     with storage_errors(path), path.open("wb") as stream:
+        writer = _FrameWriter(stream, RUN_FRAME_BYTES)
         for batch in batches:
-            frames += ((0, 0, 0, *where) for where in _write_frames(stream, batch, RUN_FRAME_BYTES))
+            frames += ((0, 0, 0, *where) for where in writer.write(batch))
     return _Run(path, np.array(frames, FRAME))
 
 
@@ -692,7 +778,7 @@ def _items(run: _Run, exact: Exact) -> Iterator[_Item]:
 
 def _batch_of_items(items: list[_Item]) -> Batch:
     return Batch(
-        [item.line for item in items],
+        Lines.of([item.line for item in items]),
         np.array([item.rank for item in items], np.uint64),
         np.array([item.tag for item in items], np.uint8),
     )

@@ -80,8 +80,6 @@ class Batch:
 
     def __init__(self, block: bytes, cutoff: str) -> None:
         """Take a block of whole lines. cutoff: privacy.first_text_after the run's date."""
-        self.records: list[bytes] = []
-        """Without their newlines."""
         self.newest = ""
         """The latest last_modified among them."""
         self.drops: Counter[Drop] = Counter()
@@ -94,6 +92,7 @@ class Batch:
         self.cut_short = False
         """Whether the block ends in the middle of a line: without a newline, and the line is rejected."""
         self._cutoff = cutoff
+        self._records: list[bytes] = []
         self._ranks: list[Ranks] = []
         self._part_numbers: list[PartNumbers] = []
         for lines, breaks in _stretches(block):
@@ -105,8 +104,23 @@ class Batch:
                 self.ended = True
             else:
                 self._add([self._of_line(lines, self.rows)], 1)
+        self.text = b"\n".join((*self._records, b""))
+        """Holds the records, each with its newline."""
+        self.ends: Places = np.cumsum(np.fromiter(map(len, self._records), np.int64, len(self._records)) + 1)
+        """Where each record ends in the text, behind its newline."""
+        self._records.clear()
         if not block.endswith(b"\n") and self.rejects and not self.ended:
             self.cut_short = self.rejects[-1].row == self.rows - 1
+
+    @property
+    def starts(self) -> Places:
+        """Where each record starts in the text."""
+        return np.concatenate((np.zeros(1, np.int64), self.ends))[:-1]
+
+    @property
+    def records(self) -> list[bytes]:
+        """The records, without their newlines."""
+        return self.text.split(b"\n")[:-1]
 
     @property
     def ranks(self) -> Ranks:
@@ -121,7 +135,7 @@ class Batch:
     def _add(self, items: list[_Kept | None], rows: int) -> None:
         """Take what some rows became, the exact way."""
         kept = [item for item in items if item is not None]
-        self.records += [item.record for item in kept]
+        self._records += [item.record for item in kept]
         self._ranks.append(np.array([item.rank for item in kept], np.uint64))
         self._part_numbers.append(np.array([item.part_number for item in kept], np.uint8))
         self.newest = max([self.newest, *(item.last_modified for item in kept)])
@@ -176,7 +190,7 @@ class Batch:
                 records[place], ranks[place], parts[place], last_modified = item
                 newest = max(newest, last_modified)
                 kept[place] = True
-        self.records += compress(records, kept.tolist())
+        self._records += compress(records, kept.tolist())
         self._ranks.append(ranks[kept])
         self._part_numbers.append(parts[kept])
         self.newest = max(newest, self.newest)

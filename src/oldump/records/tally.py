@@ -7,11 +7,17 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
 from xxhash import xxh3_64_intdigest
 
+from oldump.kernel.columns import greatest_column
+from oldump.kernel.copying import Places, Text
+
+Digests = np.ndarray[tuple[int], np.dtype[np.uint64]]
+
 _MASK = (1 << 64) - 1
-_HEAD_BYTES = 160
-"""Where the first four columns nearly always end: looking at these bytes alone spares copying the JSON."""
+_LAST_MODIFIED = 3
+"""The column's place."""
 
 
 @dataclass
@@ -33,21 +39,17 @@ class Tally:
         self.digest = (self.digest + other.digest) & _MASK
 
 
-def tally_of(records: list[bytes], by_type: Counter[str], newest: str = "") -> Tally:
-    """The tally of records (without newlines) of these types; newest: their latest last_modified, if it is known."""
-    return Tally(
-        records=len(records),
-        by_type=by_type,
-        newest=newest or max(map(_last_modified, records), default=b"").decode(),
-        digest=sum(map(xxh3_64_intdigest, records)) & _MASK,
-    )
+def digests_of(text: Text, starts: Places, ends: Places) -> Digests:
+    """XXH3-64 of each record without its newline. starts, ends: where records with their newlines lie in the text."""
+    records = map(memoryview(text).__getitem__, map(slice, starts.tolist(), (ends - 1).tolist()))
+    return np.fromiter(map(xxh3_64_intdigest, records), np.uint64, len(starts))
+
+
+def newest_of(text: Text, starts: Places, ends: Places) -> str:
+    """The latest last_modified of records that lie there; empty if there are none."""
+    return greatest_column(text, starts, ends, _LAST_MODIFIED).decode()
 
 
 def types_of(records: Iterable[bytes]) -> Counter[str]:
     """How many records there are of each type."""
     return Counter(record.split(b"\t", 1)[0].decode() for record in records)
-
-
-def _last_modified(record: bytes) -> bytes:
-    head = record[:_HEAD_BYTES].split(b"\t", 4)
-    return head[3] if len(head) == 5 else record.split(b"\t", 4)[3]

@@ -14,6 +14,7 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
+from oldump.engine.lines import Lines
 from oldump.engine.segments import QUICK, Segment, SegmentWriter, segment_of
 from oldump.engine.shuffle import Gathering, Stream, conversation
 from oldump.engine.workers import Crew, Perform, Task
@@ -118,7 +119,7 @@ def _copier(connect: Callable[[], Reader], compress: Callable[[bytes], Segment])
             copying = Copying(reader, query)
             rows, text = 0, copying.take(_SLICE_BYTES)
             while True:
-                lines = text.split(b"\n")[:-1]
+                lines = Lines.of_text(text)
                 text = copying.take(_SLICE_BYTES) if len(text) >= _SLICE_BYTES else b""
                 rows += len(lines)
                 yield from conversation({TABLE: lines}, compress, last=not text)

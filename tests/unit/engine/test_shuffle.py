@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from oldump.engine.lines import Lines
 from oldump.engine.segments import Segment
 from oldump.engine.shuffle import (
     FLUSH,
@@ -33,7 +34,7 @@ BUDGET = Budget(spill_bytes=1000, bucket_bytes=1 << 20, bucket_shift=8)
 class Everything:
     """Arranges all lines into one stream."""
 
-    def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:
+    def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:
         """All of them."""
         return {"all": batch.lines}
 
@@ -47,7 +48,7 @@ def compress(text: bytes) -> Segment:
 
 
 def _added(spill: Spill, lines: list[bytes], ranks: list[int], tags: list[int]) -> Frames:
-    return spill.add(lines, np.array(ranks, np.uint64), np.array(tags, np.uint8))
+    return spill.add(Batch(Lines.of(lines), np.array(ranks, np.uint64), np.array(tags, np.uint8)))
 
 
 def spilled(folder: Path, ranks: list[int], budget: Budget = BUDGET) -> Frames:
@@ -80,7 +81,7 @@ def test_frames_hold_what_was_spilled(tmp_path: Path) -> None:
     found: list[tuple[bytes, int, int]] = []
     for frame in frames:
         batch = _read_frame(tmp_path / "spill-0", frame)
-        assert batch.text_bytes == frame["text_bytes"]
+        assert batch.lines.text_bytes == frame["text_bytes"]
         assert {rank >> 8 << 8 for rank in batch.ranks.tolist()} == {frame["first"]}
         assert batch.ranks.tolist() == sorted(batch.ranks.tolist())
         found += zip(batch.lines, batch.ranks.tolist(), batch.tags.tolist(), strict=True)
@@ -103,7 +104,7 @@ def test_a_frame_is_bounded_unless_a_line_is_longer(tmp_path: Path) -> None:
     spill = Spill(tmp_path, 0, BUDGET)
     lines = [b"x" * 500_000] * 20 + [b"y" * (2 * FRAME_BYTES)] + [b"z"] * 20
     frames = _added(spill, lines, [7] * len(lines), [0] * len(lines))
-    contents = [_read_frame(tmp_path / "spill-0", frame).lines for frame in frames]
+    contents = [[*_read_frame(tmp_path / "spill-0", frame).lines] for frame in frames]
     assert [line for content in contents for line in content] == lines
     assert all(sum(map(len, content)) - max(map(len, content)) <= FRAME_BYTES for content in contents)
     assert len(frames) > 3
@@ -228,9 +229,9 @@ def test_lines_of_one_rank_are_sorted_exactly() -> None:
 
     lines = [b"za", b"b", b"ya", b"c", b"xb", b"xa"]
     batch = in_order(
-        Batch(lines, np.array([9, 1, 9, 5, 9, 9], np.uint64), np.array([0, 1, 2, 3, 4, 5], np.uint8)), exact
+        Batch(Lines.of(lines), np.array([9, 1, 9, 5, 9, 9], np.uint64), np.array([0, 1, 2, 3, 4, 5], np.uint8)), exact
     )
-    assert batch.lines == [b"b", b"c", b"xa", b"ya", b"za", b"xb"]
+    assert [*batch.lines] == [b"b", b"c", b"xa", b"ya", b"za", b"xb"]
     assert batch.tags.tolist() == [1, 3, 5, 2, 0, 4]
     assert sorted(asked) == [b"xa", b"xb", b"ya", b"za"]
 
@@ -267,7 +268,7 @@ def test_a_flipped_bit_in_the_spill_is_found(tmp_path: Path, bit: int) -> None:
         except StorageError as error:
             messages.add(str(error).split(" (")[0])
             continue
-        assert found.lines == batch.lines  # a bit of the frame's header that has no meaning
+        assert [*found.lines] == [*batch.lines]  # a bit of the frame's header that has no meaning
         assert place < 8
     assert messages == {f"{spill}: the spill is damaged at byte 0"}
 
@@ -295,8 +296,7 @@ def test_a_spill_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_while_spilling(tmp_path: Path) -> None:
     """Here /dev/full: the worker's StorageFull reaches the leader, with the path."""
     (tmp_path / "spill-0").symlink_to("/dev/full")
-    one = np.zeros(1, np.uint64), np.zeros(1, np.uint8)
-    scatter = scatterer(lambda content: (Batch(lines, *one) for lines in [[content]]), tmp_path, BUDGET)
+    scatter = scatterer(lambda content: (Batch.of([line], [0]) for line in [content]), tmp_path, BUDGET)
     with pytest.raises(StorageFull, match="spill-0: no space left"), Crew(1, scatter) as crew:
         list(crew.run([("a", bytes(2000)), ("b", bytes(2000))]))
     with Crew(1, scatter) as crew:

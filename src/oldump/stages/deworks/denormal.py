@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
+from oldump.engine.lines import Lines
 from oldump.engine.shuffle import Batch
 from oldump.records.document import parsed, printed
 from oldump.records.keys import order_key
@@ -137,7 +138,7 @@ class Denormal:
         """What was brought to the line that the slice before may not have ended."""
         self._tally = Tally()
 
-    def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:
+    def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:
         """The next lines of deworks."""
         made: list[bytes] = []
         brought = self._brought
@@ -152,7 +153,7 @@ class Denormal:
             self._end(brought, made)
             brought = None
         self._brought = brought
-        return {STREAM: made}
+        return {STREAM: Lines.of(made)}
 
     def tally(self) -> Tally:
         """Counts of what was made."""

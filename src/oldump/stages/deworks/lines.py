@@ -14,7 +14,6 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Any
 
-import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from oldump.engine.shuffle import Batch
@@ -86,7 +85,7 @@ class Lines:
 
     def batch(self) -> Batch:
         """The lines, for the spill; and begin with none."""
-        batch = Batch(self._lines, np.array(self._ranks, np.uint64), np.zeros(len(self._lines), np.uint8))
+        batch = Batch.of(self._lines, self._ranks)
         self._lines, self._ranks = [], []
         return batch
 

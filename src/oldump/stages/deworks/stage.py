@@ -21,6 +21,7 @@ import numpy as np
 
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
 from oldump.engine.checkpoint import NO_REST, Checkpoint, Rest
+from oldump.engine.room import Room
 from oldump.engine.segments import Segment, TextWriter, segment_of, uncompressed
 from oldump.engine.shuffle import (
     Batch,
@@ -376,9 +377,10 @@ class _Answering:
 
     def __init__(self, job: Job) -> None:
         self._job = job
+        self._room = Room()
 
     def __call__(self, frames: Frames) -> Generator[Batch, None, None]:
         answers = Answers()
         runs = self._job.spill / f"joins-{os.getpid()}"
-        for batch, _ in slices(frames, in_join, runs, self._job.budget):
+        for batch, _ in slices(frames, in_join, runs, self._job.budget, self._room):
             yield from answers(batch)

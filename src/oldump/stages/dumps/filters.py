@@ -15,10 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-import numpy as np
-
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
 from oldump.engine.commit import CommittedFile
+from oldump.engine.lines import Lines
 from oldump.engine.segments import Compressing, Packer, SegmentWriter, TextWriter, segment_of, uncompressed
 from oldump.engine.shuffle import (
     Batch,
@@ -30,7 +29,6 @@ from oldump.engine.shuffle import (
     gatherer,
     scatterer,
     spill_folder,
-    text_of,
     workers_within,
 )
 from oldump.engine.workers import Crew, Perform, Task
@@ -77,7 +75,7 @@ def cdump(
         def perform(content: Content) -> Task:
             yield from ()  # a task without conversation
             batch = rows.Batch(source.text(content), cutoff)
-            return Summary.of(batch), text_of(batch.records)
+            return Summary.of(batch), Lines(batch.text, batch.starts, batch.ends).joined()
 
         return perform
 
@@ -127,7 +125,7 @@ class _AsTheyAre:
     def __init__(self) -> None:
         self._lines = 0
 
-    def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:  # noqa: ARG002 - the protocol's
+    def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:  # noqa: ARG002 - the protocol's
         self._lines += len(batch.lines)
         return {"records": batch.lines}
 
@@ -178,7 +176,7 @@ def _read_records(source: Source, content: Content) -> Generator[Batch, None, _L
             ranks.append(record_rank(line))
         except ValueError:
             return _Lines(len(lines), len(ranks))
-    yield Batch(lines, np.array(ranks, np.uint64), np.zeros(len(lines), np.uint8))
+    yield Batch.of(lines, ranks)
     return _Lines(len(lines), None)
 
 
@@ -207,8 +205,8 @@ def dump(path: Path | None, output: BinaryIO, progress: Progress) -> int:
     """Write the latest record of each key, from records in order; how many. Raises NotSorted, RecordError."""
     latest = _LatestOfSorted(path)
     progress.begin("dump", "read")
-    output.writelines(text_of(latest.add(lines)) for lines in _blocks_of_lines(path, progress))
-    output.write(text_of(latest.rest()))
+    output.writelines(Lines.of(latest.add(lines)).joined() for lines in _blocks_of_lines(path, progress))
+    output.write(Lines.of(latest.rest()).joined())
     progress.end("dump")
     return latest.records
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from oldump.engine.blocks import BLOCK_BYTES
-from oldump.engine.shuffle import text_of
+from oldump.engine.lines import Lines
 from oldump.errors import SourceEmpty
 from oldump.outside.postgres import Copying, Leading, midnight_after
 from oldump.records import rows
@@ -32,7 +32,7 @@ def idump(leading: Leading, day: date, output: BinaryIO, rejects: Path, max_reje
         for number, text in enumerate(iter(partial(copying.take, BLOCK_BYTES), b"")):
             batch = rows.Batch(text, first_text_after(None))
             account.hear(number, Summary.of(batch))
-            output.write(text_of(batch.records))
+            output.write(Lines(batch.text, batch.starts, batch.ends).joined())
             progress.update(account.counts.rows, None)
         rejected.commit()
     if not account.counts.records:

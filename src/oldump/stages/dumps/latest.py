@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from oldump.engine.lines import Lines, chained
 from oldump.engine.shuffle import Batch
 from oldump.records.bytewise import Flags
 from oldump.records.keys import documents, settled
 from oldump.records.record import OTHER_NUMBER, PART_NUMBER_OF_TYPE, PARTS, columns
-from oldump.records.tally import Tally, tally_of, types_of
+from oldump.records.tally import Digests, Tally, digests_of, newest_of, types_of
 
 CDUMP = "cdump"
 NOT_LOOKED_AT = "-"
@@ -39,46 +40,53 @@ class Latest:
         self._last_keys: dict[str, str] = {}
         self._same_revision = 0
 
-    def __call__(self, batch: Batch, *, last: bool) -> dict[str, list[bytes]]:
+    def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:
         """The next lines of the cdump and of the parts."""
-        records = _chained(self._held, batch)
+        records = batch if self._held is None else _chained(self._held, batch)
+        held = len(records.ranks) - len(batch.ranks)
         same = _same_document(records)
         self._same_revision += _same_revisions(records)
+        self._held = None if last else _alone(records, len(records.ranks) - 1)
+        digests = digests_of(records.lines.text, records.lines.starts, records.lines.ends)
+        streams = {CDUMP: self._noted(CDUMP, batch, digests[held:], NOT_LOOKED_AT)}
         latest = np.append(~same, last)
-        self._held = None if last else Batch(records.lines[-1:], records.ranks[-1:], records.tags[-1:])
-        self._note(CDUMP, batch.lines, _types(batch, np.ones(len(batch.lines), np.bool_)), NOT_LOOKED_AT)
-        streams = {CDUMP: batch.lines}
         for number, part in enumerate(PARTS):
             chosen = latest & (records.tags == number)
-            streams[part] = [records.lines[place] for place in np.flatnonzero(chosen).tolist()]
-            self._note(part, streams[part], _types(records, chosen))
+            streams[part] = self._noted(part, records.take(chosen), digests[chosen])
         return streams
 
     def tally(self) -> Tallies:
         """Counts of what was arranged; the newest of the cdump is not looked for, the scatter knows it."""
         return Tallies(self._tallies, self._same_revision, self._last_keys)
 
-    def _note(self, name: str, lines: list[bytes], by_type: Counter[str], newest: str = "") -> None:
-        if lines:
-            self._last_keys[name] = columns(lines[-1]).key.decode()
-            self._tallies[name].add(tally_of(lines, by_type, newest))
+    def _noted(self, name: str, records: Batch, digests: Digests, newest: str = "") -> Lines:
+        """The next lines of a stream, counted. newest: their latest last_modified, if it is known."""
+        lines = records.lines
+        if len(lines):
+            self._last_keys[name] = columns(lines.line(-1)).key.decode()
+            newest = newest or newest_of(lines.text, lines.starts, lines.ends)
+            self._tallies[name].add(Tally(len(lines), _types(records), newest, int(digests.sum())))
+        return lines
 
 
-def _types(batch: Batch, chosen: Flags) -> Counter[str]:
-    """How many of the chosen records there are of each type: the part tells it, but for `other`."""
-    counts = np.bincount(batch.tags[chosen], minlength=len(PARTS)).tolist()
+def _types(records: Batch) -> Counter[str]:
+    """How many records there are of each type: the part tells it, but for `other`."""
+    counts = np.bincount(records.tags, minlength=len(PARTS)).tolist()
     by_type = Counter({type_key: counts[number] for number, type_key in _TYPE_OF_NUMBER.items() if counts[number]})
     if counts[OTHER_NUMBER]:
-        others = np.flatnonzero(chosen & (batch.tags == OTHER_NUMBER)).tolist()
-        by_type.update(types_of(batch.lines[place] for place in others))
+        by_type.update(types_of(records.lines.take(records.tags == OTHER_NUMBER)))
     return by_type
 
 
-def _chained(held: Batch | None, batch: Batch) -> Batch:
-    if held is None:
-        return batch
+def _alone(records: Batch, place: int) -> Batch:
+    """One record in a text of its own, so that the others' need not stay in memory."""
+    record = records.take(slice(place, place + 1))
+    return record._replace(lines=Lines.of([*record.lines]))
+
+
+def _chained(held: Batch, batch: Batch) -> Batch:
     return Batch(
-        held.lines + batch.lines,
+        chained(held.lines, batch.lines),
         np.concatenate((held.ranks, batch.ranks)),
         np.concatenate((held.tags, batch.tags)),
     )
@@ -89,7 +97,7 @@ def _same_document(records: Batch) -> Flags:
     same: Flags = np.diff(documents(records.ranks)) == 0
     unsettled = ~settled(records.ranks)
     for place in np.flatnonzero(same & (unsettled[:-1] | unsettled[1:])).tolist():
-        same[place] = columns(records.lines[place]).key == columns(records.lines[place + 1]).key
+        same[place] = columns(records.lines.line(place)).key == columns(records.lines.line(place + 1)).key
     return same
 
 
@@ -99,5 +107,5 @@ def _same_revisions(records: Batch) -> int:
     surely = settled(records.ranks[equal])
     doubtful = equal[~surely].tolist()
     return int(surely.sum()) + sum(
-        columns(records.lines[place])[1:3] == columns(records.lines[place + 1])[1:3] for place in doubtful
+        columns(records.lines.line(place))[1:3] == columns(records.lines.line(place + 1))[1:3] for place in doubtful
     )

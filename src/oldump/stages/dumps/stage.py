@@ -21,6 +21,7 @@ import msgspec
 
 from oldump.engine.blocks import START, Block, Content, Place, SharedMemory, Source
 from oldump.engine.checkpoint import Checkpoint
+from oldump.engine.lines import Lines
 from oldump.engine.segments import Segment, SegmentWriter, index_path, segment_of
 from oldump.engine.shuffle import (
     NO_FRAMES,
@@ -194,7 +195,7 @@ class _Reader:
 
     def __call__(self, content: Content) -> Generator[Batch, None, Summary]:
         batch = rows.Batch(self._source.text(content), self._cutoff)
-        yield Batch(batch.records, batch.ranks, batch.part_numbers)
+        yield Batch(Lines(batch.text, batch.starts, batch.ends), batch.ranks, batch.part_numbers)
         return Summary.of(batch)
 
 
