@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from oldump.kernel.copying import Places, Text, gathered
+from oldump.kernel.copying import Places, Text, gathered, pairs
 
 Chosen = slice | np.ndarray[tuple[int], np.dtype[np.intp]] | np.ndarray[tuple[int], np.dtype[np.bool_]]
 """Which lines: a stretch of them, their places among them, or a flag for each."""
@@ -53,7 +53,7 @@ class Lines:
     def __iter__(self) -> Iterator[bytes]:
         """Each line without its newline, for those who need an object."""
         text = self.text
-        for start, end in zip(self.starts.tolist(), self.ends.tolist(), strict=True):
+        for start, end in pairs(self.starts, self.ends):
             yield bytes(text[start : end - 1])
 
     def line(self, place: int) -> bytes:

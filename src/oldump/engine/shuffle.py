@@ -123,12 +123,14 @@ class Budget:
     """The most buckets that a flush is cut into; up to twice as many where ranks differ much in density."""
 
 
-_LEADER_BYTES = 96 << 20
+# Measured, each with some reserve: the most resident memory of each process of a run of 300,000 rows, and how that of a
+# worker grows with the text that it may hold: by 1.1 in a scatter, by 1.6 in a gather, runs and slices included.
+_LEADER_BYTES = 84 << 20
 """What the leader takes: the interpreter, shared blocks, open segments, results on their way."""
-_WORKER_BYTES = 64 << 20
-"""What a worker takes besides its records, at the least: the interpreter and numpy."""
-_HELD_PER_TEXT = 2.2
-"""Bytes of memory for a byte of text that is collected or sorted, measured, with some reserve."""
+_WORKER_BYTES = 62 << 20
+"""What a worker takes besides its records, at the least: the interpreter and numpy, a block and what becomes of it."""
+_HELD_PER_TEXT = 1.8
+"""Bytes of memory for a byte of text that is collected or sorted; where lines are short, their places weigh."""
 _LEAST_TEXT_BYTES = 4 << 20
 _MOST_SPILL_BYTES = 512 << 20
 _FINEST_BUCKET_BYTES = 16 << 20
@@ -714,6 +716,12 @@ def _equal_runs(ranks: Ranks) -> Iterator[tuple[int, int]]:
 # An overfull bucket: runs that fit in memory, then merges, each of as many runs as may be open at once.
 
 
+_RUNS = 4
+"""Runs are so large a part of what is sorted as a whole, since their room is kept while they are merged."""
+_SLICES = 8
+"""An overfull bucket is gathered in slices of so large a part of what is sorted as a whole: its lines are objects."""
+
+
 class _Item(NamedTuple):
     rank: int
     place: Any
@@ -729,21 +737,20 @@ class _Run(NamedTuple):
 def _merged_slices(frames: Frames, exact: Exact, runs: Path, budget: Budget, room: Room) -> Iterator[Batch]:
     """The records of an overfull bucket in order, in slices that fit in memory."""
     numbers = iter(range(1 << 62))
-    share = budget.bucket_bytes // 2
-    fan_in = max(2, share // (2 * RUN_FRAME_BYTES))
+    fan_in = max(2, budget.bucket_bytes // (4 * RUN_FRAME_BYTES))
     written = [
         _write_run(
             Path(f"{runs}-{next(numbers)}"),
             [in_order(_read_spilled(runs.parent, frames[start:end], room), exact)],
         )
-        for start, end in _stretches(frames["text_bytes"].tolist(), share)
+        for start, end in _stretches(frames["text_bytes"].tolist(), budget.bucket_bytes // _RUNS)
     ]
     while len(written) > fan_in:
         merging, written = written[:fan_in], written[fan_in:]
         written.append(_write_run(Path(f"{runs}-{next(numbers)}"), _merged(merging, exact, RUN_FRAME_BYTES)))
         for run in merging:
             run.path.unlink()
-    yield from _merged(written, exact, share)
+    yield from _merged(written, exact, budget.bucket_bytes // _SLICES)
 
 
 def _write_run(path: Path, batches: Iterable[Batch]) -> _Run:

@@ -6,12 +6,13 @@ Tallies of disjoint sets add up to the tally of their union, in any order.
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import starmap
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from oldump.kernel.columns import greatest_column
-from oldump.kernel.copying import Places, Text
+from oldump.kernel.copying import Places, Text, pairs
 
 Digests = np.ndarray[tuple[int], np.dtype[np.uint64]]
 
@@ -41,7 +42,7 @@ class Tally:
 
 def digests_of(text: Text, starts: Places, ends: Places) -> Digests:
     """XXH3-64 of each record without its newline. starts, ends: where records with their newlines lie in the text."""
-    records = map(memoryview(text).__getitem__, map(slice, starts.tolist(), (ends - 1).tolist()))
+    records = map(memoryview(text).__getitem__, starmap(slice, pairs(starts, ends - 1)))
     return np.fromiter(map(xxh3_64_intdigest, records), np.uint64, len(starts))
 
 
