@@ -123,14 +123,16 @@ class Budget:
     """The most buckets that a flush is cut into; up to twice as many where ranks differ much in density."""
 
 
-# Measured, each with some reserve: the most resident memory of each process of a run of 300,000 rows, and how that of a
+# Measured on whole runs of 300,000 rows with 256M and 512M: the most resident memory of each process, and how that of a
 # worker grows with the text that it may hold: by 1.1 in a scatter, by 1.6 in a gather, runs and slices included.
-_LEADER_BYTES = 84 << 20
+_LEADER_BYTES = 90 << 20
 """What the leader takes: the interpreter, shared blocks, open segments, results on their way."""
-_WORKER_BYTES = 62 << 20
+_WORKER_BYTES = 66 << 20
 """What a worker takes besides its records, at the least: the interpreter and numpy, a block and what becomes of it."""
 _HELD_PER_TEXT = 1.8
 """Bytes of memory for a byte of text that is collected or sorted; where lines are short, their places weigh."""
+HELD_PER_TEXT_OF_OBJECTS = 2.6
+"""The same where a stage makes objects of lines."""
 _LEAST_TEXT_BYTES = 4 << 20
 _MOST_SPILL_BYTES = 512 << 20
 _FINEST_BUCKET_BYTES = 16 << 20
@@ -149,7 +151,14 @@ def workers_within(memory_bytes: int, workers: int) -> int:
     return max(1, min(workers, (memory_bytes - _LEADER_BYTES) // each))
 
 
-def budget_within(memory_bytes: int, workers: int, size_bytes: int, text_per_key: int, key_shift: int) -> Budget:
+def budget_within(
+    memory_bytes: int,
+    workers: int,
+    size_bytes: int,
+    text_per_key: int,
+    key_shift: int,
+    held_per_text: float = _HELD_PER_TEXT,
+) -> Budget:
     """What each worker may hold, and buckets that are fine enough to occupy all workers and to fit in memory.
 
     size_bytes: of the compressed input, 0 if unknown; text_per_key: text of all lines whose ranks are equal but for
@@ -161,7 +170,7 @@ def budget_within(memory_bytes: int, workers: int, size_bytes: int, text_per_key
     frame_bytes = max(_LEAST_FRAME_BYTES, text_bytes * _TABLE_BYTES_PER_FRAME // most_table_bytes)
     table_bytes = text_bytes // frame_bytes * _TABLE_BYTES_PER_FRAME
     each = (memory_bytes - _LEADER_BYTES - table_bytes) / workers - _WORKER_BYTES
-    share = max(_LEAST_TEXT_BYTES, int(each / _HELD_PER_TEXT))
+    share = max(_LEAST_TEXT_BYTES, int(each / held_per_text))
     target = min(share // 3, max(_FINEST_BUCKET_BYTES, text_bytes // (64 * workers)))
     keys = max(1, target // text_per_key)
     spill_bytes = min(share, _MOST_SPILL_BYTES)

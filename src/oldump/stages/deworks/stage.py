@@ -24,6 +24,7 @@ from oldump.engine.checkpoint import NO_REST, Checkpoint, Rest
 from oldump.engine.room import Room
 from oldump.engine.segments import Segment, TextWriter, segment_of, uncompressed
 from oldump.engine.shuffle import (
+    HELD_PER_TEXT_OF_OBJECTS,
     Batch,
     Buckets,
     Budget,
@@ -88,7 +89,9 @@ class Job:
         size_bytes = sum(path.stat().st_size for path, *_ in inputs if path.is_file())
         return cls(
             workers_within(settings.memory, settings.workers),
-            budget_within(settings.memory, settings.workers, size_bytes, _TEXT_PER_KEY, _KEY_SHIFT),
+            budget_within(
+                settings.memory, settings.workers, size_bytes, _TEXT_PER_KEY, _KEY_SHIFT, HELD_PER_TEXT_OF_OBJECTS
+            ),
             spill,
             checkpoint,
         )
