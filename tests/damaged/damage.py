@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oldump.engine import lines as engine_lines
+from oldump.engine.lines import Lines as Placed
 from oldump.engine.segments import SegmentWriter, segment_of, segment_texts
-from oldump.records.tally import digests_of, types_of
+from oldump.kernel.arrays import Places, Text
+from oldump.records.tally import digests_of, newest_of, types_of
 
 Lines = list[bytes]
 Change = Callable[[Lines, random.Random], Lines]
@@ -168,17 +169,17 @@ def remake(path: Path, lines: Lines, item: Path) -> None:
         "md5": written.md5,
         "first_key": written.first_key,
         "last_key": lines[-1].split(b"\t")[1].decode() if lines else None,
-        "newest": max((line.split(b"\t")[3].decode() for line in regular), default=None),
-        "digest": f"{_digest(lines):016x}",
+        "newest": newest_of(*_placed(regular)) or None,
+        "digest": f"{int(digests_of(*_placed(lines)).sum()):016x}",
         "by_type": dict(sorted(types_of(lines).items())),
     }
     (item / "manifest.json").write_bytes(json.dumps(manifest, indent=2).encode() + b"\n")
     resum(item)
 
 
-def _digest(lines: list[bytes]) -> int:
-    placed = engine_lines.Lines.of(lines)
-    return int(digests_of(placed.text, placed.starts, placed.ends).sum())
+def _placed(lines: Lines) -> tuple[Text, Places, Places]:
+    placed = Placed.of(lines)
+    return placed.text, placed.starts, placed.ends
 
 
 def resum(item: Path) -> None:

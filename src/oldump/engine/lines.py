@@ -1,57 +1,67 @@
-"""Lines of text that lie in one buffer, in any order, with no object for each.
+"""Many lines in one text, without an object for each.
 
-Does not: look into them, or know whether there is anything between them.
+Lines lie in their text in any order, with whatever between them, so that sorting and choosing copies no text.
+Does not: look into them. What starts and ends says is believed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
-from oldump.kernel.arrays import Flags, Places
-from oldump.kernel.lines import gather
+from oldump.kernel.arrays import Flags, Places, Text
+from oldump.kernel.lines import gathered
 
 Chosen = slice | Places | Flags
-"""Which lines: a stretch of them, or their numbers, or a mask."""
+"""Which lines: a stretch of them, their places among them, or a flag for each."""
 
+_PAIRS = 1 << 12
+"""Places that are Python's integers at a time: forty bytes each, where an array has eight."""
 _NEWLINE = ord("\n")
+_BEGINNING = np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Lines, each with its newline, as places in a text."""
+    """Lines, each of which ends with a newline. Starts and ends run parallel."""
 
-    text: bytes | memoryview
+    text: Text
     starts: Places
+    """Where each line starts in the text."""
     ends: Places
-    """Behind their newlines."""
+    """Where it ends, behind its newline."""
 
     @classmethod
-    def of(cls, lines: list[bytes]) -> Self:
+    def of(cls, lines: Sequence[bytes]) -> Self:
         """These lines, which are given without their newlines."""
-        ends = np.cumsum(np.fromiter(map(len, lines), np.int64, len(lines)) + 1)
-        return cls(b"\n".join((*lines, b"")), _starts(ends), ends)
+        return cls.within(b"\n".join((*lines, b"")), np.fromiter(map(len, lines), np.int64, len(lines)) + 1)
 
     @classmethod
-    def within(cls, text: bytes) -> Self:
-        """The lines of a text that ends with a newline."""
-        ends = np.flatnonzero(np.frombuffer(text, np.uint8) == _NEWLINE).astype(np.int64) + 1
-        return cls(text, _starts(ends), ends)
+    def within(cls, text: Text, lengths: Places, first: int = 0) -> Self:
+        """Lines of these lengths, with their newlines, that follow each other in a text from `first` on."""
+        ends = np.cumsum(lengths) + first
+        return cls(text, ends - lengths, ends)
+
+    @classmethod
+    def of_text(cls, text: Text) -> Self:
+        """The lines of a text that is empty or ends with a newline."""
+        ends = np.flatnonzero(np.frombuffer(text, np.uint8) == _NEWLINE) + 1
+        return cls(text, np.concatenate((_BEGINNING, ends))[:-1], ends)
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self.starts)
 
-    def __getitem__(self, place: int) -> bytes:
-        """A line, without its newline."""
-        return bytes(self.text[self.starts[place] : self.ends[place] - 1])
-
     def __iter__(self) -> Iterator[bytes]:
-        """The lines, without their newlines."""
+        """Each line without its newline, for those who need an object."""
         text = self.text
-        for start, end in zip(self.starts.tolist(), self.ends.tolist(), strict=True):
+        for start, end in _pairs(self.starts, self.ends):
             yield bytes(text[start : end - 1])
+
+    def line(self, place: int) -> bytes:
+        """One line, without its newline."""
+        return bytes(self.text[self.starts[place] : self.ends[place] - 1])
 
     @property
     def lengths(self) -> Places:
@@ -60,32 +70,24 @@ class Lines:
 
     @property
     def text_bytes(self) -> int:
-        """Bytes of the lines with their newlines."""
+        """Bytes of all lines with their newlines."""
         return int(self.lengths.sum())
 
-    def take(self, chosen: Chosen) -> "Lines":
-        """Some of the lines, in the order in which they are named."""
-        return Lines(self.text, self.starts[chosen], self.ends[chosen])
+    def take(self, chosen: Chosen) -> Self:
+        """Some of the lines, in the order in which they are chosen, in the same text."""
+        return type(self)(self.text, self.starts[chosen], self.ends[chosen])
 
-    def joined(self, head: bytes = b"") -> memoryview:
-        """The lines one after another, each with its newline, behind a head."""
-        text = np.empty(len(head) + self.text_bytes, np.uint8)
-        text[: len(head)] = np.frombuffer(head, np.uint8)
-        gather(self.text, self.starts, self.ends, text, len(head))
-        return text.data
+    def joined(self, head: bytes = b"") -> bytes:
+        """The head, and behind it the lines one after another, each with its newline."""
+        return gathered(self.text, self.starts, self.ends, head)
 
 
-def joined(several: list[Lines]) -> Lines:
-    """All these lines, in one text."""
-    if len(several) == 1:
-        return several[0]
-    bases = np.cumsum([0, *(len(lines.text) for lines in several)])
-    starts, ends = (
-        np.concatenate([places + base for places, base in zip(all_places, bases[:-1], strict=True)])
-        for all_places in ([lines.starts for lines in several], [lines.ends for lines in several])
-    )
-    return Lines(b"".join(lines.text for lines in several), starts, ends)
+def chained(one: Lines, other: Lines) -> Lines:
+    """The lines of both, one behind the other, in a text of their own."""
+    return Lines.within(one.joined() + other.joined(), np.concatenate((one.lengths, other.lengths)))
 
 
-def _starts(ends: Places) -> Places:
-    return np.concatenate((np.zeros(1, np.int64), ends))[:-1]
+def _pairs(starts: Places, ends: Places) -> Iterator[tuple[int, int]]:
+    for first in range(0, len(starts), _PAIRS):
+        chosen = slice(first, first + _PAIRS)
+        yield from zip(starts[chosen].tolist(), ends[chosen].tolist(), strict=True)

@@ -47,8 +47,6 @@ _FINAL_BLOCK = b"\x03\x00"
 _RAW_DEFLATE = -15
 _QUICK_LEVEL = 1
 _TRAILER_BYTES = 8
-_HEAD_BYTES = 4_096
-"""Where the first key of a segment nearly always ends: looking at these bytes alone spares copying the text."""
 
 
 class Segment(NamedTuple):
@@ -87,11 +85,11 @@ class Written:
     first_key: str | None
 
 
-Compress = Callable[[bytes | memoryview], Segment]
+Compress = Callable[[bytes], Segment]
 """What makes a segment of the text of lines."""
 
 
-def compressed(text: bytes | memoryview, *, first_key: bytes, records: int, level: int = DEFAULT_LEVEL) -> Segment:
+def compressed(text: bytes, *, first_key: bytes, records: int, level: int = DEFAULT_LEVEL) -> Segment:
     """The text as a segment. level: gzip's, 1 to 9, or QUICK."""
     deflate: Any
     if level == QUICK:
@@ -102,9 +100,9 @@ def compressed(text: bytes | memoryview, *, first_key: bytes, records: int, leve
     return Segment(first_key, records, len(text), zlib_ng.crc32(text), data)
 
 
-def uncompressed(text: bytes | memoryview) -> Segment:
+def uncompressed(text: bytes) -> Segment:
     """Text as a segment that is not compressed."""
-    return Segment(b"", 0, len(text), 0, bytes(text))
+    return Segment(b"", 0, len(text), 0, text)
 
 
 class TextWriter:
@@ -325,12 +323,10 @@ def read_segment(path: Path, entry: Entry) -> bytes:
     return text
 
 
-def segment_of(text: bytes | memoryview, first_key_at: int, level: int = DEFAULT_LEVEL) -> Segment:
+def segment_of(text: bytes, first_key_at: int, level: int = DEFAULT_LEVEL) -> Segment:
     """The text, of whole lines, as a segment; its first key is the column first_key_at of the first line."""
-    first_line = bytes(text[:_HEAD_BYTES]) if len(text) > _HEAD_BYTES else bytes(text)
-    if b"\n" not in first_line and first_line.count(b"\t") <= first_key_at:
-        first_line = bytes(text)
-    first_key = first_line.partition(b"\n")[0].split(b"\t", first_key_at + 1)[first_key_at]
+    first_line = text[: text.index(b"\n")]
+    first_key = first_line.split(b"\t", first_key_at + 1)[first_key_at]
     return compressed(text, first_key=first_key, records=breaks(text), level=level)
 
 

@@ -36,7 +36,8 @@ import numpy as np
 
 from oldump.engine.blocks import TEXT_PER_GZIP_BYTE
 from oldump.engine.checkpoint import NO_REST, Rest
-from oldump.engine.lines import Chosen, Lines, joined
+from oldump.engine.lines import Chosen, Lines
+from oldump.engine.room import Room
 from oldump.engine.segments import Compress, Position, Segment, SegmentWriter, cuts
 from oldump.engine.workers import Crew, Perform, Said, Task
 from oldump.errors import StorageError, storage_errors
@@ -56,12 +57,16 @@ FRAME_BYTES = 4 << 20
 """The most text in a frame of a spill, unless one line alone is longer."""
 RUN_FRAME_BYTES = 1 << 18
 """The same for the runs of an overfull bucket, of which many are open at once."""
+_PIECE_BYTES = 1 << 17
+"""Text that is compressed or decompressed at a time: little enough to stay in a near cache meanwhile."""
+_LENGTH = np.dtype(np.uint32)
+"""Of a line in a frame: blocks.LONGEST_LINE_BYTES is far below what it can say."""
+_HEAD_BYTES = 8 + 1 + _LENGTH.itemsize
+"""Of a record in the head of a frame: its rank, its tag, and the length of its line."""
 _LEAST_FRAME_BYTES = 1 << 16
 """The least text in a frame of a full flush, on average. Smaller ones cost more to find than to read."""
 
 Lengths = np.ndarray[tuple[int], np.dtype[np.int64]]
-LINE_LENGTH = np.dtype(np.uint32)
-"""Of a line in a frame: PostgreSQL allows no field beyond 1 GiB."""
 Ranks = np.ndarray[tuple[int], np.dtype[np.uint64]]
 Tags = np.ndarray[tuple[int], np.dtype[np.uint8]]
 Exact = Callable[[bytes], Any]
@@ -75,8 +80,13 @@ class Batch(NamedTuple):
     ranks: Ranks
     tags: Tags
 
+    @classmethod
+    def of(cls, lines: list[bytes], ranks: list[int]) -> Self:
+        """These lines (without newlines), which are not told apart."""
+        return cls(Lines.of(lines), np.array(ranks, np.uint64), np.zeros(len(lines), np.uint8))
+
     def take(self, chosen: Chosen) -> "Batch":
-        """Some of the lines, in the order in which they are named."""
+        """Some of the lines, in the order in which they are chosen."""
         return Batch(self.lines.take(chosen), self.ranks[chosen], self.tags[chosen])
 
 
@@ -114,12 +124,16 @@ class Budget:
     """The most buckets that a flush is cut into; up to twice as many where ranks differ much in density."""
 
 
-_LEADER_BYTES = 96 << 20
+# Measured on whole runs of 300,000 rows with 256M and 512M: the most resident memory of each process, and how that of a
+# worker grows with the text that it may hold: by 1.1 in a scatter, by 1.6 in a gather, runs and slices included.
+_LEADER_BYTES = 90 << 20
 """What the leader takes: the interpreter, shared blocks, open segments, results on their way."""
-_WORKER_BYTES = 64 << 20
-"""What a worker takes besides its records, at the least: the interpreter and numpy."""
-_HELD_PER_TEXT = 2.2
-"""Bytes of memory for a byte of text that is collected or sorted, measured, with some reserve."""
+_WORKER_BYTES = 66 << 20
+"""What a worker takes besides its records, at the least: the interpreter and numpy, a block and what becomes of it."""
+_HELD_PER_TEXT = 1.8
+"""Bytes of memory for a byte of text that is collected or sorted; where lines are short, their places weigh."""
+HELD_PER_TEXT_OF_OBJECTS = 2.6
+"""The same where a stage makes objects of lines."""
 _LEAST_TEXT_BYTES = 4 << 20
 _MOST_SPILL_BYTES = 512 << 20
 _LEAST_SPILL_BYTES = 32 << 20
@@ -141,7 +155,14 @@ def workers_within(memory_bytes: int, workers: int) -> int:
     return max(1, min(workers, (memory_bytes - _LEADER_BYTES) // each))
 
 
-def budget_within(memory_bytes: int, workers: int, size_bytes: int, text_per_key: int, key_shift: int) -> Budget:
+def budget_within(
+    memory_bytes: int,
+    workers: int,
+    size_bytes: int,
+    text_per_key: int,
+    key_shift: int,
+    held_per_text: float = _HELD_PER_TEXT,
+) -> Budget:
     """What each worker may hold, and buckets that are fine enough to occupy all workers and to fit in memory.
 
     size_bytes: of the compressed input, 0 if unknown; text_per_key: text of all lines whose ranks are equal but for
@@ -153,7 +174,7 @@ def budget_within(memory_bytes: int, workers: int, size_bytes: int, text_per_key
     frame_bytes = max(_LEAST_FRAME_BYTES, text_bytes * _TABLE_BYTES_PER_FRAME // most_table_bytes)
     table_bytes = text_bytes // frame_bytes * _TABLE_BYTES_PER_FRAME
     each = (memory_bytes - _LEADER_BYTES - table_bytes) / workers - _WORKER_BYTES
-    share = max(_LEAST_TEXT_BYTES, int(each / _HELD_PER_TEXT))
+    share = max(_LEAST_TEXT_BYTES, int(each / held_per_text))
     target = min(share // 3, max(_FINEST_BUCKET_BYTES, text_bytes // (64 * workers)))
     keys = max(1, target // text_per_key)
     spill_bytes = min(share, _MOST_SPILL_BYTES, max(_LEAST_SPILL_BYTES, text_bytes // (_LEAST_FLUSHES * workers)))
@@ -202,54 +223,53 @@ class Spill:
         self._path = _spill_path(folder, number)
         self._number = number
         self._budget = budget
-        self._text = np.empty(budget.spill_bytes, np.uint8)
-        """Room for what is collected, taken once: memory is dear when it is new to a process."""
-        self._held: list[Batch] = []
-        """Their lines lie in the text, one batch behind another."""
+        self._text = Room(budget.spill_bytes).of(budget.spill_bytes)
+        """Where the lines' texts wait, one behind another."""
         self._text_bytes = 0
+        self._held: list[Batch] = []
+        """Their lines lie in the text."""
 
     def add(self, batch: Batch) -> Frames:
-        """Take lines; the frames that were written to make room for them. Raises StorageError, StorageFull."""
-        added = batch.lines.text
+        """Take lines; the frames that were written because there were enough. Raises StorageError, StorageFull.
+
+        The text is taken with all that lies between the lines, which should be little.
+        """
+        if not len(batch.lines):
+            return NO_FRAMES
         frames = NO_FRAMES
-        if self._text_bytes + len(added) > len(self._text):
+        added_bytes = len(batch.lines.text)
+        if self._text_bytes + added_bytes > len(self._text):
             frames = self.flush()
-        if len(added) > len(self._text):
-            return np.concatenate((frames, self._written([batch], added)))
-        at = self._text_bytes
-        self._text_bytes += len(added)
-        self._text[at : self._text_bytes] = np.frombuffer(added, np.uint8)
-        lines = Lines(self._text.data, batch.lines.starts + at, batch.lines.ends + at)
-        self._held.append(batch._replace(lines=lines))
-        return frames if self._text_bytes < len(self._text) else np.concatenate((frames, self.flush()))
+        if added_bytes > len(self._text):
+            return np.concatenate((frames, self._written(batch)))
+        self._hold(batch)
+        return self.flush() if self._text_bytes == len(self._text) else frames
+
+    def _hold(self, batch: Batch) -> None:
+        lines = batch.lines
+        start, self._text_bytes = self._text_bytes, self._text_bytes + len(lines.text)
+        self._text[start : self._text_bytes] = lines.text
+        self._held.append(batch._replace(lines=Lines(self._text, lines.starts + start, lines.ends + start)))
 
     def flush(self) -> Frames:
         """Write what is left; its frames."""
-        frames = self._written(self._held, self._text.data)
-        self._held, self._text_bytes = [], 0
-        return frames
-
-    def _written(self, batches: list[Batch], text: bytes | memoryview) -> Frames:
-        """Write batches whose lines all lie in the text."""
-        ranks = np.concatenate([np.empty(0, np.uint64), *(batch.ranks for batch in batches)])
-        if not len(ranks):
+        held, self._held, self._text_bytes = self._held, [], 0
+        if not held:
             return NO_FRAMES
-        with STEPS.at("scatter", self._text_bytes):
-            order = np.argsort(ranks, kind="stable")
-            lines = Lines(
-                text,
-                np.concatenate([batch.lines.starts for batch in batches]),
-                np.concatenate([batch.lines.ends for batch in batches]),
-            )
-            tags = np.concatenate([batch.tags for batch in batches])
-            sorted_batch = Batch(lines, ranks, tags).take(order)
-        lengths = sorted_batch.lines.lengths
+        columns = zip(*((lines.starts, lines.ends, ranks, tags) for lines, ranks, tags in held), strict=True)
+        starts, ends, ranks, tags = map(np.concatenate, columns)
+        return self._written(Batch(Lines(self._text, starts, ends), ranks, tags))
+
+    def _written(self, batch: Batch) -> Frames:
+        with STEPS.at("scatter", batch.lines.text_bytes):
+            batch = batch.take(np.argsort(batch.ranks, kind="stable"))
         frames: list[tuple[int, ...]] = []
         with storage_errors(self._path), self._path.open("ab") as stream:
-            for start, end, shift in _bucket_borders(sorted_batch.ranks, lengths, self._budget):
-                first = int(sorted_batch.ranks[start]) >> shift << shift
-                bucket = sorted_batch.take(slice(start, end))
-                frames += ((first, shift, self._number, *where) for where in _write_frames(stream, bucket, FRAME_BYTES))
+            writer = _FrameWriter(stream, FRAME_BYTES)
+            for start, end, shift in _bucket_borders(batch.ranks, batch.lines.lengths, self._budget):
+                first = int(batch.ranks[start]) >> shift << shift
+                bucket = batch.take(slice(start, end))
+                frames += ((first, shift, self._number, *where) for where in writer.write(bucket))
         return np.array(frames, FRAME)
 
     def secure(self) -> None:
@@ -309,55 +329,110 @@ def _least_shift(ranks: Ranks, most: int) -> int:
     return int(np.partition(changes, -most)[-most]).bit_length()
 
 
-def _write_frames(stream: BinaryIO, batch: Batch, frame_bytes: int) -> Iterator[tuple[int, int, int]]:
-    """Append the batch in frames: zstd of the number of records (8 bytes), ranks, tags, lengths, and the lines.
+class _FrameWriter:
+    """Appends batches to a spill in frames: zstd of a head, and of the lines behind it.
 
-    Of each, offset, size and text, in bytes.
+    The head: the number of records (8 bytes), their ranks, their tags, and the lengths of their lines.
     """
-    lengths = batch.lines.lengths
-    start = 0
-    compressor = zstd.ZstdCompressor(options=_ZSTD_OPTIONS)
-    for end in [*_frame_borders(lengths, frame_bytes), len(batch.ranks)]:
-        part = batch.take(slice(start, end))
-        columns = (
-            len(part.ranks).to_bytes(8, "little"),
-            part.ranks.tobytes(),
-            part.tags.tobytes(),
-            lengths[start:end].astype(LINE_LENGTH).tobytes(),
-        )
-        text_bytes = part.lines.text_bytes
-        with STEPS.at("spill", text_bytes):
-            data = compressor.compress(part.lines.joined(b"".join(columns)), zstd.ZstdCompressor.FLUSH_FRAME)
-        offset = stream.tell()
-        with STEPS.at("write the spill", text_bytes):
-            stream.write(data)
-        yield offset, len(data), int(lengths[start:end].sum())
-        start = end
+
+    def __init__(self, stream: BinaryIO, frame_bytes: int) -> None:
+        """Take where to, and about the most text of a frame."""
+        self._stream = stream
+        self._frame_bytes = frame_bytes
+        self._compressor = zstd.ZstdCompressor(options=_ZSTD_OPTIONS)
+
+    def write(self, batch: Batch) -> Iterator[tuple[int, int, int]]:
+        """Write the batch; of each frame its offset, size and text, in bytes. Draw them all."""
+        for start, end in _pieces(batch.lines.lengths, self._frame_bytes):
+            offset = self._stream.tell()
+            part = batch.take(slice(start, end))
+            text_bytes = part.lines.text_bytes
+            with STEPS.at("spill", text_bytes):
+                self._write_frame(part)
+            yield offset, self._stream.tell() - offset, text_bytes
+
+    def _write_frame(self, batch: Batch) -> None:
+        lines, ranks, tags = batch
+        count = len(lines).to_bytes(8, "little")
+        head = b"".join((count, ranks.tobytes(), tags.tobytes(), lines.lengths.astype(_LENGTH).tobytes()))
+        self._stream.write(self._compressor.compress(head))
+        for start, end in _pieces(lines.lengths, _PIECE_BYTES):
+            self._stream.write(self._compressor.compress(lines.take(slice(start, end)).joined()))
+        self._stream.write(self._compressor.flush(zstd.ZstdCompressor.FLUSH_FRAME))
 
 
-def _frame_borders(lengths: Lengths, frame_bytes: int) -> list[int]:
-    """Where to cut so that no piece but one of a single line is longer than about frame_bytes."""
-    pieces = np.cumsum(lengths) // frame_bytes
-    return (np.flatnonzero(np.diff(pieces)) + 1).tolist()
+def _pieces(lengths: Lengths, piece_bytes: int) -> Iterator[tuple[int, int]]:
+    """Where to cut so that no piece but one of a single line is longer than about piece_bytes."""
+    borders = np.flatnonzero(np.diff(np.cumsum(lengths) // piece_bytes)) + 1
+    return pairwise([0, *borders.tolist(), len(lengths)])
 
 
 def _read_frame(path: Path, frame: np.void) -> Batch:
-    offset, size_bytes = int(frame["offset"]), int(frame["size_bytes"])
+    """What is in the frame. Raises StorageError."""
+    text = memoryview(bytearray(int(frame["text_bytes"])))
+    lengths, ranks, tags = _read_into(text, path, frame)
+    return Batch(Lines.within(text, lengths), ranks, tags)
+
+
+def _read_into(text: memoryview, path: Path, frame: np.void) -> tuple[Lengths, Ranks, Tags]:
+    """Read the lines of the frame into the text, which is just as long, and the rest of it. Raises StorageError."""
+    offset = int(frame["offset"])
     with storage_errors(path), path.open("rb") as stream:
         stream.seek(offset)
-        data = stream.read(size_bytes)
+        data = stream.read(int(frame["size_bytes"]))
     try:
-        content = zstd.decompress(data)
-    except zstd.ZstdError as error:
+        return _FrameReader(data).read_into(text)
+    except (zstd.ZstdError, _NotAFrameError) as error:
         raise StorageError(
             f"{path}: the spill is damaged at byte {offset:,} ({error}). Check the disk and run again."
         ) from error
-    count = int.from_bytes(content[:8], "little")
-    ranks = np.frombuffer(content, np.uint64, count, 8)
-    tags = np.frombuffer(content, np.uint8, count, 8 + 8 * count)
-    lengths = np.frombuffer(content, LINE_LENGTH, count, 8 + 9 * count)
-    ends = 8 + 13 * count + np.cumsum(lengths, dtype=np.int64)
-    return Batch(Lines(content, ends - lengths, ends), ranks, tags)
+
+
+class _NotAFrameError(Exception):
+    """The frame is not what was written."""
+
+
+class _FrameReader:
+    """Reads a frame piece by piece: what is still in the processor's cache is quickly laid where it belongs."""
+
+    def __init__(self, data: bytes) -> None:
+        """Take the frame."""
+        self._data = data
+        self._decompressor = zstd.ZstdDecompressor()
+
+    def read_into(self, text: memoryview) -> tuple[Lengths, Ranks, Tags]:
+        """Read the lines into the text; their lengths, ranks and tags. Raises ZstdError, _NotAFrameError."""
+        count = int.from_bytes(self._taken(8), "little")
+        if count > len(text):  # each line has a newline, at the least
+            raise _NotAFrameError("more lines than text")
+        head = self._taken(count * _HEAD_BYTES)
+        ranks = np.frombuffer(head, np.uint64, count)
+        tags = np.frombuffer(head, np.uint8, count, 8 * count)
+        lengths = np.frombuffer(head, _LENGTH, count, 9 * count).astype(np.int64)
+        for start in range(0, len(text), _PIECE_BYTES):
+            piece = text[start : start + _PIECE_BYTES]
+            piece[:] = self._taken(len(piece))
+        if self._more(1) or lengths.sum() != len(text) or not self._decompressor.eof:
+            raise _NotAFrameError("another length")
+        return lengths, ranks, tags
+
+    def _taken(self, size_bytes: int) -> bytes:
+        """Just so many bytes."""
+        taken = self._more(size_bytes)
+        while len(taken) < size_bytes:
+            more = self._more(size_bytes - len(taken))
+            if not more:
+                raise _NotAFrameError("cut off")
+            taken += more
+        return taken
+
+    def _more(self, size_bytes: int) -> bytes:
+        """At most so many bytes; none if there are no more."""
+        if self._decompressor.eof:
+            return b""
+        data, self._data = self._data, b""
+        more: bytes = self._decompressor.decompress(data, size_bytes)
+        return more
 
 
 Read = Callable[[Any], Generator[Batch, None, Any]]
@@ -566,11 +641,11 @@ def gatherer(
     """What the workers of a Crew perform in a gather: see Gathering, which leads them."""
 
     def begin(number: int) -> Perform:
-        runs = folder / f"runs-{number}"
+        runs, room = folder / f"runs-{number}", Room()
 
         def perform(frames: Frames) -> Task:
             arranging = arrange()
-            for batch, last in slices(frames, exact, runs, budget):
+            for batch, last in slices(frames, exact, runs, budget, room):
                 with STEPS.at("arrange", batch.lines.text_bytes):
                     streams = arranging(batch, last=last)
                 del batch
@@ -586,39 +661,46 @@ def conversation(streams: dict[str, Lines], compress: Compress, *, last: bool) -
     """The conversation about one slice: its lines are cut as the leader says, compressed and sent."""
     streams = {name: lines for name, lines in streams.items() if len(lines)}
     borders = yield Arranged({name: lines.lengths for name, lines in streams.items()}, last)
-    tails = {name: lines.take(slice(max([0, *borders[name]]), None)) for name, lines in streams.items()}
-    heads = yield Tails({name: lines.joined().tobytes() for name, lines in tails.items()})
-    segments: dict[str, list[Segment]] = {}
-    for name, lines in streams.items():
-        starts = [0, *borders[name]]
-        pieces = [lines.take(slice(start, end)) for start, end in zip(starts, borders[name], strict=False)]
-        texts = (_joined(piece, heads[name] if not place else b"") for place, piece in enumerate(pieces))
-        segments[name] = [_compressed(text, compress) for text in texts if len(text)]
-    yield Compressed(segments)
+    last_border = {name: max(borders[name], default=0) for name in streams}
+    heads = yield Tails({name: lines.take(slice(last_border[name], None)).joined() for name, lines in streams.items()})
+    yield Compressed(
+        {
+            name: [_compressed(text, compress) for text in _segment_texts(lines, borders[name], heads[name]) if text]
+            for name, lines in streams.items()
+        }
+    )
 
 
-def _joined(lines: Lines, head: bytes) -> memoryview:
-    with STEPS.at("join", lines.text_bytes):
-        return lines.joined(head)
+def _segment_texts(lines: Lines, borders: list[int], head: bytes) -> Iterator[bytes]:
+    """The texts that end at these borders; the head goes before the first."""
+    for start, end in pairwise([0, *borders]):
+        chosen = lines.take(slice(start, end))
+        with STEPS.at("join", chosen.text_bytes):
+            text = chosen.joined(head)
+        yield text
+        head = b""
 
 
-def _compressed(text: memoryview, compress: Compress) -> Segment:
+def _compressed(text: bytes, compress: Compress) -> Segment:
     with STEPS.at("compress", len(text)):
         return compress(text)
 
 
-def slices(frames: Frames, exact: Exact, runs: Path, budget: Budget) -> Iterator[tuple[Batch, bool]]:
-    """A bucket's records in order: as a whole, or slice by slice when it is overfull; with whether it ends there."""
-    if frames["text_bytes"].sum() <= budget.bucket_bytes:
-        text_bytes = int(frames["text_bytes"].sum())
+def slices(frames: Frames, exact: Exact, runs: Path, budget: Budget, room: Room) -> Iterator[tuple[Batch, bool]]:
+    """A bucket's records in order: as a whole, or slice by slice when it is overfull; with whether it ends there.
+
+    room: holds a slice's text, until the next one is drawn.
+    """
+    text_bytes = int(frames["text_bytes"].sum())
+    if text_bytes <= budget.bucket_bytes:
         with STEPS.at("read back", text_bytes):
-            batch = joined_batches(_read_spills(runs.parent, frames))
+            batch = _read_spilled(runs.parent, frames, room)
         with STEPS.at("sort", text_bytes):
             batch = in_order(batch, exact)
         yield batch, True
         return
     try:
-        merged = _merged_slices(frames, exact, runs, budget)
+        merged = _merged_slices(frames, exact, runs, budget, room)
         held = next(merged)
         for batch in merged:
             yield held, False
@@ -629,36 +711,43 @@ def slices(frames: Frames, exact: Exact, runs: Path, budget: Budget) -> Iterator
             path.unlink()
 
 
-def _read_spills(folder: Path, frames: Frames) -> Iterator[Batch]:
-    return (_read_frame(_spill_path(folder, int(frame["spill"])), frame) for frame in frames)
-
-
-def joined_batches(batches: Iterable[Batch]) -> Batch:
-    """All these lines, in one batch."""
-    several = list(batches)
-    return Batch(
-        joined([batch.lines for batch in several]),
-        np.concatenate([batch.ranks for batch in several]),
-        np.concatenate([batch.tags for batch in several]),
-    )
+def _read_spilled(folder: Path, frames: Frames, room: Room) -> Batch:
+    """What is in these frames, in one text, which is in the room."""
+    text = room.of(int(frames["text_bytes"].sum()))
+    end = 0
+    columns: list[tuple[Lengths, Ranks, Tags]] = []
+    for frame in frames:
+        start, end = end, end + int(frame["text_bytes"])
+        columns.append(_read_into(text[start:end], _spill_path(folder, int(frame["spill"])), frame))
+    lengths, ranks, tags = map(np.concatenate, zip(*columns, strict=True))
+    return Batch(Lines.within(text, lengths), ranks, tags)
 
 
 def in_order(batch: Batch, exact: Exact) -> Batch:
     """The batch, sorted: by rank, and lines of the same rank by `exact`."""
     order = np.argsort(batch.ranks, kind="stable")
-    ranks = batch.ranks[order]
-    ties = np.flatnonzero(ranks[1:] == ranks[:-1])
-    if len(ties):
-        first_of_run = ties[np.diff(ties, prepend=-2) != 1]
-        last_of_run = ties[np.diff(ties, append=len(ranks) + 1) != 1] + 1
-        for start, end in zip(first_of_run.tolist(), (last_of_run + 1).tolist(), strict=True):
-            tied = order[start:end]
-            keys = [exact(batch.lines[place]) for place in tied.tolist()]
-            order[start:end] = tied[sorted(range(end - start), key=keys.__getitem__)]
+    for start, end in _equal_runs(batch.ranks[order]):
+        tied = order[start:end].tolist()
+        keys = {place: exact(batch.lines.line(place)) for place in tied}
+        order[start:end] = sorted(tied, key=keys.__getitem__)
     return batch.take(order)
 
 
+def _equal_runs(ranks: Ranks) -> Iterator[tuple[int, int]]:
+    """Where runs of several equal neighbours start and end."""
+    ties = np.flatnonzero(ranks[1:] == ranks[:-1])
+    first_of_run = ties[np.diff(ties, prepend=-2) != 1]
+    last_of_run = ties[np.diff(ties, append=len(ranks) + 1) != 1] + 1
+    return zip(first_of_run.tolist(), (last_of_run + 1).tolist(), strict=True)
+
+
 # An overfull bucket: runs that fit in memory, then merges, each of as many runs as may be open at once.
+
+
+_RUNS = 4
+"""Runs are so large a part of what is sorted as a whole, since their room is kept while they are merged."""
+_SLICES = 8
+"""An overfull bucket is gathered in slices of so large a part of what is sorted as a whole: its lines are objects."""
 
 
 class _Item(NamedTuple):
@@ -673,31 +762,31 @@ class _Run(NamedTuple):
     frames: Frames
 
 
-def _merged_slices(frames: Frames, exact: Exact, runs: Path, budget: Budget) -> Iterator[Batch]:
+def _merged_slices(frames: Frames, exact: Exact, runs: Path, budget: Budget, room: Room) -> Iterator[Batch]:
     """The records of an overfull bucket in order, in slices that fit in memory."""
     numbers = iter(range(1 << 62))
-    share = budget.bucket_bytes // 2
-    fan_in = max(2, share // (2 * RUN_FRAME_BYTES))
+    fan_in = max(2, budget.bucket_bytes // (4 * RUN_FRAME_BYTES))
     written = [
         _write_run(
             Path(f"{runs}-{next(numbers)}"),
-            [in_order(joined_batches(_read_spills(runs.parent, frames[start:end])), exact)],
+            [in_order(_read_spilled(runs.parent, frames[start:end], room), exact)],
         )
-        for start, end in _stretches(frames["text_bytes"].tolist(), share)
+        for start, end in _stretches(frames["text_bytes"].tolist(), budget.bucket_bytes // _RUNS)
     ]
     while len(written) > fan_in:
         merging, written = written[:fan_in], written[fan_in:]
         written.append(_write_run(Path(f"{runs}-{next(numbers)}"), _merged(merging, exact, RUN_FRAME_BYTES)))
         for run in merging:
             run.path.unlink()
-    yield from _merged(written, exact, share)
+    yield from _merged(written, exact, budget.bucket_bytes // _SLICES)
 
 
 def _write_run(path: Path, batches: Iterable[Batch]) -> _Run:
     frames: list[tuple[int, ...]] = []
     with storage_errors(path), path.open("wb") as stream:
+        writer = _FrameWriter(stream, RUN_FRAME_BYTES)
         for batch in batches:
-            frames += ((0, 0, 0, *where) for where in _write_frames(stream, batch, RUN_FRAME_BYTES))
+            frames += ((0, 0, 0, *where) for where in writer.write(batch))
     return _Run(path, np.array(frames, FRAME))
 
 

@@ -3,8 +3,6 @@
 
 A line is where it starts and ends in the text, its newline included. This is plain Python, which Cython compiles in its
 pure Python mode; uncompiled it gives the same.
-
-A text is bytes, or an array of bytes.
 """
 
 from collections.abc import Callable
@@ -12,37 +10,39 @@ from collections.abc import Callable
 import cython  # type: ignore[import-untyped] # it has stubs, but does not say so
 import numpy as np
 
-from oldump.kernel.arrays import Bytes, Digests, Places
+from oldump.kernel.arrays import Digests, Places, Text
 
 _NEWLINE = b"\n"
 
 
-def gather(text: bytes | memoryview, starts: Places, ends: Places, target: Bytes, at: int) -> int:
-    """Copy lines one after another into target, which has room for them, from `at` on; the place behind them."""
-    if not cython.compiled:
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            target[at : at + end - start] = np.frombuffer(text, np.uint8, end - start, start)
-            at += end - start
-        return at
+def gathered(text: Text, starts: Places, ends: Places, head: bytes = b"") -> bytes:
+    """The head, and behind it what lies in the text from each start to its end."""
+    size_bytes: cython.Py_ssize_t = len(head) + int((ends - starts).sum())
+    if not cython.compiled or size_bytes < 2:  # Python keeps one object for each single byte, which is not ours to fill
+        return b"".join((head, *(text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True))))
+    made = bytes(size_bytes)
+    goal: cython.p_uchar = made  # nobody else has it yet
+    beginning: cython.p_uchar = head
     source: cython.const[cython.uchar][::1] = text
-    goal: cython.uchar[::1] = target
     start_of: cython.longlong[::1] = starts
     end_of: cython.longlong[::1] = ends
-    place: cython.Py_ssize_t = at
+    place: cython.Py_ssize_t = len(head)
     number: cython.Py_ssize_t
     offset: cython.Py_ssize_t
     begin: cython.Py_ssize_t
     size: cython.Py_ssize_t
+    for offset in range(place):
+        goal[offset] = beginning[offset]
     for number in range(start_of.shape[0]):
         begin = start_of[number]
         size = end_of[number] - begin
         for offset in range(size):
             goal[place + offset] = source[begin + offset]
         place += size
-    return place
+    return made
 
 
-def breaks(text: bytes | memoryview) -> int:
+def breaks(text: Text) -> int:
     """How many newlines there are."""
     if not cython.compiled:
         return bytes(text).count(_NEWLINE)
@@ -60,7 +60,7 @@ def breaks(text: bytes | memoryview) -> int:
     return found
 
 
-def digests(text: bytes | memoryview, starts: Places, ends: Places, digest: Callable[[bytes], int]) -> Digests:
+def digests(text: Text, starts: Places, ends: Places, digest: Callable[[bytes], int]) -> Digests:
     """The digest of each line without its newline. digest: gives 64 bits."""
     made = np.empty(len(starts), np.uint64)
     if not cython.compiled or not len(made):
@@ -77,7 +77,7 @@ def digests(text: bytes | memoryview, starts: Places, ends: Places, digest: Call
     return made
 
 
-def greatest_column(text: bytes | memoryview, starts: Places, ends: Places, column: int) -> bytes:
+def greatest_column(text: Text, starts: Places, ends: Places, column: int) -> bytes:
     """The greatest text that stands in this column of the lines, counted from 0, of those that end with a tab."""
     if not cython.compiled:
         lines = (bytes(text[start:end]).split(b"\t", column + 1) for start, end in zip(starts, ends, strict=True))

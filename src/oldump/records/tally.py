@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from xxhash import xxh3_64_intdigest
 
-from oldump.kernel.arrays import Digests, Places
-from oldump.kernel.lines import digests
+from oldump.kernel.arrays import Digests, Places, Text
+from oldump.kernel.lines import digests, greatest_column
+from oldump.records.record import LAST_MODIFIED
 
 _MASK = (1 << 64) - 1
 
@@ -34,9 +35,14 @@ class Tally:
         self.digest = (self.digest + other.digest) & _MASK
 
 
-def digests_of(text: bytes | memoryview, starts: Places, ends: Places) -> Digests:
-    """What each record adds to a digest. starts, ends: where they lie in the text, each with its newline."""
+def digests_of(text: Text, starts: Places, ends: Places) -> Digests:
+    """XXH3-64 of each record without its newline. starts, ends: where records with their newlines lie in the text."""
     return digests(text, starts, ends, xxh3_64_intdigest)
+
+
+def newest_of(text: Text, starts: Places, ends: Places) -> str:
+    """The latest last_modified of records that lie there; empty if there are none."""
+    return greatest_column(text, starts, ends, LAST_MODIFIED).decode()
 
 
 def types_of(records: Iterable[bytes]) -> Counter[str]:

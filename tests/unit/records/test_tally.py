@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
 from oldump.engine.lines import Lines
-from oldump.records.tally import Tally, digests_of, types_of
+from oldump.records.tally import Tally, digests_of, newest_of, types_of
 
 
 def record(
@@ -18,10 +18,9 @@ def record(
 
 def tally(records: list[bytes]) -> Tally:
     """The tally of records."""
-    newest = max((record.split(b"\t")[3].decode() for record in records), default="")
     lines = Lines.of(records)
-    digest = int(digests_of(lines.text, lines.starts, lines.ends).sum())
-    return Tally(len(records), types_of(records), newest, digest)
+    places = lines.text, lines.starts, lines.ends
+    return Tally(len(records), types_of(records), newest_of(*places), int(digests_of(*places).sum()))
 
 
 RECORDS = [
@@ -45,6 +44,14 @@ def test_nothing_has_an_empty_tally() -> None:
     """Without records there are no types and no latest moment."""
     assert tally([]) == Tally()
     assert types_of([]) == {}
+
+
+@pytest.mark.parametrize("length", [100, *range(128, 146), 160, 200, 1000])
+def test_the_newest_is_found_behind_keys_of_any_length(length: int) -> None:
+    """Where the first columns are longer than usual, too."""
+    late = record(key="/works/" + "x" * length, last_modified="2013", text='{"a": 1}')
+    assert tally([record(last_modified="2012"), late]).newest == "2013"
+    assert tally([record(last_modified="2014"), late]).newest == "2014"
 
 
 def test_the_digest_is_the_sum_of_the_records_own() -> None:

@@ -208,7 +208,7 @@ def test_ranks_go_with_the_order(each: list[tuple[int, bytes, Kind, int, tuple[b
         lines.bring(section, key, kind, position, *fields)
     batch = lines.batch()
     sections = [section for section, *_ in each]
-    places = sorted(range(len(each)), key=lambda place: (sections[place], in_work(batch.lines[place])))
+    places = sorted(range(len(each)), key=lambda place: (sections[place], in_work(batch.lines.line(place))))
     ranks = [int(batch.ranks[place]) for place in places]
     assert all(one <= other for one, other in pairwise(ranks))
     assert [rank >> SECTION_SHIFT for rank in ranks] == sorted(sections)
@@ -228,7 +228,7 @@ def test_the_order_within_a_line() -> None:
     lines.bring(Section.WORKS, b"/works/OL1W", Kind.WORK, 0, b"{}")
     batch = lines.batch()
     assert sorted(batch.lines, key=in_work) == [*batch.lines][::-1]
-    assert in_work(batch.lines[0])[0] == order_key(b"/works/OL1W")
+    assert in_work(batch.lines.line(0))[0] == order_key(b"/works/OL1W")
 
 
 def test_of_a_join_what_is_given_comes_before_who_asks() -> None:

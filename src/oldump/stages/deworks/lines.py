@@ -14,10 +14,8 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Any
 
-import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from oldump.engine import lines as engine_lines
 from oldump.engine.shuffle import Batch
 from oldump.records.keys import COLLECTIONS, REVISION_BITS, order_key, rank
 
@@ -87,9 +85,7 @@ class Lines:
 
     def batch(self) -> Batch:
         """The lines, for the spill; and begin with none."""
-        batch = Batch(
-            engine_lines.Lines.of(self._lines), np.array(self._ranks, np.uint64), np.zeros(len(self._lines), np.uint8)
-        )
+        batch = Batch.of(self._lines, self._ranks)
         self._lines, self._ranks = [], []
         return batch
 

@@ -21,8 +21,10 @@ import numpy as np
 
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
 from oldump.engine.checkpoint import NO_REST, Checkpoint, Rest
-from oldump.engine.segments import Compress, TextWriter, segment_of, uncompressed
+from oldump.engine.room import Room
+from oldump.engine.segments import Segment, TextWriter, segment_of, uncompressed
 from oldump.engine.shuffle import (
+    HELD_PER_TEXT_OF_OBJECTS,
     Batch,
     Buckets,
     Budget,
@@ -87,7 +89,9 @@ class Job:
         size_bytes = sum(path.stat().st_size for path, *_ in inputs if path.is_file())
         return cls(
             workers_within(settings.memory, settings.workers),
-            budget_within(settings.memory, settings.workers, size_bytes, _TEXT_PER_KEY, _KEY_SHIFT),
+            budget_within(
+                settings.memory, settings.workers, size_bytes, _TEXT_PER_KEY, _KEY_SHIFT, HELD_PER_TEXT_OF_OBJECTS
+            ),
             spill,
             checkpoint,
         )
@@ -128,6 +132,10 @@ class Made(NamedTuple):
             "editions_without_work": self.tally.editions_without_work,
             "items": self.read.items if with_items else None,
         }
+
+
+Compress = Callable[[bytes], Segment]
+"""What makes a segment of the text of lines."""
 
 
 class Input(NamedTuple):
@@ -372,9 +380,10 @@ class _Answering:
 
     def __init__(self, job: Job) -> None:
         self._job = job
+        self._room = Room()
 
     def __call__(self, frames: Frames) -> Generator[Batch, None, None]:
         answers = Answers()
         runs = self._job.spill / f"joins-{os.getpid()}"
-        for batch, _ in slices(frames, in_join, runs, self._job.budget):
+        for batch, _ in slices(frames, in_join, runs, self._job.budget, self._room):
             yield from answers(batch)

@@ -76,7 +76,7 @@ class Summary(NamedTuple):
         """The summary of what a block's rows became."""
         return cls(
             batch.rows,
-            len(batch.ranks),
+            len(batch.ends),
             batch.drops,
             batch.rejects,
             batch.ended,

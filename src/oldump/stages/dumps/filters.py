@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-import numpy as np
-
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
 from oldump.engine.commit import CommittedFile
 from oldump.engine.lines import Lines
@@ -77,7 +75,7 @@ def cdump(
         def perform(content: Content) -> Task:
             yield from ()  # a task without conversation
             batch = rows.Batch(source.text(content), cutoff)
-            return Summary.of(batch), Lines(batch.text, batch.starts, batch.ends).joined().tobytes()
+            return Summary.of(batch), Lines(batch.text, batch.starts, batch.ends).joined()
 
         return perform
 
@@ -171,14 +169,14 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
 
 
 def _read_records(source: Source, content: Content) -> Generator[Batch, None, _Lines]:
-    lines = _of_block(source.text(content), source.name)
+    lines = _lines(source.text(content), source.name)
     ranks: list[int] = []
     for line in lines:
         try:
             ranks.append(record_rank(line))
         except ValueError:
             return _Lines(len(lines), len(ranks))
-    yield Batch(lines, np.array(ranks, np.uint64), np.zeros(len(lines), np.uint8))
+    yield Batch.of(lines, ranks)
     return _Lines(len(lines), None)
 
 
@@ -262,7 +260,7 @@ def _blocks_of_lines(path: Path | None, progress: Progress) -> Iterator[list[byt
     source = Source(path, shared)
     done = 0
     for block in source.blocks():
-        lines = [*_of_block(source.text(block.content), source.name)]
+        lines = _lines(source.text(block.content), source.name)
         shared.free(block.content)
         yield lines
         done += len(lines)
@@ -270,13 +268,13 @@ def _blocks_of_lines(path: Path | None, progress: Progress) -> Iterator[list[byt
     source.require_unchanged()
 
 
-def _of_block(text: bytes, source_name: str) -> Lines:
-    """The lines of a block. Raises SourceDamaged if the last one is cut off."""
+def _lines(text: bytes, source_name: str) -> list[bytes]:
+    """The lines of a block, without newlines. Raises SourceDamaged if the last one is cut off."""
     if not text.endswith(b"\n"):
         raise SourceDamaged(
             f"{source_name}: ends in the middle of a record. The step before was cut off: run it again."
         )
-    return Lines.within(text)
+    return text[:-1].split(b"\n")
 
 
 # ------------------------------------------------------------------------------------------------------------ split

@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from oldump.engine.lines import Lines
-from oldump.engine.shuffle import Batch, joined_batches
+from oldump.engine.lines import Lines, chained
+from oldump.engine.shuffle import Batch
 from oldump.kernel.arrays import Digests, Flags
-from oldump.kernel.lines import greatest_column
 from oldump.records.keys import documents, settled
-from oldump.records.record import LAST_MODIFIED, OTHER_NUMBER, PART_NUMBER_OF_TYPE, PARTS, columns
-from oldump.records.tally import Tally, digests_of, types_of
+from oldump.records.record import OTHER_NUMBER, PART_NUMBER_OF_TYPE, PARTS, columns
+from oldump.records.tally import Tally, digests_of, newest_of, types_of
 
 CDUMP = "cdump"
 NOT_LOOKED_AT = "-"
@@ -37,49 +36,60 @@ class Latest:
         """Begin a bucket."""
         self._held: Batch | None = None
         """The last record of the slice before, which is the latest of its key if the next one has another."""
-        self._held_digest = np.empty(0, np.uint64)
         self._tallies = {name: Tally() for name in (CDUMP, *PARTS)}
         self._last_keys: dict[str, str] = {}
         self._same_revision = 0
 
     def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:
         """The next lines of the cdump and of the parts."""
-        records = batch if self._held is None else joined_batches([self._held, batch])
+        records = batch if self._held is None else _chained(self._held, batch)
+        held = len(records.ranks) - len(batch.ranks)
         same = _same_document(records)
         self._same_revision += _same_revisions(records)
+        self._held = None if last else _alone(records, len(records.ranks) - 1)
+        digests = digests_of(records.lines.text, records.lines.starts, records.lines.ends)
+        streams = {CDUMP: self._noted(CDUMP, batch, digests[held:], NOT_LOOKED_AT)}
         latest = np.append(~same, last)
-        digests = digests_of(batch.lines.text, batch.lines.starts, batch.lines.ends)
-        self._note(CDUMP, batch, digests, NOT_LOOKED_AT)
-        digests = np.concatenate((self._held_digest, digests))
-        streams = {CDUMP: batch.lines}
         for number, part in enumerate(PARTS):
-            chosen = np.flatnonzero(latest & (records.tags == number))
-            of_part = records.take(chosen)
-            streams[part] = of_part.lines
-            self._note(part, of_part, digests[chosen])
-        self._held = None if last else records.take(slice(-1, None))
-        self._held_digest = digests[:0] if last else digests[-1:]
+            chosen = latest & (records.tags == number)
+            streams[part] = self._noted(part, records.take(chosen), digests[chosen])
         return streams
 
     def tally(self) -> Tallies:
         """Counts of what was arranged; the newest of the cdump is not looked for, the scatter knows it."""
         return Tallies(self._tallies, self._same_revision, self._last_keys)
 
-    def _note(self, name: str, batch: Batch, digests: Digests, newest: str = "") -> None:
-        lines = batch.lines
+    def _noted(self, name: str, records: Batch, digests: Digests, newest: str = "") -> Lines:
+        """The next lines of a stream, counted. newest: their latest last_modified, if it is known."""
+        lines = records.lines
         if len(lines):
-            self._last_keys[name] = columns(lines[-1]).key.decode()
-            newest = newest or greatest_column(lines.text, lines.starts, lines.ends, LAST_MODIFIED).decode()
-            self._tallies[name].add(Tally(len(lines), _types(batch), newest, int(digests.sum())))
+            self._last_keys[name] = columns(lines.line(-1)).key.decode()
+            newest = newest or newest_of(lines.text, lines.starts, lines.ends)
+            self._tallies[name].add(Tally(len(lines), _types(records), newest, int(digests.sum())))
+        return lines
 
 
-def _types(batch: Batch) -> Counter[str]:
+def _types(records: Batch) -> Counter[str]:
     """How many records there are of each type: the part tells it, but for `other`."""
-    counts = np.bincount(batch.tags, minlength=len(PARTS)).tolist()
+    counts = np.bincount(records.tags, minlength=len(PARTS)).tolist()
     by_type = Counter({type_key: counts[number] for number, type_key in _TYPE_OF_NUMBER.items() if counts[number]})
     if counts[OTHER_NUMBER]:
-        by_type.update(types_of(batch.lines.take(np.flatnonzero(batch.tags == OTHER_NUMBER))))
+        by_type.update(types_of(records.lines.take(records.tags == OTHER_NUMBER)))
     return by_type
+
+
+def _alone(records: Batch, place: int) -> Batch:
+    """One record in a text of its own, so that the others' need not stay in memory."""
+    record = records.take(slice(place, place + 1))
+    return record._replace(lines=Lines.of([*record.lines]))
+
+
+def _chained(held: Batch, batch: Batch) -> Batch:
+    return Batch(
+        chained(held.lines, batch.lines),
+        np.concatenate((held.ranks, batch.ranks)),
+        np.concatenate((held.tags, batch.tags)),
+    )
 
 
 def _same_document(records: Batch) -> Flags:
@@ -87,7 +97,7 @@ def _same_document(records: Batch) -> Flags:
     same: Flags = np.diff(documents(records.ranks)) == 0
     unsettled = ~settled(records.ranks)
     for place in np.flatnonzero(same & (unsettled[:-1] | unsettled[1:])).tolist():
-        same[place] = columns(records.lines[place]).key == columns(records.lines[place + 1]).key
+        same[place] = columns(records.lines.line(place)).key == columns(records.lines.line(place + 1)).key
     return same
 
 
@@ -97,5 +107,5 @@ def _same_revisions(records: Batch) -> int:
     surely = settled(records.ranks[equal])
     doubtful = equal[~surely].tolist()
     return int(surely.sum()) + sum(
-        columns(records.lines[place])[1:3] == columns(records.lines[place + 1])[1:3] for place in doubtful
+        columns(records.lines.line(place))[1:3] == columns(records.lines.line(place + 1))[1:3] for place in doubtful
     )

@@ -57,13 +57,13 @@ def seen_records(text: bytes, file: str, rules: Rules, order: Order) -> tuple[Se
     if not text.endswith(b"\n"):
         found.add(Finding(Kind.COLUMNS, file, "ends in the middle of a line", len(lines)))
     for place in np.flatnonzero(block.is_doubtful).tolist():
-        for kind, what in wrong_with(lines[place], rules):
-            found.add(Finding(kind, file, what, place + 1, key_of(lines[place])))
+        for kind, what in wrong_with(lines.line(place), rules):
+            found.add(Finding(kind, file, what, place + 1, key_of(lines.line(place))))
     neighbours = _Neighbours(lines, parts, block.ranks, order)
     for place, kind in neighbours.wrong:
-        found.add(out_of_order(kind, file, lines[place + 1], place + 2))
+        found.add(out_of_order(kind, file, lines.line(place + 1), place + 2))
     hashes = hashes_of_lines(lines)
-    looked = Seen(len(lines), found, lines[0], lines[-1], hashes, block.newest, block.by_type)
+    looked = Seen(len(lines), found, lines.line(0), lines.line(-1), hashes, block.newest, block.by_type)
     if order.every_revision:
         is_latest = np.append(~neighbours.same, np.False_)  # of the last record the leader must know
         looked.extra = {PARTS[part]: hashes[is_latest & (parts == part)] for part in np.unique(parts[is_latest])}
@@ -153,7 +153,7 @@ class _Neighbours:
         """Where the next one stands wrongly."""
         sure = self._of_ranks(parts, ranks, order)
         for place in np.flatnonzero(~sure).tolist():
-            pair = compared(lines[place], lines[place + 1], order)
+            pair = compared(lines.line(place), lines.line(place + 1), order)
             self.same[place] = pair.same_key
             self.same_revision += pair.same_revision
             if pair.wrong is not None:
