@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from operator import add
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -65,6 +66,8 @@ _KEY_COLUMN = 0
 _REDIRECTS = "redirects.sqlite"
 _TEXT_PER_KEY = 1_500
 """All that is brought to a work, on average; it only tunes how fine buckets are."""
+_BATCH_RECORDS = 256
+"""Records whose lines are objects at a time."""
 _KEY_SHIFT = 18
 """Ranks that are equal but for so many bits are of one line."""
 _RECORDS = "is no record: five columns, the last of them a JSON object"
@@ -368,9 +371,14 @@ class _Reading:
         texts = source.text(block).split(b"\n")
         if texts[-1] == b"":
             texts.pop()
-        lines = Lines()
+        lines, counts = Lines(), Counts()
         with _record_errors(source.name, _ITEMS if is_items else _RECORDS):
-            counts = of_items(texts, number, lines) if is_items else self._links.of_records(texts, lines)
+            if is_items:
+                counts = of_items(texts, number, lines)
+            for first in range(0, 0 if is_items else len(texts), _BATCH_RECORDS):
+                made = self._links.of_records(texts[first : first + _BATCH_RECORDS], lines)
+                counts = Counts(*map(add, counts, made))
+                yield lines.batch()
         yield lines.batch()
         return counts
 
