@@ -315,8 +315,8 @@ def read_segment(path: Path, entry: Entry) -> bytes:
         stream.seek(entry.offset)
         data = stream.read(entry.size_bytes)
     try:
-        text = zlib_ng.decompressobj(_RAW_DEFLATE).decompress(data)
-    except zlib_ng.error as error:  # type: ignore[misc] # its stub says too little
+        text = isal_zlib.decompressobj(_RAW_DEFLATE).decompress(data)
+    except isal_zlib.error as error:  # type: ignore[misc] # its stub says too little
         raise SourceDamaged(f"{path}: damaged in the segment at byte {entry.offset:,} ({error}).") from error
     if len(text) != entry.text_bytes or zlib_ng.crc32(text) != entry.crc32:
         raise SourceDamaged(f"{path}: the segment at byte {entry.offset:,} is not the one that its index describes.")
