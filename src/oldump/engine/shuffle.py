@@ -137,9 +137,6 @@ HELD_PER_TEXT_OF_OBJECTS = 4.0
 """The same where a stage makes objects of lines."""
 _LEAST_TEXT_BYTES = 4 << 20
 _MOST_SPILL_BYTES = 512 << 20
-_LEAST_SPILL_BYTES = 32 << 20
-_LEAST_FLUSHES = 16
-"""So that a small input does not touch memory once that could be used again: the first touch is dear."""
 _FINEST_BUCKET_BYTES = 16 << 20
 _REGION_SHIFT = 60
 """Ranks with the same upper bits are a region. Each is cut as finely as its own text allows."""
@@ -178,7 +175,7 @@ def budget_within(
     share = max(_LEAST_TEXT_BYTES, int(each / held_per_text))
     target = min(share // 3, max(_FINEST_BUCKET_BYTES, text_bytes // (64 * workers)))
     keys = max(1, target // text_per_key)
-    spill_bytes = min(share, _MOST_SPILL_BYTES, max(_LEAST_SPILL_BYTES, text_bytes // (_LEAST_FLUSHES * workers)))
+    spill_bytes = min(share, _MOST_SPILL_BYTES)
     return Budget(spill_bytes, share, key_shift + keys.bit_length() - 1, max(1, spill_bytes // frame_bytes))
 
 
