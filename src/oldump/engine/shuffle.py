@@ -49,9 +49,8 @@ except ImportError:
     from backports import zstd
 
 _ZSTD_OPTIONS = {
-    # Literals stay as they are: a fifth less time to compress and decompress than level 1, a quarter more bytes.
-    zstd.CompressionParameter.compression_level: -2,
-    zstd.CompressionParameter.hash_log: 12,  # a table in the nearest cache
+    zstd.CompressionParameter.compression_level: 1,
+    zstd.CompressionParameter.hash_log: 12,  # a table in the nearest cache: an eighth faster, a twentieth more bytes
     zstd.CompressionParameter.checksum_flag: 1,  # else a flipped bit in text that is stored as it is goes unnoticed
 }
 FRAME_BYTES = 4 << 20

@@ -28,6 +28,8 @@ UNUSUAL = 1
 """Written as a record; whether it is published, its rank and its part are to be found out from its columns."""
 UNPROVED = 2
 """Only the exact way can tell."""
+PRIVATE = 3
+"""Nothing is written: it is a private page."""
 
 _FAILED = cython.declare(cython.Py_ssize_t, -1)
 _NOWHERE = cython.declare(cython.Py_ssize_t, -1)
@@ -74,6 +76,8 @@ class Tables(NamedTuple):
     revision_bits: int
     redirect: bytes
     """The type whose location may be a legacy key."""
+    private: tuple[bytes, bytes]
+    """What keys of private pages start with, in today's spelling; and what all of those contain that are public."""
     marks: tuple[bytes, ...] = ()
     """Names of members, at any depth, with which a document is left to the exact way."""
 
@@ -718,6 +722,8 @@ class RowReader:
     _document: Document
     _plain: cython.p_uchar
     _heads: Heads
+    _private: Prefixes
+    _public: Prefixes
     _new_text: bytes
     _news: cython.p_uchar
     _new_starts: cython.longlong[::1]
@@ -742,6 +748,7 @@ class RowReader:
         self._document = Document(tables, 2)
         self._plain = _PLAIN
         self._heads = Heads(tables)
+        self._private, self._public = (Prefixes([part]) for part in tables.private)
         news = [*(new for _, new in tables.legacy), b"T"]
         self._new_text = b"".join(news)
         self._news = self._new_text
@@ -780,7 +787,14 @@ class RowReader:
                 self._room.extend(bytes(len(self._room) + _GROWTH * (end - start)))
                 self._target = self._room
             start_of[row] = self._at
-            self._write(end - 1)
+            self._write_head()
+            if self._is_private():
+                fate_of[row] = 3
+                self._at = start_of[row]
+                end_of[row] = self._at
+                start = end
+                continue
+            self._write_document(end - 1)
             end_of[row] = self._at
             start = end
             type_number = self._type_number()
@@ -828,8 +842,20 @@ class RowReader:
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def _write(self, end: cython.Py_ssize_t) -> cython.void:
-        """Write the record of the document that was read, which ends there in the source."""
+    def _is_private(self) -> cython.bint:
+        """Whether the key that was written is certainly one of a private page."""
+        place: cython.Py_ssize_t
+        if self._private.found(self._target, self._key) < 0:
+            return False
+        for place in range(self._key, self._key_end):
+            if self._public.found(self._target, place) >= 0:
+                return False
+        return True
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _write_head(self) -> cython.void:
+        """Write the columns of the document that was read, each with its tab, but for its JSON."""
         document: Document = self._document
         self._put(document.type, document.type_end)
         self._put_break(ord("\t"))
@@ -849,13 +875,11 @@ class RowReader:
         if document.modified_space >= 0:
             self._target[self._modified + document.modified_space - document.modified] = ord("T")
         self._put_break(ord("\t"))
-        self._put_document(end)
-        self._put_break(ord("\n"))
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def _put_document(self, end: cython.Py_ssize_t) -> cython.void:
-        """Write the JSON with its edits."""
+    def _write_document(self, end: cython.Py_ssize_t) -> cython.void:
+        """Write the JSON, which ends there in the source, with its edits, and a newline."""
         document: Document = self._document
         at: cython.Py_ssize_t = self._document.start
         number: cython.Py_ssize_t
@@ -865,6 +889,7 @@ class RowReader:
                 self._put_new(document.edit_codes[number])
             at = document.edit_places[number] + document.edit_sizes[number]
         self._put(at, end)
+        self._put_break(ord("\n"))
 
     @cython.cfunc
     @cython.exceptval(check=False)

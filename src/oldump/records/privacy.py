@@ -7,7 +7,10 @@ import re
 from datetime import date, timedelta
 from enum import StrEnum
 
-_LIST = re.compile(r"/people/[^/]+/lists/OL[0-9]+L", re.DOTALL)
+PRIVATE_PREFIX = "/people/"
+PUBLIC_PART = "/lists/"
+"""What every public key with that prefix contains."""
+_LIST = re.compile(PRIVATE_PREFIX + r"[^/]+" + PUBLIC_PART + r"OL[0-9]+L", re.DOTALL)
 
 
 class Drop(StrEnum):
@@ -36,7 +39,7 @@ def is_private(key: str, type_key: str) -> bool:
     """Whether the page is a person's own. Lists are public, but never a /type/user document, whatever its key."""
     if type_key == "/type/user":
         return True
-    return key.startswith("/people/") and _LIST.fullmatch(key) is None
+    return key.startswith(PRIVATE_PREFIX) and _LIST.fullmatch(key) is None
 
 
 def first_text_after(day: date | None) -> str:

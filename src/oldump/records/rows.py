@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from oldump.kernel.arrays import Flags, Places
-from oldump.kernel.rows import COMPILED, UNPROVED, USUAL, Read, RowReader, Tables
+from oldump.kernel.rows import COMPILED, PRIVATE, UNPROVED, UNUSUAL, USUAL, Read, RowReader, Tables
 from oldump.records import copytext
 from oldump.records.document import Document, Reject, Rejected, normalised
 from oldump.records.keys import COLLECTIONS, LEGACY_PREFIXES, REVISION_BITS, Ranks, rank
-from oldump.records.privacy import Drop, reason_to_drop
+from oldump.records.privacy import PRIVATE_PREFIX, PUBLIC_PART, Drop, reason_to_drop
 from oldump.records.record import PART_NUMBER_OF_TYPE, part_number, record_of, revision_of
 
 PartNumbers = np.ndarray[tuple[int], np.dtype[np.uint8]]
@@ -26,6 +26,7 @@ TABLES = Tables(
     legacy=[(old.encode(), new.encode()) for old, new in LEGACY_PREFIXES.items()],
     revision_bits=REVISION_BITS,
     redirect=b"/type/redirect",
+    private=(PRIVATE_PREFIX.encode(), PUBLIC_PART.encode()),
 )
 _read = RowReader(TABLES).read if COMPILED else None
 
@@ -65,7 +66,10 @@ class Batch:
         self._end = len(read.text)
         self._kept: Flags = read.fates == USUAL
         self._kept[self.rows :] = False
-        for row in np.flatnonzero(read.fates[: self.rows] != USUAL).tolist():
+        fates = read.fates[: self.rows]
+        if private := int(np.count_nonzero(fates == PRIVATE)):
+            self.drops[Drop.PRIVATE] = private
+        for row in np.flatnonzero((fates == UNUSUAL) | (fates == UNPROVED)).tolist():
             self._settle(row)
         self.text = memoryview(b"".join((read.text, *self._exact))) if self._exact else read.text
         """Holds the records, each with its newline."""

@@ -25,7 +25,7 @@ def test_rows_are_read_as_when_compiled() -> None:
     """Whatever becomes of them: text, places, ranks, parts, and what is left to the exact way."""
     assert not PLAIN.COMPILED
     one, other = (module.RowReader(TABLES).read(ROWS, CUTOFF) for module in (as_installed, PLAIN))
-    assert len(set(one.fates.tolist())) == 3
+    assert len(set(one.fates.tolist())) == 4
     assert (bytes(one.text), one.newest) == (bytes(other.text), other.newest)
     for name in ("fates", "starts", "ends", "ranks", "parts"):
         assert np.array_equal(getattr(one, name), getattr(other, name)), name
