@@ -16,6 +16,7 @@ from typing import NamedTuple
 import cython  # type: ignore[import-untyped] # it has stubs, but does not say so
 import numpy as np
 
+from oldump.kernel.arrays import Places, Ranks
 from oldump.kernel.lines import breaks
 
 COMPILED: bool = cython.compiled
@@ -998,6 +999,53 @@ class RecordReader:
                 start = end
             end_of[line] = start
         return Held(is_proved, starts, text_starts, ends, ranks, types)
+
+    def ranks(self, text: bytes) -> tuple[Ranks, Places]:
+        """The ranks of whole lines, 0 of those that are not plainly usual records; and where each line ends.
+
+        Their JSON is not looked at.
+        """
+        lines = breaks(text)
+        ranks, ends = np.zeros(lines, np.uint64), np.zeros(lines, np.int64)
+        rank_of: cython.ulonglong[::1] = ranks
+        end_of: cython.longlong[::1] = ends
+        line: cython.Py_ssize_t
+        at: cython.Py_ssize_t = 0
+        tabs: cython.int
+        key: cython.Py_ssize_t = 0
+        key_end: cython.Py_ssize_t = 0
+        revision_end: cython.Py_ssize_t = 0
+        self._source = text
+        for line in range(lines):
+            tabs = 0
+            while self._source[at] != ord("\n"):
+                if self._source[at] == ord("\t"):
+                    if tabs == 0:
+                        key = at + 1
+                    elif tabs == 1:
+                        key_end = at
+                    elif tabs == 2:
+                        revision_end = at
+                    tabs += 1
+                at += 1
+            at += 1
+            end_of[line] = at
+            if tabs == 4:
+                rank_of[line] = self._rank_between(key, key_end, revision_end)
+        return ranks, ends
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _rank_between(
+        self, key: cython.Py_ssize_t, key_end: cython.Py_ssize_t, revision_end: cython.Py_ssize_t
+    ) -> cython.ulonglong:
+        """The rank of a record whose key and revision stand there, 0 if one of them is not usual."""
+        start: cython.Py_ssize_t = key_end + 1
+        if revision_end - start > _REVISION_DIGITS or self._source[start] == ord("0"):
+            return 0
+        if not _are_digits(self._source, start, revision_end):
+            return 0
+        return self._heads.rank(self._source, key, key_end, _number(self._source, start, revision_end))
 
     @cython.cfunc
     @cython.exceptval(check=False)

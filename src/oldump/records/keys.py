@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from oldump.kernel.arrays import Flags
+from oldump.kernel.arrays import Flags, Ranks
 
 LEGACY_PREFIXES = {"/a/": "/authors/", "/b/": "/books/", "/l/": "/languages/", "/user/": "/people/"}
 
@@ -34,7 +34,6 @@ _NO_NUMBER = Decimal(-1)
 _OLID_ENDING = re.compile(rb"OL([0-9]+)[A-Za-z]\Z")
 
 OrderKey = tuple[bytes, bytes, Decimal, bytes]
-Ranks = np.ndarray[tuple[int], np.dtype[np.uint64]]
 
 
 class Collection(NamedTuple):

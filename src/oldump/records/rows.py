@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from oldump.kernel.arrays import Flags, Places
+from oldump.kernel.arrays import Flags, Places, Ranks
 from oldump.kernel.rows import COMPILED, PRIVATE, UNPROVED, UNUSUAL, USUAL, Read, RowReader, Tables
 from oldump.records import copytext
 from oldump.records.document import Document, Reject, Rejected, normalised
-from oldump.records.keys import COLLECTIONS, LEGACY_PREFIXES, REVISION_BITS, Ranks, rank
+from oldump.records.keys import COLLECTIONS, LEGACY_PREFIXES, REVISION_BITS, rank
 from oldump.records.privacy import PRIVATE_PREFIX, PUBLIC_PART, Drop, reason_to_drop
 from oldump.records.record import PART_NUMBER_OF_TYPE, part_number, record_of, revision_of
 

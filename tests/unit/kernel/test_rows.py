@@ -3,6 +3,7 @@
 import numpy as np
 
 from oldump.kernel import rows as as_installed
+from oldump.records.record import record_rank
 from oldump.records.rows import TABLES, Batch
 from oldump.synth.table import copy_blocks
 from tables import ODD_DOCUMENTS, ODD_LINES, copy_row
@@ -44,6 +45,21 @@ def test_records_are_read_as_when_compiled() -> None:
     assert [lines[place].split(b"\t")[4] for place in np.flatnonzero(one.is_proved)] == [
         text[start : end - 1] for start, end in zip(one.text_starts, one.ends, strict=True) if start
     ]
+
+
+def test_ranks_are_read_as_when_compiled() -> None:
+    """Those of usual records, as record_rank gives them, and no others."""
+    records = Batch(ROWS, CUTOFF.decode()).records
+    odd = [b"", b"x\ty", b"\t/works/OL1W\t1\t", b"t\t/works/OL1W\t01\tw\t{}", b"t\t/works/OL1W\t1\tw\t{\t}"]
+    odd += [b"t\t/works/OL1W\t-1\tw\t{}", b"t\t/works/OL1M\t1\tw\t{}", b"t\t/works/OL%dW\t1\tw\t{}" % 10**13]
+    text = b"".join(line + b"\n" for line in (*records, *odd, b"t\t/works/OL1W\t1\tw\t\xff"))
+    (ranks, ends), (plain_ranks, plain_ends) = (m.RecordReader(TABLES).ranks(text) for m in (as_installed, PLAIN))
+    assert (ranks.tolist(), ends.tolist()) == (plain_ranks.tolist(), plain_ends.tolist())
+    assert text.split(b"\n")[:-1] == [text[s : e - 1] for s, e in zip([0, *ends], ends, strict=False)]
+    usual = np.flatnonzero(ranks[: len(records)]).tolist()
+    assert len(usual) > len(records) // 2
+    assert ranks[usual].tolist() == [record_rank(records[place]) for place in usual]
+    assert ranks[len(records) :].tolist() == [0] * len(odd) + [record_rank(b"t\t/works/OL1W\t1\tw\t{}")]
 
 
 def test_marks_are_left_to_the_exact_way() -> None:

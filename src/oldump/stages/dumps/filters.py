@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
+
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
 from oldump.engine.commit import CommittedFile
 from oldump.engine.lines import Lines
@@ -33,16 +35,19 @@ from oldump.engine.shuffle import (
 )
 from oldump.engine.workers import Crew, Perform, Task
 from oldump.errors import ConfigurationError, NotSorted, RecordError, SourceDamaged, SourceEmpty
+from oldump.kernel.rows import RecordReader
 from oldump.records import rows
 from oldump.records.keys import REVISION_BITS
 from oldump.records.privacy import first_text_after
 from oldump.records.record import PARTS, RecordOrder, columns, part_number, record_order, record_rank, revision_of
+from oldump.records.rows import TABLES
 from oldump.run.progress import Progress
 from oldump.settings import Settings
 from oldump.stages.dumps.account import Account, Counts, Rejects, Summary
 from oldump.stages.dumps.stage import KEY_COLUMN, TEXT_PER_KEY
 
 _NO_RECORD = "is not a record: five columns, separated by tabs, with an integer as the third"
+_ranks = RecordReader(TABLES).ranks
 _WINDOW = 2
 """Blocks for each worker that may be begun, counted from the one whose records are written next."""
 
@@ -169,14 +174,16 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
 
 
 def _read_records(source: Source, content: Content) -> Generator[Batch, None, _Lines]:
-    lines = _lines(source.text(content), source.name)
-    ranks: list[int] = []
-    for line in lines:
+    text = source.text(content)
+    _require_whole(text, source.name)
+    ranks, ends = _ranks(text)
+    lines = Lines.within(text, np.diff(ends, prepend=0))
+    for place in np.flatnonzero(ranks == 0).tolist():
         try:
-            ranks.append(record_rank(line))
+            ranks[place] = record_rank(lines.line(place))
         except ValueError:
-            return _Lines(len(lines), len(ranks))
-    yield Batch.of(lines, ranks)
+            return _Lines(len(lines), place)
+    yield Batch(lines, ranks, np.zeros(len(lines), np.uint8))
     return _Lines(len(lines), None)
 
 
@@ -270,11 +277,15 @@ def _blocks_of_lines(path: Path | None, progress: Progress) -> Iterator[list[byt
 
 def _lines(text: bytes, source_name: str) -> list[bytes]:
     """The lines of a block, without newlines. Raises SourceDamaged if the last one is cut off."""
+    _require_whole(text, source_name)
+    return text[:-1].split(b"\n")
+
+
+def _require_whole(text: bytes, source_name: str) -> None:
     if not text.endswith(b"\n"):
         raise SourceDamaged(
             f"{source_name}: ends in the middle of a record. The step before was cut off: run it again."
         )
-    return text[:-1].split(b"\n")
 
 
 # ------------------------------------------------------------------------------------------------------------ split

@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from oldump.engine.lines import Lines
-from oldump.kernel.arrays import Flags
+from oldump.kernel.arrays import Flags, Ranks
 from oldump.kernel.lines import greatest_column
 from oldump.kernel.rows import NOTHING, RecordReader
-from oldump.records.keys import Ranks, documents, order_key
+from oldump.records.keys import documents, order_key
 from oldump.records.record import LAST_MODIFIED, OTHER_NUMBER, PARTS, part_number, revision_of
 from oldump.records.rows import TABLES
 from oldump.stages.verify.findings import Finding, Findings, Kind
