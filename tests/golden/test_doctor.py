@@ -26,7 +26,8 @@ def test_all_is_well(small: Path, tmp_path: Path) -> None:
     """Exit code 0, nothing on standard error, no file made."""
     ran = doctor(small, tmp_path)
     assert (ran.code, ran.err) == (0, "")
-    assert verdicts(ran) == dict.fromkeys(("lock", "output folder", "source", "disk", "memory", "clock", "date"), "ok")
+    checked = ("lock", "output folder", "source", "disk", "memory", "kernel", "clock", "date")
+    assert verdicts(ran) == dict.fromkeys(checked, "ok")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -58,7 +59,7 @@ def test_all_checks_are_shown_though_the_first_one_fails(tmp_path: Path) -> None
     failures = [what for what, verdict in verdicts(ran).items() if verdict == "failure"]
     assert failures == ["coverstore", "archive database", "database"]
     assert b"--skip covers_metadata" in ran.out
-    assert list(verdicts(ran))[-4:] == ["disk", "memory", "clock", "date"]
+    assert list(verdicts(ran))[-5:] == ["disk", "memory", "kernel", "clock", "date"]
 
 
 def test_a_stage_that_is_skipped_needs_no_database(tmp_path: Path) -> None:
