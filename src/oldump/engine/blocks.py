@@ -20,7 +20,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from isal import isal_zlib
 from zlib_ng import zlib_ng
 
 from oldump.engine.segments import Entry, index_path, read_index, read_segment
@@ -289,7 +288,7 @@ def decompressed(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
         yield from chunks
         return
     position = 0
-    member = isal_zlib.decompressobj(_GZIP)
+    member = zlib_ng.decompressobj(_GZIP)
     for chunk in _chained(first, chunks):
         rest, is_pending = chunk, False
         while rest or is_pending:
@@ -297,13 +296,13 @@ def decompressed(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
                 rest = rest.lstrip(b"\0")  # padding, which gzip ignores too
                 if not rest:
                     break
-                member = isal_zlib.decompressobj(_GZIP)
+                member = zlib_ng.decompressobj(_GZIP)
             began = time.thread_time_ns()
             try:
                 text = member.decompress(
                     rest, BLOCK_BYTES
                 )  # no more at once: a chunk may hold a thousand times its size
-            except isal_zlib.error as error:  # type: ignore[misc] # its stub says too little
+            except zlib_ng.error as error:  # type: ignore[misc] # its stub says too little
                 raise SourceDamaged(
                     f"{name}: damaged gzip near byte {position:,} of the file ({error}). Fetch or make the file again."
                 ) from error

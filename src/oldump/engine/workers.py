@@ -34,6 +34,20 @@ Perform = Callable[[Any], Task]
 
 
 _STOPPING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+_HEAP_FIGURES = [
+    "arena",
+    "ordblks",
+    "smblks",
+    "hblks",
+    "hblkhd",
+    "usmblks",
+    "fsmblks",
+    "uordblks",
+    "fordblks",
+    "keepcost",
+]
+_MOST_FREED_BYTES = 24 << 20
+"""What a worker keeps of freed memory: more than most tasks need again."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
@@ -265,6 +279,7 @@ def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int
         begin = perform(number)
         while True:
             _hold_conversation(pipe, begin(pipe.recv()))
+            _return_scattered_memory()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the leader has no more to do, or is gone
     finally:
@@ -281,6 +296,24 @@ def _keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, most)
         mallopt(_M_TRIM_THRESHOLD, most)
+
+
+class _Heap(ctypes.Structure):
+    """What glibc says of its heap, in bytes; see mallinfo2(3)."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in _HEAP_FIGURES)
+
+
+def _return_scattered_memory() -> None:
+    """Return what is freed to the system if it is much: pieces of many sizes leave ever more holes between them.
+
+    Where glibc is older than 2.33, or another library, nothing is done.
+    """
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallinfo2.restype = _Heap
+        if library.mallinfo2().fordblks > _MOST_FREED_BYTES:
+            library.malloc_trim(0)
 
 
 def _hold_conversation(pipe: Connection, task: Task) -> None:
