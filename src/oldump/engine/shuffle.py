@@ -229,10 +229,11 @@ class Spill:
     def add(self, batch: Batch) -> Frames:
         """Take lines; the frames that were written because there were enough. Raises StorageError, StorageFull.
 
-        The text is taken with all that lies between the lines, which should be little.
+        The text is taken with what lies between the lines, unless that is most of it.
         """
         if not len(batch.lines):
             return NO_FRAMES
+        batch = _without_gaps(batch)
         frames = NO_FRAMES
         added_bytes = len(batch.lines.text)
         if self._text_bytes + added_bytes > len(self._text):
@@ -240,7 +241,7 @@ class Spill:
         if added_bytes > len(self._text):
             return np.concatenate((frames, self._written(batch)))
         self._hold(batch)
-        return self.flush() if self._text_bytes == len(self._text) else frames
+        return np.concatenate((frames, self.flush())) if self._text_bytes == len(self._text) else frames
 
     def _hold(self, batch: Batch) -> None:
         lines = batch.lines
@@ -274,6 +275,14 @@ class Spill:
         if self._path.exists():
             with storage_errors(self._path), self._path.open("rb") as stream:
                 os.fsync(stream.fileno())
+
+
+def _without_gaps(batch: Batch) -> Batch:
+    """The batch in a text of its own, if most of its text lies between the lines: in one of old rows, say."""
+    lines = batch.lines
+    if 2 * lines.text_bytes >= len(lines.text):
+        return batch
+    return batch._replace(lines=Lines.within(lines.joined(), lines.lengths))
 
 
 def spill_sizes(folder: Path, frames: Frames) -> dict[Path, int]:

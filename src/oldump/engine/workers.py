@@ -273,7 +273,7 @@ def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     _keep_freed_memory()
     gc.freeze()
-    gc.disable()  # batches are lists of bytes, without cycles: searching them for some costs a tenth of the time
+    gc.disable()  # batches have no cycles: searching them for some costs a tenth of the time
     STEPS.take()  # the leader's
     try:
         begin = perform(number)

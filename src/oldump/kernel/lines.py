@@ -78,7 +78,10 @@ def digests(text: Text, starts: Places, ends: Places, digest: Callable[[bytes], 
 
 
 def greatest_column(text: Text, starts: Places, ends: Places, column: int) -> bytes:
-    """The greatest text that stands in this column of the lines, counted from 0, of those that end with a tab."""
+    """The greatest text that stands in this column of the lines, counted from 0.
+
+    Each line must have a tab behind that column: compiled, no other end is looked for.
+    """
     if not cython.compiled:
         lines = (bytes(text[start:end]).split(b"\t", column + 1) for start, end in zip(starts, ends, strict=True))
         return bytes(max((fields[column] for fields in lines), default=b""))

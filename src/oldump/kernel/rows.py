@@ -16,7 +16,7 @@ from typing import NamedTuple
 import cython  # type: ignore[import-untyped] # it has stubs, but does not say so
 import numpy as np
 
-from oldump.kernel.arrays import Places, Ranks
+from oldump.kernel.arrays import Ranks
 from oldump.kernel.lines import breaks
 
 COMPILED: bool = cython.compiled
@@ -50,6 +50,10 @@ _NUMBER_DIGITS = cython.declare(cython.int, 11)
 _GROWTH = cython.declare(cython.Py_ssize_t, 3)
 """A record is at most so many times as long as its row: its head repeats members, and keys become longer."""
 _HEAD_ROOM = cython.declare(cython.Py_ssize_t, 64)
+"""For tabs and newline, and for the longer prefix of a key."""
+_ROOM_BYTES = 1 << 20
+_MOST_ROOM_BYTES = 8 << 20
+"""Room that is kept for the next block."""
 
 _PLAIN = bytes(32 <= c < 127 and c not in b'"\\' for c in range(256))
 """For each byte, whether it stands for itself within a string, and goes on with it."""
@@ -719,7 +723,6 @@ class Heads:
 class RowReader:
     """Reads blocks of rows, one after another."""
 
-    _tables: object
     _document: Document
     _plain: cython.p_uchar
     _heads: Heads
@@ -744,8 +747,7 @@ class RowReader:
 
     def __init__(self, tables: Tables) -> None:
         """Take the tables."""
-        self._tables = tables
-        self._room = bytearray(1 << 20)
+        self._room = bytearray(_ROOM_BYTES)
         self._document = Document(tables, 2)
         self._plain = _PLAIN
         self._heads = Heads(tables)
@@ -785,8 +787,7 @@ class RowReader:
                 end_of[row] = start
                 continue
             if self._at + _GROWTH * (end - start) + _HEAD_ROOM > len(self._room):
-                self._room.extend(bytes(len(self._room) + _GROWTH * (end - start)))
-                self._target = self._room
+                self._make_room(self._at + self._record_bytes(end - 1))
             start_of[row] = self._at
             self._write_head()
             if self._is_private():
@@ -816,7 +817,33 @@ class RowReader:
                 self._newest, self._newest_end = self._modified, self._modified_end
         newest = bytes(self._room[self._newest : self._newest_end])
         text = np.frombuffer(self._room, np.uint8, self._at).copy().data
+        if len(self._room) > _MOST_ROOM_BYTES:
+            self._room = bytearray(_ROOM_BYTES)
         return Read(text, fates, starts, ends, ranks, parts, newest)
+
+    def _make_room(self, size_bytes: int) -> None:
+        """See that so much has room, and keep what has been written."""
+        if size_bytes > len(self._room):
+            room = bytearray(max(size_bytes, len(self._room) + _ROOM_BYTES))
+            room[: self._at] = memoryview(self._room)[: self._at]
+            self._room = room
+            self._target = room
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _record_bytes(self, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """The most that the record takes whose document ends there in the source."""
+        document: Document = self._document
+        size: cython.Py_ssize_t = document.type_end - document.type + document.key_end - document.key
+        size += document.revision_end - document.revision + document.modified_end - document.modified
+        size += end - document.start + _HEAD_ROOM
+        number: cython.Py_ssize_t
+        code: cython.Py_ssize_t
+        for number in range(document.edits):
+            code = document.edit_codes[number]
+            if code >= 0:
+                size += self._new_starts[code + 1] - self._new_starts[code]
+        return size
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -1000,15 +1027,11 @@ class RecordReader:
             end_of[line] = start
         return Held(is_proved, starts, text_starts, ends, ranks, types)
 
-    def ranks(self, text: bytes) -> tuple[Ranks, Places]:
-        """The ranks of whole lines, 0 of those that are not plainly usual records; and where each line ends.
-
-        Their JSON is not looked at.
-        """
+    def ranks(self, text: bytes) -> Ranks:
+        """The ranks of whole lines, 0 of those that are not plainly usual records. Their JSON is not looked at."""
         lines = breaks(text)
-        ranks, ends = np.zeros(lines, np.uint64), np.zeros(lines, np.int64)
+        ranks = np.zeros(lines, np.uint64)
         rank_of: cython.ulonglong[::1] = ranks
-        end_of: cython.longlong[::1] = ends
         line: cython.Py_ssize_t
         at: cython.Py_ssize_t = 0
         tabs: cython.int
@@ -1029,10 +1052,9 @@ class RecordReader:
                     tabs += 1
                 at += 1
             at += 1
-            end_of[line] = at
             if tabs == 4:
                 rank_of[line] = self._rank_between(key, key_end, revision_end)
-        return ranks, ends
+        return ranks
 
     @cython.cfunc
     @cython.exceptval(check=False)

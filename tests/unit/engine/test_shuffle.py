@@ -88,6 +88,22 @@ def test_frames_hold_what_was_spilled(tmp_path: Path) -> None:
     assert sorted(found) == sorted((_line(number), rank, number) for number, rank in enumerate(ranks))
 
 
+def test_a_batch_that_fills_the_spill_at_once_loses_none_before_it(tmp_path: Path) -> None:
+    """What was written to make room for it is told too."""
+    spill = Spill(tmp_path, 0, BUDGET)
+    frames = [_added(spill, [b"y" * 20], [1], [0]), _added(spill, [b"x" * 999], [2], [0]), spill.flush()]
+    assert sum(frame["text_bytes"] for each in frames for frame in each) == 21 + 1000
+
+
+def test_what_lies_between_lines_is_not_kept(tmp_path: Path) -> None:
+    """A batch of few lines of a long text takes little of the spill."""
+    spill = Spill(tmp_path, 0, BUDGET)
+    few = Lines.of([b"x" * 99] * 9).take(slice(4, 5))
+    for number in range(9):
+        assert len(spill.add(Batch(few, np.array([number], np.uint64), np.zeros(1, np.uint8)))) == 0
+    assert spill.flush()["text_bytes"].sum() == 900
+
+
 def test_nothing_is_written_before_there_is_enough(tmp_path: Path) -> None:
     """A disk is written to in large pieces, and not at all for nothing."""
     spill = Spill(tmp_path, 0, BUDGET)

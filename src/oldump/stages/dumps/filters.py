@@ -34,8 +34,8 @@ from oldump.engine.shuffle import (
     workers_within,
 )
 from oldump.engine.workers import Crew, Perform, Task
-from oldump.errors import ConfigurationError, NotSorted, RecordError, SourceDamaged, SourceEmpty
-from oldump.kernel.rows import RecordReader
+from oldump.errors import ConfigurationError, NotSorted, RecordError, SourceDamaged, SourceEmpty, VerificationError
+from oldump.kernel.rows import COMPILED, RecordReader
 from oldump.records import rows
 from oldump.records.keys import REVISION_BITS
 from oldump.records.privacy import first_text_after
@@ -169,6 +169,11 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
                 assert isinstance(records, int)  # noqa: S101 - what _AsTheyAre.tally gives
                 written += records
                 progress.update(written, written / lines.total)
+        if written != lines.total:
+            raise VerificationError(
+                f"{source.name}: {lines.total:,} records were scattered, {written:,} gathered",
+                "This is a bug; please report it.",
+            )
         progress.end("sort")
         return lines.total
 
@@ -176,8 +181,8 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
 def _read_records(source: Source, content: Content) -> Generator[Batch, None, _Lines]:
     text = source.text(content)
     _require_whole(text, source.name)
-    ranks, ends = _ranks(text)
-    lines = Lines.within(text, np.diff(ends, prepend=0))
+    lines = Lines.of_text(text)
+    ranks = _ranks(text) if COMPILED else np.zeros(len(lines), np.uint64)
     for place in np.flatnonzero(ranks == 0).tolist():
         try:
             ranks[place] = record_rank(lines.line(place))

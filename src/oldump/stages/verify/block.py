@@ -19,7 +19,7 @@ import numpy as np
 from oldump.engine.lines import Lines
 from oldump.kernel.arrays import Flags, Ranks
 from oldump.kernel.lines import greatest_column
-from oldump.kernel.rows import NOTHING, RecordReader
+from oldump.kernel.rows import COMPILED, NOTHING, Held, RecordReader
 from oldump.records.keys import documents, order_key
 from oldump.records.record import LAST_MODIFIED, OTHER_NUMBER, PARTS, part_number, revision_of
 from oldump.records.rows import TABLES
@@ -90,7 +90,7 @@ class _Block:
 
     def __init__(self, text: bytes, rules: Rules) -> None:
         whole = text if text.endswith(b"\n") else text + b"\n"
-        held = _read(whole)
+        held = _read(whole) if COMPILED else _unproved(whole)
         self.lines = Lines(whole, held.starts, held.ends)
         self.ranks = held.ranks
         """Those of usual keys and revisions, in lines that are proved; 0 of all others."""
@@ -135,6 +135,13 @@ class _Block:
     def texts(self) -> Lines:
         """The JSON of the lines that have five columns."""
         return Lines(self.lines.text, self._text_starts, self.lines.ends).take(self._text_starts >= 0)
+
+
+def _unproved(text: bytes) -> Held:
+    """All lines, left to the exact way."""
+    lines = Lines.of_text(text)
+    none, types = np.zeros(len(lines), np.int64), np.full(len(lines), NOTHING, np.int8)
+    return Held(np.zeros(len(lines), np.bool_), lines.starts, none, lines.ends, none.astype(np.uint64), types)
 
 
 def _column(fields: list[bytes], number: int) -> str:
