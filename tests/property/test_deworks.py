@@ -5,8 +5,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from catalogues import Catalogue, catalogues
 from deworks_reference import counts_of, deworks_of, same_line
@@ -53,11 +53,12 @@ def require_judged(lines: list[bytes], made: Made, dump: bytes, ia_metadata: byt
     }
 
 
-@given(catalogues(), st.sampled_from([(1, AMPLE), (2, MANY_BUCKETS), (2, OVERFULL)]))
-@settings(deadline=None, max_examples=60)
-def test_any_catalogue(catalogue: Catalogue, means: tuple[int, Budget]) -> None:
+@pytest.mark.parametrize(("workers", "budget"), [(1, AMPLE), (2, MANY_BUCKETS), (2, OVERFULL)])
+@given(catalogue=catalogues())
+@settings(deadline=None, max_examples=40)
+def test_any_catalogue(workers: int, budget: Budget, catalogue: Catalogue) -> None:
     """Chains and loops of redirects, works and authors that are missing, odd links of every kind."""
     dump = b"".join(catalogue.records)
     with tempfile.TemporaryDirectory() as folder:
-        lines, made = made_in(Path(folder), dump, catalogue.ia_metadata, *means)
+        lines, made = made_in(Path(folder), dump, catalogue.ia_metadata, workers, budget)
     require_judged(lines, made, dump, catalogue.ia_metadata)

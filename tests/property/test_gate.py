@@ -4,6 +4,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -68,15 +69,15 @@ def judged(now: Dump, before: Dump) -> Changes:
     return Changes(**kinds)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @given(
-    workers=st.sampled_from([1, 2]),
     now=dumps(),
     before=dumps(),
     kept=st.booleans(),
     cuts=st.tuples(st.integers(1, 6), st.integers(1, 6)),
     range_bytes=st.sampled_from([1, 200, 1_000, RANGE_BYTES]),
 )
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=100)
 def test_any_two_dumps(
     workers: int, now: Dump, before: Dump, kept: bool, cuts: tuple[int, int], range_bytes: int
 ) -> None:

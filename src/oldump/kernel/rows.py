@@ -160,6 +160,34 @@ def _is(
 
 @cython.cfunc
 @cython.exceptval(check=False)
+def _are_same(
+    text: cython.p_uchar,
+    start: cython.Py_ssize_t,
+    end: cython.Py_ssize_t,
+    other_start: cython.Py_ssize_t,
+    other_end: cython.Py_ssize_t,
+) -> cython.bint:
+    """Whether the same stands at both places of a text."""
+    offset: cython.Py_ssize_t
+    if end - start != other_end - other_start:
+        return False
+    for offset in range(end - start):
+        if text[start + offset] != text[other_start + offset]:
+            return False
+    return True
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _column(text: cython.p_uchar, plain: cython.p_uchar, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Read a column without escapes, up to its tab."""
+    while plain[text[at]] or text[at] == ord('"'):
+        at += 1
+    return at if text[at] == ord("\t") else _FAILED
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
 def _is_digit(c: cython.uchar) -> cython.bint:
     return c >= ord("0") and c <= ord("9")
 
@@ -472,18 +500,10 @@ class Document:
     @cython.exceptval(check=False)
     def _is_twice(self, first: cython.Py_ssize_t, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
         """Whether one of the names from first on is the same."""
-        text: cython.p_uchar = self.text
-        other: cython.Py_ssize_t
         number: cython.Py_ssize_t
-        place: cython.Py_ssize_t
         for number in range(first, self._names):
-            other = self._name_starts[number]
-            if self._name_ends[number] - other == end - start:
-                place = 0
-                while place < end - start and text[start + place] == text[other + place]:
-                    place += 1
-                if place == end - start:
-                    return True
+            if _are_same(self.text, start, end, self._name_starts[number], self._name_ends[number]):
+                return True
         return False
 
     @cython.cfunc
@@ -849,24 +869,16 @@ class RowReader:
     @cython.exceptval(check=False)
     def _row(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Read a row: two columns without escapes, and the document."""
-        at = self._column(at)
+        at = _column(self._source, self._plain, at)
         if at >= 0:
-            at = self._column(at)
+            at = _column(self._source, self._plain, at + 1)
         if at >= 0:
-            at = self._document.read(self._source, at)
+            at = self._document.read(self._source, at + 1)
         if at < 0 or self._source[at] != ord("\n"):
             return _FAILED
         if self._document.has_legacy_location and self._type_number() == self._heads.redirect:
             return _FAILED
         return at + 1
-
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    def _column(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Read a column with its tab."""
-        while self._plain[self._source[at]] or self._source[at] == ord('"'):
-            at += 1
-        return at + 1 if self._source[at] == ord("\t") else _FAILED
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -1074,20 +1086,22 @@ class RecordReader:
     def _record(self, start: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Read a record: its columns, and its document, which needs no edit and is what the columns say."""
         document: Document = self._document
-        self._type_end = self._column(start)
-        self._key_end = _FAILED if self._type_end < 0 else self._column(self._type_end + 1)
-        self._revision_end = _FAILED if self._key_end < 0 else self._column(self._key_end + 1)
-        self._modified_end = _FAILED if self._revision_end < 0 else self._column(self._revision_end + 1)
+        source: cython.p_uchar = self._source
+        plain: cython.p_uchar = self._plain
+        self._type_end = _column(source, plain, start)
+        self._key_end = _FAILED if self._type_end < 0 else _column(source, plain, self._type_end + 1)
+        self._revision_end = _FAILED if self._key_end < 0 else _column(source, plain, self._key_end + 1)
+        self._modified_end = _FAILED if self._revision_end < 0 else _column(source, plain, self._revision_end + 1)
         if self._modified_end < 0:
             return _FAILED
-        at: cython.Py_ssize_t = document.read(self._source, self._modified_end + 1)
-        if at < 0 or document.edits > 0 or self._source[at] != ord("\n"):
+        at: cython.Py_ssize_t = document.read(source, self._modified_end + 1)
+        if at < 0 or document.edits > 0 or source[at] != ord("\n"):
             return _FAILED
         is_held: cython.bint = (
-            self._is_same(document.type, document.type_end, start, self._type_end)
-            and self._is_same(document.key, document.key_end, self._type_end + 1, self._key_end)
-            and self._is_same(document.revision, document.revision_end, self._key_end + 1, self._revision_end)
-            and self._is_same(document.modified, document.modified_end, self._revision_end + 1, self._modified_end)
+            _are_same(source, document.type, document.type_end, start, self._type_end)
+            and _are_same(source, document.key, document.key_end, self._type_end + 1, self._key_end)
+            and _are_same(source, document.revision, document.revision_end, self._key_end + 1, self._revision_end)
+            and _are_same(source, document.modified, document.modified_end, self._revision_end + 1, self._modified_end)
         )
         if not is_held or (
             document.has_legacy_location
@@ -1095,29 +1109,3 @@ class RecordReader:
         ):
             return _FAILED
         return at + 1
-
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    def _column(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Read a column up to its tab."""
-        while self._plain[self._source[at]] or self._source[at] == ord('"'):
-            at += 1
-        return at if self._source[at] == ord("\t") else _FAILED
-
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    def _is_same(
-        self,
-        start: cython.Py_ssize_t,
-        end: cython.Py_ssize_t,
-        other_start: cython.Py_ssize_t,
-        other_end: cython.Py_ssize_t,
-    ) -> cython.bint:
-        """Whether the same text stands at both places."""
-        offset: cython.Py_ssize_t
-        if end - start != other_end - other_start:
-            return False
-        for offset in range(end - start):
-            if self._source[start + offset] != self._source[other_start + offset]:
-                return False
-        return True

@@ -18,11 +18,11 @@ import numpy as np
 
 from oldump.engine.lines import Lines
 from oldump.kernel.arrays import Flags, Ranks
-from oldump.kernel.lines import greatest_column
 from oldump.kernel.rows import COMPILED, NOTHING, Held, RecordReader
 from oldump.records.keys import documents, order_key
 from oldump.records.record import LAST_MODIFIED, OTHER_NUMBER, PARTS, part_number, revision_of
 from oldump.records.rows import TABLES
+from oldump.records.tally import newest_of
 from oldump.stages.verify.findings import Finding, Findings, Kind
 from oldump.stages.verify.lines import Rules, wrong_with
 from oldump.stages.verify.privacy import ACCOUNT_MARKS, PRIVATE_MARKS, PRIVATE_TYPE, SALTED_HASH_END
@@ -103,7 +103,7 @@ class _Block:
             {each.decode(): n for (each, _), n in zip(TABLES.types, counts.tolist(), strict=True) if n}
         )
         proved = self.lines.take(held.is_proved)
-        self.newest = greatest_column(whole, proved.starts, proved.ends, LAST_MODIFIED).decode()
+        self.newest = newest_of(whole, proved.starts, proved.ends)
         self._text_starts = held.text_starts.copy()
         for place in np.flatnonzero((self.ranks == 0) | (held.types == NOTHING)).tolist():
             self._look_at(place)

@@ -15,7 +15,7 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from oldump.engine.lines import Lines
-from oldump.kernel.lines import digests
+from oldump.records.tally import digests_of
 
 Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
 
@@ -37,7 +37,7 @@ def hashes_of(texts: Iterable[bytes]) -> Hashes:
 
 def hashes_of_lines(lines: Lines) -> Hashes:
     """The XXH3-64 of each line, without its newline."""
-    return digests(lines.text, lines.starts, lines.ends, xxh3_64_intdigest)
+    return digests_of(lines.text, lines.starts, lines.ends)
 
 
 @dataclass
