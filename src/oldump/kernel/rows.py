@@ -159,6 +159,7 @@ def _is(
 
 
 @cython.cfunc
+@cython.inline
 @cython.exceptval(check=False)
 def _are_same(
     text: cython.p_uchar,
@@ -178,6 +179,7 @@ def _are_same(
 
 
 @cython.cfunc
+@cython.inline
 @cython.exceptval(check=False)
 def _column(text: cython.p_uchar, plain: cython.p_uchar, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
     """Read a column without escapes, up to its tab."""
