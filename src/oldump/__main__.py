@@ -1,5 +1,5 @@
 """`python -m oldump`."""
 
-from oldump.cli import main
+from oldump.cli.main import main
 
 main()

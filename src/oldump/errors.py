@@ -45,11 +45,11 @@ class OldumpError(Exception):
     retryable: ClassVar[bool] = False
     """Whether the same command may succeed when it is simply given again."""
 
-    def __init__(self, told: str, remedy: str = "") -> None:
+    def __init__(self, message: str, hint: str = "") -> None:
         """Take what is wrong and where, without a full stop, and what to do about it; or both in one text."""
-        super().__init__(f"{told}. {remedy}" if remedy else told)
-        self.told = told
-        self.remedy = remedy
+        super().__init__(f"{message}. {hint}" if hint else message)
+        self.message = message
+        self.hint = hint
 
 
 class ConfigurationError(OldumpError):
@@ -163,9 +163,9 @@ class ArchiveUnreachable(ArchiveError):
     exit_code = 52
     retryable = True
 
-    def __init__(self, told: str, remedy: str = "", wait_seconds: float = 0) -> None:
+    def __init__(self, message: str, hint: str = "", wait_seconds: float = 0) -> None:
         """wait_seconds: how long it asks not to be asked again."""
-        super().__init__(told, remedy)
+        super().__init__(message, hint)
         self.wait_seconds = wait_seconds
 
 

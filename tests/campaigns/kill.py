@@ -29,10 +29,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from campaigns.killing import PAUSE_SECONDS, Point, Run
-from golden.command import DATE, private_of
-from golden.forks import load
-from oldump.demo import embedded_database, fill
+from commands.command import DATE, private_of
+from commands.forks import load
 from oldump.engine.segments import QUICK, SegmentWriter, segment_of, segment_texts
+from oldump.pipeline.demo import embedded_database, fill
 from oldump.synth.table import copy_blocks
 
 BUSY = 32

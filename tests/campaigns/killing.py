@@ -17,8 +17,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from golden.command import environment
-from oldump import cli
+from commands.command import environment
+from oldump.cli import main as cli
 
 _CALLS = {
     os: ("fsync", "ftruncate", "mkdir", "remove", "rename", "replace", "rmdir", "truncate", "unlink"),

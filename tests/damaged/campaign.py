@@ -14,9 +14,9 @@ from pathlib import Path
 
 from damaged.damage import BYTES, EDITS, LINES, Damage, edit_manifest, lines_of, remake
 from oldump.errors import OldumpError
-from oldump.pipeline import selected
+from oldump.pipeline.runner import run
+from oldump.pipeline.table import selected
 from oldump.run.progress import Silence
-from oldump.runner import run
 from oldump.settings import Settings
 from oldump.stages.verify.stage import item_in, verify
 from oldump.synth.table import copy_blocks

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from commands.command import LOG_PREFIX
 from deploy.container import lacking, running
-from golden.command import LOG_PREFIX
 from oldump.synth.table import copy_blocks
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())

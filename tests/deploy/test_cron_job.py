@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from commands.command import LOG_PREFIX
 from deploy.container import DEPLOY
-from golden.command import LOG_PREFIX
 
 JOB = str(DEPLOY / "cron-job")
 

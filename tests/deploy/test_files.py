@@ -12,7 +12,8 @@ import pytest
 import typer
 import yaml
 
-from oldump import cli, errors
+from oldump import errors
+from oldump.cli import main as cli
 from oldump.settings import Settings
 
 ROOT = Path(__file__).parents[2]

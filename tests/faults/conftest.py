@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from commands.command import published, run
 from faults.faulty import faulty as faulty  # noqa: PLC0414 - a fixture
-from golden.command import published, run
 from oldump.synth.table import copy_blocks
 
 

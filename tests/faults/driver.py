@@ -246,7 +246,7 @@ class Order:
 
 def _serve() -> None:
     """Fork a process for each order; say its id, and how it ended."""
-    from golden.forks import load  # noqa: PLC0415 - not before the files are patched
+    from commands.forks import load  # noqa: PLC0415 - not before the files are patched
 
     load()
     for line in sys.stdin:

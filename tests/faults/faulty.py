@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from commands.command import DATE, SECONDS, Ran, environment, final_names
 from faults.driver import Rule
-from golden.command import DATE, SECONDS, Ran, environment, final_names
 
 DRIVER = Path(__file__).with_name("driver.py")
 SOON = 5.0

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from golden.command import started
+from commands.command import started
 from oldump.errors import WorkerError
 from oldump.run.progress import Silence
 from oldump.stages.dumps.stage import make_dumps

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from commands.command import failed, published, run
 from faults.driver import WORKERS, Rule
 from faults.faulty import Faulty, arguments_of
-from golden.command import failed, published, run
 
 DUMP = "*/ol_dump_2022-07-31/"
 OURS = {

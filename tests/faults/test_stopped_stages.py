@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from commands.command import failed, published, run
 from faults.driver import WORKERS, Rule
 from faults.faulty import SOON, Faulty, arguments_of, has_published
-from golden.command import failed, published, run
 
 DUMP, CDUMP = "*/ol_dump_2022-07-31/", "*/ol_cdump_2022-07-31/"
 PLACES: list[dict[str, object]] = [

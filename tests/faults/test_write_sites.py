@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from commands.command import cdump_of, failed, private_of, published, run
 from faults.driver import Rule
 from faults.faulty import Faulty, arguments_of, has_published
-from golden.command import cdump_of, failed, private_of, published, run
 
 DUMP, CDUMP = "*/ol_dump_2022-07-31/", "*/ol_cdump_2022-07-31/"
 SITES = {

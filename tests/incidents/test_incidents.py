@@ -14,7 +14,7 @@ from typing import cast
 
 import pytest
 
-from golden.command import (
+from commands.command import (
     DATE,
     Ran,
     bash,
@@ -30,13 +30,14 @@ from golden.command import (
     run,
     texts,
 )
-from golden.test_interruption import running, scatters, waited_for
+from commands.test_interruption import running, scatters, waited_for
 from listener import listening
-from oldump import pipeline, runner
 from oldump.errors import ArchiveRefused, StorageFull, VerificationError
 from oldump.outside.metrics import Figures, figures_in
 from oldump.outside.postgres import Copying, midnight_after
-from oldump.preflight import Work, disk_check
+from oldump.pipeline import runner
+from oldump.pipeline import table as pipeline
+from oldump.pipeline.preflight import Work, disk_check
 from oldump.run.folder import RunFolder
 from oldump.run.progress import Silence
 from oldump.settings import Settings
@@ -364,7 +365,7 @@ def test_7393_11333_the_room_is_looked_at_first(tmp_path: Path) -> None:
     work = Work(folder, [], None, {"cdump"}, 0, 0, 1 << 30, 6, 1)
     check = disk_check(work, {"cdump": 3_000_000_000}, 2_000_000_000)
     assert isinstance(check.error, StorageFull)
-    assert "1.0 GB more" in check.remedy
+    assert "1.0 GB more" in check.hint
     assert disk_check(work, {"cdump": 1_000_000_000}, 2_000_000_000).error is None
 
 

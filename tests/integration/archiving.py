@@ -6,7 +6,7 @@ from archive_org.server import ACCOUNT
 from archive_org.server import ArchiveOrg as Fake
 from archive_org.store import Account
 from oldump.outside.archive_org import ArchiveOrg
-from oldump.outside.patience import Patience
+from oldump.outside.retries import Patience
 from oldump.run.folder import RunFolder
 from oldump.run.progress import Silence
 from oldump.settings import Settings

@@ -13,9 +13,9 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from golden.command import DATE, Ran, environment, oldump, private_of, run
+from commands.command import DATE, Ran, environment, oldump, private_of, run
 from integration.proxy import Proxy
-from oldump.demo import embedded_database, psql_program
+from oldump.pipeline.demo import embedded_database, psql_program
 from oldump.stages.tables import TABLES
 
 PSQL = psql_program()

@@ -24,7 +24,7 @@ from oldump.errors import (
 )
 from oldump.outside import archive_org as seam
 from oldump.outside.items import Upload
-from oldump.outside.patience import Patience
+from oldump.outside.retries import Patience
 from oldump.run.folder import RunFolder
 from oldump.settings import Settings
 from oldump.stages.archive import stage
@@ -120,7 +120,7 @@ def test_who_may_not_write_hears_so_at_once(
     settings = Settings.of(archive_collection=collection)
     with pytest.raises(ArchiveRefused, match=told) as caught:
         stage.preflight(site(ini), settings, Patience(30, 0.01))
-    assert caught.value.remedy
+    assert caught.value.hint
     assert len(fake.asked(What.UPLOAD)) == 1
     assert fake.items == {}
 

@@ -10,10 +10,10 @@ import psutil
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from golden.command import DATE, private_of, started
+from commands.command import DATE, private_of, started
 from integration.conftest import Proxied, extract, psql
 from oldump.errors import SnapshotLost, SourceUnreachable, VerificationError
-from oldump.outside.postgres import Copying, Leading, Reader
+from oldump.outside.postgres import Copying, Reader, SnapshotConnection
 
 pytestmark = pytest.mark.postgres
 
@@ -30,7 +30,7 @@ def taken(copying: Copying, least_bytes: int = 100_000) -> list[bytes]:
 
 def test_a_copy_may_be_taken_in_many_pieces(wide: str) -> None:
     """A range, or a table, that is longer than what is taken at a time."""
-    with Leading(wide) as leading, leading.reader() as reader:
+    with SnapshotConnection(wide) as leading, leading.reader() as reader:
         pieces = taken(Copying(reader, ALL))
     assert len(pieces) > 10
     assert b"".join(pieces) == psql(wide, "copy data to stdout")
@@ -40,7 +40,7 @@ def test_another_text_the_second_time_is_found_out(wide: str, proxied: Proxied) 
     """A query whose result changes, as no snapshot's does: what was passed on does not fit what would follow."""
     proxy = proxied(wide)
     proxy.when(1, AMID, lambda: proxy.cut(1))
-    with Leading(wide) as leading, Reader(proxy.conninfo, leading.exported) as reader:
+    with SnapshotConnection(wide) as leading, Reader(proxy.conninfo, leading.exported) as reader:
         copying = Copying(reader, "(SELECT random(), data FROM data)")
         with pytest.raises(VerificationError, match="another text the second time"):
             taken(copying)
@@ -51,7 +51,7 @@ def test_a_copy_goes_on_where_its_connection_was_cut(wide: str, proxied: Proxied
     """While it is made, before the first row, or amid them: not a byte is missing, doubled or changed."""
     proxy = proxied(wide)
     proxy.when(1, passed_bytes, lambda: proxy.cut(1))
-    with Leading(wide) as leading, Reader(proxy.conninfo, leading.exported) as reader:
+    with SnapshotConnection(wide) as leading, Reader(proxy.conninfo, leading.exported) as reader:
         copying = Copying(reader, ALL)
         assert b"".join(taken(copying)) == psql(wide, "copy data to stdout")
     assert len(copying.failures) == 1
@@ -62,7 +62,7 @@ def test_a_copy_whose_connection_goes_deaf(wide: str, proxied: Proxied) -> None:
     """The server says on another connection that it only waits for us: then a new one is made."""
     proxy = proxied(wide)
     proxy.when(1, AMID, lambda: proxy.deafen(1))
-    with Leading(wide) as leading, Reader(proxy.conninfo, leading.exported, silence_seconds=0.3) as reader:
+    with SnapshotConnection(wide) as leading, Reader(proxy.conninfo, leading.exported, silence_seconds=0.3) as reader:
         copying = Copying(reader, ALL)
         assert b"".join(taken(copying)) == psql(wide, "copy data to stdout")
     assert len(copying.failures) == 1
@@ -72,7 +72,7 @@ def test_a_copy_whose_connection_goes_deaf(wide: str, proxied: Proxied) -> None:
 def test_a_server_that_is_at_work_may_be_silent(wide: str, proxied: Proxied) -> None:
     """A long sort says nothing for long: that is no failure."""
     proxy = proxied(wide)
-    with Leading(wide) as leading, Reader(proxy.conninfo, leading.exported, silence_seconds=1.0) as reader:
+    with SnapshotConnection(wide) as leading, Reader(proxy.conninfo, leading.exported, silence_seconds=1.0) as reader:
         copying = Copying(reader, "(SELECT 1 FROM pg_sleep(3.5))")
         assert taken(copying) == [b"1\n"]
     assert copying.failures == []
@@ -83,7 +83,7 @@ def test_a_server_that_limits_transactions(wide: str) -> None:
     """A snapshot is held, and read in, for hours: as pg_dump, oldump lifts what would end it."""
     limits = ("transaction_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
     source = make_conninfo(wide, options=" ".join(f"-c {name}=300" for name in limits))
-    with Leading(source) as leading, leading.reader() as reader:
+    with SnapshotConnection(source) as leading, leading.reader() as reader:
         copying = Copying(reader, "(SELECT 1 FROM pg_sleep(1))")
         assert taken(copying) == [b"1\n"]
         leading.require_alive()
@@ -95,14 +95,14 @@ def test_a_server_that_is_deaf_from_the_beginning(wide: str, proxied: Proxied) -
     proxy = proxied(wide)
     proxy.when(1, 0, lambda: proxy.deafen(1))
     with pytest.raises(SourceUnreachable, match=r"port=.*timeout") as error:
-        Leading(f"{proxy.conninfo} connect_timeout=2")
+        SnapshotConnection(f"{proxy.conninfo} connect_timeout=2")
     assert "\n" not in str(error.value)
 
 
 def test_the_snapshot_ends_with_its_connection(wide: str, proxied: Proxied) -> None:
     """Whoever holds it notices, and whoever wants to read in it too; a retry of the same would not help."""
     proxy = proxied(wide)
-    with Leading(proxy.conninfo) as leading, leading.reader() as reader:
+    with SnapshotConnection(proxy.conninfo) as leading, leading.reader() as reader:
         leading.require_alive()
         proxy.cut(1)
         with pytest.raises(SnapshotLost, match="held the snapshot"):
@@ -115,7 +115,7 @@ def test_the_snapshot_ends_with_its_connection(wide: str, proxied: Proxied) -> N
 
 def test_a_snapshot_whose_connection_is_just_ending(wide: str, server: str) -> None:
     """Its name is still known to the server, and the process behind it gone: it is lost all the same."""
-    with Leading(wide) as leading:
+    with SnapshotConnection(wide) as leading:
         folder, name = psql(server, "show data_directory").decode().strip(), leading.exported
         path = Path(folder) / "pg_snapshots" / name
         text = path.read_bytes()
@@ -135,7 +135,7 @@ def test_a_snapshot_whose_connection_is_just_ending(wide: str, server: str) -> N
 )
 def test_what_is_told_of_an_error(wide: str, sqlstate: str, hint: str) -> None:
     """A lock, a timeout or a conflict is no reason to look for the server: each message says what to do."""
-    with Leading(wide) as leading, pytest.raises(SourceUnreachable, match=rf"^[^\n]*: for once\. .*{hint}"):
+    with SnapshotConnection(wide) as leading, pytest.raises(SourceUnreachable, match=rf"^[^\n]*: for once\. .*{hint}"):
         leading.fetch(f"DO $$ BEGIN RAISE 'for once' USING ERRCODE = '{sqlstate}'; END $$")
 
 
@@ -145,13 +145,13 @@ def test_what_is_told_of_an_error(wide: str, sqlstate: str, hint: str) -> None:
 def test_what_is_told_of_a_refused_connection(wide: str, parameter: dict[str, str], hint: str) -> None:
     """The server is up, and says what is wrong."""
     with pytest.raises(SourceUnreachable, match=hint):
-        Leading(make_conninfo(wide, **parameter))
+        SnapshotConnection(make_conninfo(wide, **parameter))
 
 
 def test_a_question_of_libpqs_is_no_end_of_a_sentence(tmp_path: Path) -> None:
     """It asks whether a server listens on that socket."""
     with pytest.raises(SourceUnreachable, match=r"on that socket\. Check host"):
-        Leading(f"host={tmp_path}")
+        SnapshotConnection(f"host={tmp_path}")
 
 
 def test_readers_go_where_the_snapshot_is(wide: str, proxied: Proxied) -> None:
@@ -159,7 +159,7 @@ def test_readers_go_where_the_snapshot_is(wide: str, proxied: Proxied) -> None:
     proxies = [proxied(wide), proxied(wide)]
     ports = ",".join(str(proxy.port) for proxy in proxies)
     conninfo = make_conninfo(proxies[0].conninfo, host="127.0.0.1,127.0.0.1", port=ports, load_balance_hosts="random")
-    with Leading(conninfo) as leading:
+    with SnapshotConnection(conninfo) as leading:
         for _ in range(8):
             with leading.reader() as reader:
                 assert taken(Copying(reader, "(SELECT 1)")) == [b"1\n"]
@@ -190,7 +190,7 @@ def interrupted_soon() -> Iterator[None]:
 @pytest.mark.usefixtures("interrupted_soon")
 def test_a_copy_that_is_interrupted_ends_on_the_server(wide: str) -> None:
     """It would sort on for hours, and hold the snapshot."""
-    with Leading(wide) as leading, pytest.raises(Interrupted), leading.reader() as reader:
+    with SnapshotConnection(wide) as leading, pytest.raises(Interrupted), leading.reader() as reader:
         Copying(reader, "(SELECT 1 FROM pg_sleep(61))").take(1)
     until = time.monotonic() + 5
     while psql(wide, SLEEPING) != b"0\n":
@@ -203,7 +203,7 @@ def test_a_server_that_does_not_hear_the_end_is_not_waited_for(wide: str, proxie
     proxy = proxied(wide)
     proxy.when(3, 0, lambda: proxy.deafen(3))  # the leading one, the reader, and that which asks to cancel
     began = time.monotonic()
-    with Leading(proxy.conninfo) as leading, pytest.raises(Interrupted), leading.reader() as reader:
+    with SnapshotConnection(proxy.conninfo) as leading, pytest.raises(Interrupted), leading.reader() as reader:
         Copying(reader, "(SELECT 1 FROM pg_sleep(61))").take(1)
     assert time.monotonic() < began + 10
     proxy.restart(0)
@@ -211,14 +211,14 @@ def test_a_server_that_does_not_hear_the_end_is_not_waited_for(wide: str, proxie
 
 def test_a_server_looks_whether_its_client_is_there(wide: str) -> None:
     """A process that is killed can cancel nothing."""
-    with Leading(wide) as leading:
+    with SnapshotConnection(wide) as leading:
         assert leading.fetch("SHOW client_connection_check_interval") == [("10s",)]
 
 
 def test_no_thread_is_left_of_a_deadline(wide: str) -> None:
     """Workers are forked behind short queries: a thread that is about to end would be in the way of that."""
     before = threading.active_count()
-    with Leading(wide) as leading:
+    with SnapshotConnection(wide) as leading:
         for _ in range(20):
             leading.fetch("SELECT 1")
             assert threading.active_count() == before

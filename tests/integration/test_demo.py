@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from commands.command import oldump
 from deworks_reference import deworks_of, same_line
-from golden.command import oldump
-from oldump.demo import DAY
+from oldump.pipeline.demo import DAY
 from oldump.stages.tables import TABLES
 from reference import PARTS, dumps_of
 

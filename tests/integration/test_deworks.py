@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from commands.command import environment, item_of, name_of, run
 from deworks_reference import counts_of, deworks_of, same_line
-from golden.command import environment, item_of, name_of, run
 from integration.conftest import PSQL, Database, copied
 from reference import dumps_of
 from tables import DATE

@@ -6,9 +6,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from golden.command import assert_same_records, failed, oldump
+from commands.command import assert_same_records, failed, oldump
 from integration.conftest import Database, filled
-from oldump.demo import Databases, fill
+from oldump.pipeline.demo import Databases, fill
 from oldump.synth.table import copy_blocks
 from reference import dumps_of
 

@@ -13,13 +13,13 @@ from archive_org.answers import Cut
 from archive_org.asked import Asked, What
 from archive_org.faults import Faults, Kind
 from archive_org.server import ArchiveOrg, archive_org
+from commands.archiving import client, followed, missing, pointed_in
+from commands.command import environment, oldump
 from deploy.container import DEPLOY
-from golden.archiving import client, followed, missing, pointed_in
-from golden.command import environment, oldump
 from integration.conftest import Database
 from listener import Listener, listening
-from oldump.demo import fill
 from oldump.outside.metrics import figures_in
+from oldump.pipeline.demo import fill
 from oldump.settings import date_of
 from oldump.synth.table import copy_blocks
 

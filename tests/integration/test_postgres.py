@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from golden.command import (
+from commands.command import (
     DATE,
     assert_same_records,
     environment,

@@ -6,11 +6,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from golden.command import DATE, Ran, failed, oldump, private_of
-from golden.test_doctor import verdicts
+from commands.command import DATE, Ran, failed, oldump, private_of
+from commands.test_doctor import verdicts
 from integration.conftest import Database
-from oldump.demo import DAY, Databases, fill
 from oldump.outside.postgres import Examined, examine
+from oldump.pipeline.demo import DAY, Databases, fill
 from oldump.stages import extract
 from oldump.stages.tables import TABLES
 from oldump.synth.table import copy_blocks

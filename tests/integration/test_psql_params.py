@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from golden.command import DATE, Ran, failed, oldump, private_of
+from commands.command import DATE, Ran, failed, oldump, private_of
 from integration.conftest import Database, copied, filled
 from oldump.synth.table import copy_blocks
 

@@ -10,12 +10,12 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from golden.command import DATE, Ran, failed, final_names, oldump, run, started
+from commands.command import DATE, Ran, failed, final_names, oldump, run, started
 from integration.conftest import DATA_ALONE, Database, Proxied, filled, psql
-from oldump.demo import TABLES as SCHEMA
 from oldump.engine.commit import TEMPORARY_SUFFIX
 from oldump.errors import StorageFull
-from oldump.outside.postgres import Leading
+from oldump.outside.postgres import SnapshotConnection
+from oldump.pipeline.demo import TABLES as SCHEMA
 from oldump.run.folder import RunFolder
 from oldump.run.progress import Silence
 from oldump.settings import date_of
@@ -194,7 +194,7 @@ def test_a_full_disk(wide: str, tmp_path: Path) -> None:
     folder.private.mkdir()
     (folder.private / f"data.txt.gz{TEMPORARY_SUFFIX}").symlink_to("/dev/full")
     failures: list[str] = []
-    with Leading(wide) as leading, pytest.raises(StorageFull, match=r"data\.txt\.gz.*no space left"):
+    with SnapshotConnection(wide) as leading, pytest.raises(StorageFull, match=r"data\.txt\.gz.*no space left"):
         extract(leading, folder, 2, Silence(), failures.append)
     assert (list(folder.private.iterdir()), failures) == ([], [])
     run(wide, ".", *ONLY_EXTRACT, cwd=tmp_path)

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from golden.command import COMMAND, DATE, environment, private_of
+from commands.command import COMMAND, DATE, environment, private_of
 from integration.conftest import Database
 from listener import Listener, listening
-from oldump.demo import Databases, fill
+from oldump.pipeline.demo import Databases, fill
 from oldump.synth.table import copy_blocks
 
 pytestmark = pytest.mark.postgres

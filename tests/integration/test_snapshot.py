@@ -9,12 +9,13 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from golden.command import DATE, bash, name_of, oldump, private_of, published, texts
+from commands.command import DATE, bash, name_of, oldump, private_of, published, texts
 from integration.conftest import PSQL, Database, Proxied, extract, filled, psql, run_data
-from oldump import pipeline, runner
-from oldump.demo import fill
 from oldump.errors import SourceUnreachable
-from oldump.outside.postgres import Leading
+from oldump.outside.postgres import SnapshotConnection
+from oldump.pipeline import runner
+from oldump.pipeline import table as pipeline
+from oldump.pipeline.demo import fill
 from oldump.run.progress import Silence
 from oldump.settings import Settings, date_of
 from oldump.stages.tables import TABLE_OF
@@ -120,7 +121,7 @@ def test_a_server_that_likes_to_work_in_parallel(wide: str, tmp_path: Path) -> N
         f"-c {name}=0" for name in ("min_parallel_table_scan_size", "parallel_setup_cost", "parallel_tuple_cost")
     )
     source = make_conninfo(wide, options=urged)
-    with Leading(source) as leading, leading.reader() as reader:
+    with SnapshotConnection(source) as leading, leading.reader() as reader:
         text = b"".join(reader.copy("(SELECT thing_id, revision, data FROM data WHERE ctid IS NOT NULL)"))
     assert text == psql(wide, "copy data to stdout")
 

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from golden.command import DATE, failed, final_names, oldump, published
+from commands.command import DATE, failed, final_names, oldump, published
 from integration.conftest import BIN, Database, filled, psql, run_data
 from oldump.errors import SnapshotLost
-from oldump.outside.postgres import Leading
+from oldump.outside.postgres import SnapshotConnection
 from oldump.synth.table import copy_blocks
 
 pytestmark = pytest.mark.postgres
@@ -89,7 +89,7 @@ def test_a_hot_standby(standby: str, database: Database, tmp_path: Path) -> None
 def test_a_standby_that_cancels_what_conflicts(standby: str, database: Database) -> None:
     """Rows that the primary cleans away cost the snapshot: that is said, on one line."""
     primary = filled(database(), copy_blocks(100))
-    with Leading(on(standby, primary), ["data"]) as leading:
+    with SnapshotConnection(on(standby, primary), ["data"]) as leading:
         leading.fetch("SELECT count(*) FROM data")
         with psycopg.connect(primary, autocommit=True) as connection:
             connection.execute("DELETE FROM data")

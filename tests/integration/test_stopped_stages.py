@@ -8,13 +8,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from commands.command import DATE, failed, item_of, oldump, private_of, published, started
 from faults.driver import Rule
 from faults.faulty import SOON, Faulty, has_published
 from faults.faulty import faulty as faulty  # noqa: PLC0414 - a fixture
-from golden.command import DATE, failed, item_of, oldump, private_of, published, started
 from integration.conftest import Database, Proxied
 from integration.test_connections import AMID
-from oldump.demo import Databases, fill
+from oldump.pipeline.demo import Databases, fill
 from oldump.synth.table import copy_blocks
 
 pytestmark = pytest.mark.postgres

@@ -8,12 +8,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from golden.command import DATE, Ran, failed, final_names, item_of, name_of, oldump, private_of, started
+from commands.command import DATE, Ran, failed, final_names, item_of, name_of, oldump, private_of, started
 from integration.conftest import Database, Proxied
-from oldump.demo import TABLES as SCHEMA
-from oldump.demo import Databases, fill
 from oldump.errors import VerificationError
-from oldump.outside.postgres import Leading
+from oldump.outside.postgres import SnapshotConnection
+from oldump.pipeline.demo import TABLES as SCHEMA
+from oldump.pipeline.demo import Databases, fill
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Journal
 from oldump.run.progress import Silence
@@ -62,7 +62,7 @@ def made(name: str, conninfo: str, out: Path) -> bytes:
     for item in folder.items:
         folder.made(item).mkdir(parents=True, exist_ok=True)
     table = TABLE_OF[name]
-    with Leading(conninfo, table.tables) as leading:
+    with SnapshotConnection(conninfo, table.tables) as leading:
         artifact, failures = make_table(table, leading, folder, Settings.of(workers=1), Silence())
     assert failures == []
     text = gzip.decompress(folder.artifact(artifact.name, artifact.item).read_bytes())

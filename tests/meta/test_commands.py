@@ -13,7 +13,8 @@ import click
 import pytest
 import typer
 
-from oldump import cli, errors
+from oldump import errors
+from oldump.cli import main as cli
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

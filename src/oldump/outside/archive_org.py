@@ -1,7 +1,7 @@
 """archive.org: items, their files and what its catalogue shows of them, through the library `internetarchive`.
 
 The only module that imports that library: only when it is needed, since it is an extra. One question, one request:
-nothing here tries again, and the library's own new tries are off (see oldump.outside.patience). Whatever the library
+nothing here tries again, and the library's own new tries are off (see oldump.outside.retries). Whatever the library
 raises becomes an ArchiveError, in which no key stands: addresses, headers and causes may bear them.
 """
 

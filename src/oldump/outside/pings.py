@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import tenacity
 
-from oldump.outside.errands import ErrandFailed
+from oldump.outside.timed_tasks import ErrandFailed
 
 _TRIES = 3
 _SECONDS = 10.0

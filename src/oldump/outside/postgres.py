@@ -427,7 +427,7 @@ def _lock(table: str) -> str:
     return f"LOCK TABLE {table} IN ACCESS SHARE MODE"
 
 
-class Leading:
+class SnapshotConnection:
     """The connection that takes a snapshot and holds it for others, for `with`."""
 
     def __init__(self, conninfo: str, tables: Iterable[str] = ()) -> None:
@@ -467,7 +467,7 @@ class Leading:
         try:
             self.fetch("SELECT 1")
         except SourceError as error:
-            raise SnapshotLost(f"{error.told}; the connection that held the snapshot is lost", error.remedy) from error
+            raise SnapshotLost(f"{error.message}; the connection that held the snapshot is lost", error.hint) from error
 
     def reader(self, silence_seconds: float = _SILENCE_SECONDS) -> "Reader":
         """A connection that reads in this snapshot; it is made when it is needed."""
@@ -543,7 +543,7 @@ class Reader:
                 connection.close()
                 if isinstance(error.__cause__, _LOST):
                     raise SnapshotLost(
-                        f"{error.told}; the connection that held the snapshot is lost", error.remedy
+                        f"{error.message}; the connection that held the snapshot is lost", error.hint
                     ) from error
                 raise
             self._connection = connection
@@ -678,7 +678,7 @@ class Copying:
                 held_bytes += len(piece)
         except SourceUnreachable as error:
             self._pieces = None
-            self.failures.append(error.told)
+            self.failures.append(error.message)
             raise
         return b"".join(held)
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
-from oldump.outside.errands import ErrandFailed
+from oldump.outside.timed_tasks import ErrandFailed
 
 _HOW_TO_INSTALL = "the SDK is not there: pip install 'oldump[sentry]'"
 _FLUSH_SECONDS = 30.0

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oldump.errors import RunBusy, StorageError, storage_errors
-from oldump.run.heart import Heart
 from oldump.run.owner import Owner
+from oldump.run.periodic import PeriodicThread
 
 log = logging.getLogger("oldump")
 
@@ -61,7 +61,7 @@ class Held:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, self._text, 0)
         self._is_told = False
-        self.heart = Heart("heartbeat", timing.beat, lambda: timing.renew(descriptor))
+        self.heart = PeriodicThread("heartbeat", timing.beat, lambda: timing.renew(descriptor))
         self.heart.begin()
 
     @property

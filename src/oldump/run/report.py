@@ -18,10 +18,10 @@ from typing import NamedTuple
 from oldump.errors import OldumpError, Stopped, exit_code_of, mark
 from oldump.run.folder import RunFolder
 from oldump.run.forecast import TYPICAL, Forecast, Outlook, Standing, outlook
-from oldump.run.heart import Heart
 from oldump.run.journal import Journal
 from oldump.run.measures import free_bytes, memory_bytes, size_bytes
 from oldump.run.owner import Owner
+from oldump.run.periodic import PeriodicThread
 from oldump.run.progress import Progress
 from oldump.run.status import StageStatus, State, Status, put
 
@@ -110,7 +110,7 @@ class Report:
         clock: Clock = Clock(),  # noqa: B008 - it is frozen
     ) -> None:
         """is_ours: whether this process may still write the run's status."""
-        self.heart = Heart("status", BEAT_SECONDS, self.write)
+        self.heart = PeriodicThread("status", BEAT_SECONDS, self.write)
         self.warnings = _Warnings()
         self.marks = _Marks(str(folder.date))
         self._folder, self._progress, self._is_ours, self._clock = folder, progress, is_ours, clock

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from oldump.engine.segments import QUICK, Compress, Segment, SegmentWriter, segment_of, segment_texts
 from oldump.engine.workers import Crew, Perform, Said, Task
 from oldump.errors import SourceEmpty
-from oldump.outside.postgres import SCANS_RANGES, Copying, Leading, Query, Reader
+from oldump.outside.postgres import SCANS_RANGES, Copying, Query, Reader, SnapshotConnection
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
 from oldump.run.progress import Progress
@@ -47,7 +47,7 @@ class Copied(NamedTuple):
 
 
 def extract(
-    leading: Leading, folder: RunFolder, jobs: int, progress: Progress, tell: Callable[[str], None]
+    leading: SnapshotConnection, folder: RunFolder, jobs: int, progress: Progress, tell: Callable[[str], None]
 ) -> tuple[int, Artifact]:
     """Copy the table over `jobs` connections; its rows, and the artifact. tell: hears of connections that failed.
 
@@ -88,7 +88,7 @@ def _in_turn(crew: Crew, tasks: Iterable[tuple[str, str]], jobs: int) -> Iterato
                 crew.answer(turn, None)
 
 
-def _ranges(leading: Leading) -> Iterator[str]:
+def _ranges(leading: SnapshotConnection) -> Iterator[str]:
     """Conditions that divide the table: each row meets one of them, and in their order they follow the table's."""
     if leading.server_version >= SCANS_RANGES:
         query = "SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::integer"

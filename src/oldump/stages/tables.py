@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 from oldump.engine.segments import Compressing, SegmentWriter, segment_of, segment_texts
 from oldump.errors import SourceEmpty, VerificationError
-from oldump.outside.postgres import Copying, Leading, Query, midnight_after
+from oldump.outside.postgres import Copying, Query, SnapshotConnection, midnight_after
 from oldump.records.copytext import NULL, unescaped
 from oldump.records.shapes import COLUMNS, SHAPES
 from oldump.run.folder import RunFolder
@@ -129,7 +129,9 @@ TABLES = (
 TABLE_OF = {table.name: table for table in TABLES}
 
 
-def make_table(table: Table, leading: Leading, folder: RunFolder, settings: Settings, progress: Progress) -> Copied:
+def make_table(
+    table: Table, leading: SnapshotConnection, folder: RunFolder, settings: Settings, progress: Progress
+) -> Copied:
     """Make a table dump. Raises SourceError, SnapshotLost, VerificationError, StorageError."""
     progress.begin(table.name, "copy")
     path = folder.part(table.name) if table.is_published else folder.ia_metadata
@@ -157,7 +159,7 @@ def make_table(table: Table, leading: Leading, folder: RunFolder, settings: Sett
     return Copied(artifact, copying.failures)
 
 
-def write_table(table: Table, leading: Leading, day: date, output: BinaryIO) -> int:
+def write_table(table: Table, leading: SnapshotConnection, day: date, output: BinaryIO) -> int:
     """Write the table's lines; how many. Raises SourceError, SnapshotLost, SourceEmpty, VerificationError."""
     rows = 0
     with leading.reader() as reader:

@@ -9,7 +9,7 @@ Memory: 60 MB, and some 25 bytes a document.
 from collections.abc import Iterator
 from itertools import islice
 
-from oldump.synth import books, fates, history, pages
+from oldump.synth import books, history, outcomes, pages
 from oldump.synth.broken import broken_line
 from oldump.synth.dice import dice_of
 from oldump.synth.frames import Clock
@@ -84,11 +84,11 @@ def _normal_lines(things: int, rows: int, seed: int, clock: Clock) -> Iterator[s
     for row, (thing, kind, number, revision, born) in enumerate(events):
         frame = clock.frame(thing + 1, revision, born, row)
         dice = dice_of_document(kind, number)
-        target = fates.fate(kind, dice, number, revision)
-        if target == fates.LIVES:
+        target = outcomes.fate(kind, dice, number, revision)
+        if target == outcomes.LIVES:
             yield _WRITERS[kind](dice, number, revision, frame)
         else:
-            yield fates.ended(kind, number, target, frame)
+            yield outcomes.ended(kind, number, target, frame)
 
 
 def _special_lines(things: int, odd_rows: int, broken_rows: int, clock: Clock) -> Iterator[str]:

@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from listener import CLOSE, Listener
-from oldump.outside.errands import ErrandFailed
 from oldump.outside.pings import Event, ping, url_of, what_is_wrong
+from oldump.outside.timed_tasks import ErrandFailed
 
 RUN = "6a7f2c8e-0000-4000-8000-000000000001"
 UUID = "0f4cafe0"

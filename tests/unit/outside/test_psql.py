@@ -7,8 +7,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from oldump.errors import ConfigurationError
 from oldump.outside.psql import connection_in
+from oldump.pipeline.sources import with_psql_params
 from oldump.settings import Settings
-from oldump.sources import with_psql_params
 
 
 @pytest.fixture(autouse=True)

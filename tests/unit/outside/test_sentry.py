@@ -8,10 +8,10 @@ import pytest
 
 from listener import Listener
 from oldump.errors import OldumpError, StorageFull
-from oldump.outside.errands import Call
 from oldump.outside.redaction import Redaction
 from oldump.outside.sentry import capture, what_is_wrong
-from unit.outside.test_errands import failure_of
+from oldump.outside.timed_tasks import Call
+from unit.outside.test_timed_tasks import failure_of
 
 TAGS = {"exit_code": "31", "stage": "dumps", "date": "2022-07-31"}
 KEY = "s3cret"

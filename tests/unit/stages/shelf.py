@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from oldump.outside.items import Entry, Item, Upload
-from oldump.outside.patience import Patience
+from oldump.outside.retries import Patience
 from oldump.run.folder import RunFolder
 from oldump.run.progress import Silence
 from oldump.settings import Settings

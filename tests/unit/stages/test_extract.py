@@ -11,7 +11,7 @@ import pytest
 
 from oldump.engine.segments import SEGMENT_BYTES, read_index
 from oldump.errors import SourceEmpty, VerificationError
-from oldump.outside.postgres import SCANS_RANGES, Leading
+from oldump.outside.postgres import SCANS_RANGES, SnapshotConnection
 from oldump.run.folder import RunFolder
 from oldump.run.progress import Silence
 from oldump.stages.extract import extract
@@ -22,7 +22,7 @@ PAGES = 2_500
 
 
 class Table:
-    """A database whose table data has this text in each range; in the place of Leading, and of its readers."""
+    """Stands in for SnapshotConnection and its readers: table data has this text in each range."""
 
     server_version = SCANS_RANGES
     place = "somewhere"
@@ -66,7 +66,7 @@ def extracted(table: Table, folder: Path, jobs: int) -> tuple[int, RunFolder]:
     """The rows that were copied, and where data lies."""
     made = RunFolder(folder, date(2022, 7, 31))
     made.private.mkdir(parents=True)
-    count, artifact = extract(cast("Leading", table), made, jobs, Silence(), lambda _: None)
+    count, artifact = extract(cast("SnapshotConnection", table), made, jobs, Silence(), lambda _: None)
     assert (artifact.records, artifact.md5) == (count, "")
     return count, made
 

@@ -1,6 +1,6 @@
 """The old commands as functions: what they tell of how they get on, and what they hold meanwhile.
 
-That they give what the run gives is tried in tests/golden/test_pipes.py.
+That they give what the run gives is tried in tests/commands/test_pipes.py.
 """
 
 import io

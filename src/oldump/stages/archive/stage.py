@@ -22,7 +22,7 @@ from pathlib import Path
 
 from oldump.errors import ArchiveMismatch, ArchiveUnreachable, storage_errors
 from oldump.outside.items import Entry, Item, Site, Upload
-from oldump.outside.patience import Patience
+from oldump.outside.retries import Patience
 from oldump.run.folder import RunFolder
 from oldump.run.progress import Progress
 from oldump.settings import Settings

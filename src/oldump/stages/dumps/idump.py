@@ -13,7 +13,7 @@ from typing import BinaryIO
 from oldump.engine.blocks import BLOCK_BYTES
 from oldump.engine.lines import Lines
 from oldump.errors import SourceEmpty
-from oldump.outside.postgres import Copying, Leading, midnight_after
+from oldump.outside.postgres import Copying, SnapshotConnection, midnight_after
 from oldump.records import rows
 from oldump.records.privacy import first_text_after
 from oldump.run.progress import Progress
@@ -22,7 +22,9 @@ from oldump.stages.dumps.account import Account, Counts, Rejects, Summary
 TABLES = ("transaction", "version", "data")
 
 
-def idump(leading: Leading, day: date, output: BinaryIO, rejects: Path, max_rejects: int, progress: Progress) -> Counts:
+def idump(
+    leading: SnapshotConnection, day: date, output: BinaryIO, rejects: Path, max_rejects: int, progress: Progress
+) -> Counts:
     """Write the records of a day. Raises SourceError, TooManyRejects, VerificationError."""
     name = f"the revisions of {day}"
     progress.begin("idump", "copy")

@@ -156,7 +156,7 @@ def read(parts: list[Part], each: Range) -> Pass:
         for _, records in _records(parts, each, are_earlier=True):
             earlier.update(records)
     except SourceError as error:
-        made.damage = error.told
+        made.damage = error.message
     except OSError as error:
         made.damage = f"{error.filename}: cannot be read ({error.strerror})"
     differing: list[bytes] = []

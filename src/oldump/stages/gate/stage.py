@@ -92,5 +92,5 @@ def _parts_of(earlier: Earlier | None, told: list[str]) -> list[Part]:
     try:
         return earlier.parts()
     except (SourceError, StorageError) as error:
-        told.append(f"{error.told}; which records changed since {earlier.day} is not known")
+        told.append(f"{error.message}; which records changed since {earlier.day} is not known")
         return []

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from oldump.records.document import Rejected, parsed, printed
-from oldump.records.dress import undressed
+from oldump.records.encoding import undressed
 from oldump.records.keys import order_key
 from oldump.records.links import author_keys, edition_links
 from oldump.records.record import column

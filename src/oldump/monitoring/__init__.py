@@ -1,0 +1,1 @@
+"""Run status as seen from outside, notifications and metrics."""

@@ -1,0 +1,1 @@
+"""What oldump draws on a terminal: live progress and tables."""

@@ -1,0 +1,410 @@
+"""A run that is given again: what is committed and still there is not done again, and all else is."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from commands.command import (
+    DATE,
+    assert_same_records,
+    cdump_of,
+    failed,
+    final_names,
+    item_of,
+    made_files,
+    name_of,
+    oldump,
+    private_of,
+    published,
+    run,
+    texts,
+)
+from oldump.synth.table import copy_blocks
+from reference import dumps_of
+
+ARTIFACTS = {
+    "cdump": (cdump_of(Path()), "dumps"),
+    "a part": (item_of(Path()) / name_of("works"), "dumps"),
+    "an index": (item_of(Path()) / (name_of("lists") + ".index"), "dumps"),
+    "the dump": (item_of(Path()) / name_of(None), "splice"),
+    "deworks": (item_of(Path()) / name_of("deworks"), "deworks"),
+}
+ALL = ["dumps", "splice", "deworks", "gate", "verify"]
+MADE_WITH = {"dumps": ALL, "splice": ["splice", *ALL[3:]], "deworks": ALL[2:]}
+"""The stages that are run when one is run anew."""
+HARMS = [(name, "removed") for name in ARTIFACTS] + [(name, "changed") for name in ARTIFACTS if name != "an index"]
+
+
+def identities(out: Path) -> dict[str, tuple[int, int]]:
+    """Inode and time of change of every published file."""
+    files = [path for item in (cdump_of(out).parent, item_of(out)) for path in item.iterdir()]
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+
+def stages_run(err: str) -> list[str]:
+    """The stages that a run's log says have begun."""
+    return [line.split()[-2].removesuffix(":") for line in err.splitlines() if line.endswith(": begins")]
+
+
+def journal_lines(out: Path) -> list[bytes]:
+    """The lines of the journal."""
+    return (private_of(out) / "journal.jsonl").read_bytes().splitlines(keepends=True)
+
+
+def write_journal(out: Path, lines: list[bytes]) -> None:
+    """Make the journal what a crash might have left."""
+    (private_of(out) / "journal.jsonl").write_bytes(b"".join(lines))
+
+
+def harm_done(path: Path, harm: str) -> None:
+    """Remove the file, or change its first byte."""
+    content = path.read_bytes()
+    path.unlink()
+    if harm == "changed":
+        path.write_bytes(b"\0" + content[1:])
+
+
+def unpublish(out: Path) -> Path:
+    """Turn a complete run back into one that was killed just before it was published; where its items are."""
+    making = private_of(out) / "making"
+    making.mkdir()
+    for item in (cdump_of(out).parent, item_of(out)):
+        item.rename(making / item.name)
+    for name in ("manifest.json", "SHA256SUMS", "MD5SUMS"):
+        (making / item_of(out).name / name).unlink()
+    write_journal(out, journal_lines(out)[:-1])
+    return making
+
+
+def test_a_second_run_does_nothing(small: Path, complete: Path, tmp_path: Path) -> None:
+    """The files are the same inodes, untouched, and no stage begins."""
+    before = identities(complete)
+    again = run(small, complete, cwd=tmp_path)
+    assert identities(complete) == before
+    assert stages_run(again.err) == []
+    assert "complete" in again.err
+
+
+@pytest.mark.parametrize(("artifact", "harm"), HARMS)
+def test_a_harmed_artifact_is_made_again(artifact: str, harm: str, small: Path, complete: Path, tmp_path: Path) -> None:
+    """Before it is published, an artifact counts only if it is there with its digest: else its stage is run anew."""
+    whole = published(complete)
+    path, stage = ARTIFACTS[artifact]
+    harm_done(unpublish(complete) / path, harm)
+    again = run(small, complete, cwd=tmp_path)
+    assert stages_run(again.err) == MADE_WITH[stage]
+    assert published(complete) == whole
+
+
+def test_a_harmed_published_file_is_not_mended_in_place(small: Path, complete: Path, tmp_path: Path) -> None:
+    """Readers may have it: the run says which file it is and changes nothing, unless it is told to replace all."""
+    made = made_files(complete)
+    for artifact, harm in HARMS:
+        path, _ = ARTIFACTS[artifact]
+        content = (complete / path).read_bytes()
+        harm_done(complete / path, harm)
+        before = identities(complete)
+        failed(oldump("run", DATE, "--source", small, "--out", complete, cwd=tmp_path), 30, path.name.split(".")[0])
+        assert identities(complete) == before
+        (complete / path).write_bytes(content)
+    cdump_of(complete).unlink()
+    run(small, complete, "--overwrite", cwd=tmp_path)
+    assert made_files(complete) == made
+
+
+@pytest.mark.parametrize("torn", [1, 20, 300])
+def test_a_torn_line_is_as_if_it_were_not_there(torn: int, small: Path, complete: Path, tmp_path: Path) -> None:
+    """A crash while the journal was written costs the stage that was being noted, and nothing else."""
+    whole = published(complete)
+    unpublish(complete)
+    begun, dumps, splice, deworks, *_ = journal_lines(complete)
+    write_journal(complete, [begun, dumps, splice, deworks[:torn]])
+    again = run(small, complete, cwd=tmp_path)
+    assert stages_run(again.err) == MADE_WITH["deworks"]
+    assert published(complete) == whole
+    run(small, complete, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3, 4, 5, 6, 7])
+def test_a_run_goes_on_from_each_line_of_its_journal(kept: int, small: Path, complete: Path, tmp_path: Path) -> None:
+    """Killed behind any line, it ends with the same files: behind the last but one, all are published already."""
+    whole = published(complete)
+    lines = journal_lines(complete)
+    if kept < 6:
+        unpublish(complete)
+    write_journal(complete, lines[:kept])
+    if kept == 1:
+        shutil.rmtree(private_of(complete) / "making")
+    again = run(small, complete, cwd=tmp_path)
+    assert stages_run(again.err) == MADE_WITH["dumps"][kept - 1 :]
+    assert published(complete) == whole
+    assert not (private_of(complete) / "making").exists()
+
+
+def test_overwriting_that_was_killed_before_its_first_checkpoint_touches_nothing_published(
+    small: Path, complete: Path, tmp_path: Path
+) -> None:
+    """What goes on, without --overwrite then, makes its items beside those that are published, not among them."""
+    before = identities(complete)
+    begun = json.loads(journal_lines(complete)[0])
+    write_journal(complete, [*journal_lines(complete), json.dumps(begun | {"overwrite": True}).encode() + b"\n"])
+    run(small, complete, "--only", "dumps", cwd=tmp_path)
+    assert identities(complete) == before
+    run(small, complete, cwd=tmp_path)
+    assert not (private_of(complete) / "making").exists()
+
+
+@pytest.mark.parametrize("first", ["cdump", "dump"])
+def test_a_run_killed_between_its_two_items_completes(first: str, small: Path, complete: Path, tmp_path: Path) -> None:
+    """One item has its final name, the other not yet: the next run gives it that, and changes nothing else."""
+    whole = published(complete)
+    item = item_of(complete) if first == "cdump" else cdump_of(complete).parent
+    making = private_of(complete) / "making"
+    making.mkdir()
+    item.rename(making / item.name)
+    write_journal(complete, journal_lines(complete)[:-1])
+    assert stages_run(run(small, complete, cwd=tmp_path).err) == []
+    assert published(complete) == whole
+
+
+@pytest.mark.parametrize("in_two_steps", [False, True])
+def test_a_stage_made_anew_makes_those_behind_it_worthless(in_two_steps: bool, tmp_path: Path) -> None:
+    """Rows that cannot be told from the last ones (standard input) may differ: then nothing is left of those.
+
+    Neither in the dump nor in sums and manifest, even if the run is stopped between the stages.
+    """
+    first, second = (b"".join(copy_blocks(300, seed=seed)) for seed in (1, 2))
+    run("-", tmp_path / "out", cwd=tmp_path, stdin=first)
+    (unpublish(tmp_path / "out") / cdump_of(Path())).unlink()
+    if in_two_steps:
+        ran = run("-", "out", "--only", "dumps", cwd=tmp_path, stdin=second)
+        assert "not complete: splice" in ran.err
+        assert ran.out == b""
+        run("-", "out", cwd=tmp_path)
+    else:
+        run("-", "out", cwd=tmp_path, stdin=second)
+    assert_same_records(texts(tmp_path / "out")["cdump"], dumps_of(second, DATE).cdump)
+    run("-", "fresh", cwd=tmp_path, stdin=second)
+    assert published(tmp_path / "out") == published(tmp_path / "fresh")
+
+
+def test_another_source_is_refused(small: Path, complete: Path, tmp_path: Path) -> None:
+    """A run is made from one source: another file, or the same one changed, is a mistake that is named."""
+    whole = published(complete)
+    other = tmp_path / "other.txt"
+    other.write_bytes(small.read_bytes())
+    ran = oldump("run", DATE, "--source", other, "--out", complete, cwd=tmp_path)
+    failed(ran, 2, "data.txt", "other.txt", "--overwrite")
+    changed = tmp_path / "data.txt"
+    shutil.copy2(small, changed)
+    os.utime(changed, (1, 1))
+    failed(oldump("run", DATE, "--source", changed, "--out", complete, cwd=tmp_path), 2, "--overwrite")
+    assert published(complete) == whole
+
+
+def test_items_without_a_journal_are_not_touched(small: Path, complete: Path, tmp_path: Path) -> None:
+    """Whose they are, nobody knows: they are replaced only on purpose."""
+    whole = identities(complete)
+    shutil.rmtree(private_of(complete))
+    failed(oldump("run", DATE, "--source", small, "--out", complete, cwd=tmp_path), 2, "--overwrite")
+    assert identities(complete) == whole
+    run(small, complete, "--overwrite", cwd=tmp_path)
+    assert not set(identities(complete).values()) & set(whole.values())
+
+
+def test_overwrite_replaces_the_old_item(small: Path, complete: Path, tmp_path: Path) -> None:
+    """From another source: the new files are those of a fresh run, and nothing of the old ones is left."""
+    other = tmp_path / "other.txt"
+    other.write_bytes(b"".join(copy_blocks(400, seed=3)))
+    run(other, complete, "--overwrite", "--override-gate", "another table", cwd=tmp_path)
+    run(other, tmp_path / "fresh", cwd=tmp_path)
+    assert made_files(complete) == made_files(tmp_path / "fresh")
+    assert sorted(path.name for path in complete.iterdir()) == [
+        "history.jsonl",
+        cdump_of(tmp_path).parent.name,
+        item_of(tmp_path).name,
+        private_of(tmp_path).name,
+    ]
+    assert not (private_of(complete) / "replaced").exists()
+
+
+def test_overwrite_keeps_the_old_item_until_the_new_one_is_whole(small: Path, complete: Path, tmp_path: Path) -> None:
+    """A new run that fails leaves every old file where it was, untouched."""
+    before = identities(complete)
+    broken = tmp_path / "broken.txt"
+    broken.write_bytes(b"no row\n" * 20 + small.read_bytes())
+    options = ("--source", broken, "--out", complete, "--max-rejects", 10)
+    failed(oldump("run", DATE, *options, "--overwrite", cwd=tmp_path), 21)
+    assert identities(complete) == before
+    failed(oldump("run", DATE, *options, cwd=tmp_path), 21)
+    assert identities(complete) == before
+
+
+def test_overwrite_killed_at_once_still_replaces(small: Path, complete: Path, tmp_path: Path) -> None:
+    """The journal has begun anew and nothing else has happened: the next run makes all, and replaces the old item."""
+    other = tmp_path / "other.txt"
+    other.write_bytes(b"".join(copy_blocks(400, seed=3)))
+    run(other, tmp_path / "fresh", cwd=tmp_path)
+    before = identities(complete)
+    begun = json.loads(journal_lines(tmp_path / "fresh")[0])
+    write_journal(complete, [*journal_lines(complete), json.dumps({**begun, "overwrite": True}).encode() + b"\n"])
+    broken = oldump("run", DATE, "--source", other, "--out", complete, "--only", "splice", cwd=tmp_path)
+    failed(broken, 2, "dumps")
+    assert identities(complete) == before
+    run(other, complete, "--override-gate", "another table", cwd=tmp_path)
+    assert made_files(complete) == made_files(tmp_path / "fresh")
+
+
+def test_a_failed_overwrite_is_not_taken_up_from_another_source(small: Path, complete: Path, tmp_path: Path) -> None:
+    """What was allowed for one source is not for the next one: the good dump stays where it is."""
+    before = identities(complete)
+    broken, other = tmp_path / "broken.txt", tmp_path / "other.txt"
+    broken.write_bytes(b"no row\n" * 20)
+    other.write_bytes(b"".join(copy_blocks(400, seed=3)))
+    failed(oldump("run", DATE, "--source", broken, "--out", complete, "--overwrite", cwd=tmp_path), 14)
+    failed(oldump("run", DATE, "--source", other, "--out", complete, cwd=tmp_path), 2, "broken.txt", "--overwrite")
+    assert identities(complete) == before
+
+
+def test_a_failed_first_try_gives_no_leave_to_replace(small: Path, complete: Path, tmp_path: Path) -> None:
+    """An item that another run made stays, however often a run without --overwrite is given."""
+    before = identities(complete)
+    shutil.rmtree(private_of(complete))
+    broken = tmp_path / "broken.txt"
+    broken.write_bytes(b"no row\n" * 20)
+    for _ in range(2):
+        failed(oldump("run", DATE, "--source", broken, "--out", complete, cwd=tmp_path), 2, "--overwrite")
+        failed(oldump("run", DATE, "--source", small, "--out", complete, cwd=tmp_path), 2, "--overwrite")
+    assert identities(complete) == before
+
+
+def test_an_item_that_appears_meanwhile_is_not_replaced(small: Path, complete: Path, tmp_path: Path) -> None:
+    """A run that has committed stages finds an item under the name of its own: it is another's."""
+    out = tmp_path / "other"
+    run(small, out, "--only", "dumps", cwd=tmp_path)
+    shutil.copytree(item_of(complete), item_of(out))
+    failed(oldump("run", DATE, "--source", small, "--out", out, cwd=tmp_path), 2, item_of(out).name, "--overwrite")
+    shutil.rmtree(item_of(out))
+    run(small, out, cwd=tmp_path)
+    assert published(out) == published(complete)
+
+
+def test_stages_can_be_run_one_by_one(small: Path, tmp_path: Path) -> None:
+    """--only and --skip leave stages out; the items appear when the last one is committed."""
+    run(small, tmp_path / "whole", cwd=tmp_path)
+    out = tmp_path / "out"
+    run(small, out, "--skip", "splice", cwd=tmp_path)
+    assert sorted(path.name for path in out.iterdir()) == [private_of(out).name]
+    run(small, out, "--only", "splice", cwd=tmp_path)
+    assert sorted(path.name for path in out.iterdir()) == [private_of(out).name]
+    run(small, out, "--only", "gate", "--only", "verify", cwd=tmp_path)
+    assert published(out) == published(tmp_path / "whole")
+
+
+def test_a_stage_without_its_inputs_is_refused(small: Path, tmp_path: Path) -> None:
+    """It says which stage is missing; a name that is no stage is answered with those that are."""
+    ran = oldump("run", DATE, "--source", small, "--out", "o", "--only", "splice", cwd=tmp_path)
+    failed(ran, 2, "splice reads what dumps writes")
+    ran = oldump("run", DATE, "--source", small, "--out", "o", "--skip", "splcie", cwd=tmp_path)
+    failed(ran, 2, "'splcie' is not a stage", "wikidata, extract, dumps, splice")
+    assert final_names(tmp_path) == []
+
+
+def test_plan_tells_what_is_committed(small: Path, tmp_path: Path) -> None:
+    """The table of stages: before the run, between its stages, and behind it."""
+
+    def states() -> dict[str, str]:
+        ran = oldump("plan", DATE, "--source", small, "--out", "o", cwd=tmp_path)
+        assert ran.code == 0, ran.err
+        rows = [line.split("  ") for line in ran.out.decode().splitlines()[1:]]
+        return {row[0]: row[-1].strip() for row in rows}
+
+    read_databases = ("reading-log", "ratings", "wikidata", "extract", "covers_metadata", "ia-metadata")
+    assert states() == {
+        **dict.fromkeys(read_databases, "not needed: from a file"),
+        "archive": "not asked for: --archive",
+        "sitemaps": "not asked for: --sitemaps",
+        "dumps": "to be run",
+        "splice": "to be run",
+        "deworks": "to be run",
+        "gate": "to be run",
+        "verify": "to be run",
+    }
+    run(small, "o", "--only", "dumps", cwd=tmp_path)
+    assert (states()["dumps"][:9], states()["splice"]) == ("committed", "to be run")
+    run(small, "o", cwd=tmp_path)
+    assert states()["splice"].startswith("committed")
+
+
+def test_the_lock_and_the_log_outlive_the_run(small: Path, tmp_path: Path) -> None:
+    """The lock's file stays where a second run looks for it, and the log tells what both did."""
+    for _ in range(2):
+        run(small, tmp_path, cwd=tmp_path)
+    assert (private_of(tmp_path) / "lock").read_bytes() == b""
+    lines = (private_of(tmp_path) / "run.log").read_text(encoding="utf-8").splitlines()
+    assert [line.partition(" INFO ")[2].partition(":")[0] for line in lines][-2:] == [
+        "complete",
+        "complete before, nothing to make",
+    ]
+    assert all("[openlibrary.dump]" in line for line in lines)
+
+
+def test_the_journal_is_what_the_manifest_says(small: Path, complete: Path, tmp_path: Path) -> None:
+    """Both describe the same artifacts: what is published was committed."""
+    entries = [json.loads(line) for line in journal_lines(complete)]
+    assert [entry["event"] for entry in entries] == ["begun", *["committed"] * 5, "published"]
+    committed = {each.pop("name"): each for entry in entries[1:6] for each in entry["artifacts"]}
+    assert committed == json.loads((item_of(complete) / "manifest.json").read_bytes())["artifacts"]
+
+
+# What --only and --skip leave out
+
+
+def test_a_harmed_file_that_is_left_out_is_not_used(small: Path, complete: Path, tmp_path: Path) -> None:
+    """Neither read nor published, though its stage is not chosen: an artifact counts only with its digest."""
+    out = tmp_path / "other"
+    run(small, out, "--only", "dumps", cwd=tmp_path)
+    making = private_of(out) / "making"
+    for path in (cdump_of(making), item_of(making) / name_of("works")):
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        line = ("run", DATE, "--source", small, "--out", out, "--only", "splice", "--only", "deworks")
+        failed(oldump(*line, cwd=tmp_path), 30, "what dumps made is not as it was committed", "--only")
+        assert not item_of(out).exists()
+        path.write_bytes(content)
+    run(small, out, cwd=tmp_path)
+    assert published(out) == published(complete)
+
+
+def test_what_is_skipped_by_name_is_not_published(small: Path, tmp_path: Path) -> None:
+    """Even if it was made before: the run is as if it had never been, and complete without it."""
+    out = tmp_path / "out"
+    run(small, out, "--skip", "splice", cwd=tmp_path)
+    assert (item_of(private_of(out) / "making") / name_of("deworks")).exists()
+    run(small, out, "--skip", "deworks", cwd=tmp_path)
+    run(small, tmp_path / "never", "--skip", "deworks", cwd=tmp_path)
+    assert published(out) == published(tmp_path / "never")
+    assert stages_run(run(small, out, "--skip", "deworks", cwd=tmp_path).err) == []
+    failed(oldump("run", DATE, "--source", small, "--out", out, cwd=tmp_path), 2, "without deworks", "--skip deworks")
+
+
+def test_a_choice_that_leaves_nothing_is_refused(small: Path, tmp_path: Path) -> None:
+    """Rather than end well and make nothing; by plan and doctor too."""
+    for command in ("run", "plan", "doctor"):
+        line = (command, DATE, "--source", small, "--out", "o")
+        failed(oldump(*line, "--only", "ratings", cwd=tmp_path), 2, "ratings", "from a file")
+        failed(oldump(*line, "--only", "splice", "--skip", "splice", cwd=tmp_path), 2, "leave no stage")
+    for more in ((), ("--dry-run",)):
+        anew = ("run", DATE, "--source", small, "--out", "o", "--overwrite", "--only", "dumps", *more)
+        failed(oldump(*anew, cwd=tmp_path), 2, "--overwrite begins anew")
+
+
+def test_another_database_may_be_named_while_nothing_is_read_of_it(small: Path, tmp_path: Path) -> None:
+    """A run that was begun without coverstore goes on with one: here as far as the server that does not answer."""
+    run(small, "o", "--only", "dumps", cwd=tmp_path)
+    line = ("run", DATE, "--source", small, "--out", "o", "--coverstore", "host=127.0.0.1 port=1")
+    failed(oldump(*line, cwd=tmp_path), 13, "port=1")
+    run(small, "o", cwd=tmp_path)

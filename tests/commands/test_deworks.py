@@ -1,0 +1,179 @@
+"""`oldump deworks DUMP IA_METADATA`, and the stage in `oldump run`: the same bytes in every way, and how they fail."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from commands.command import (
+    Ran,
+    bash,
+    failed,
+    final_names,
+    item_of,
+    name_of,
+    oldump,
+    published,
+    run,
+    texts,
+)
+from commands.expected import DATA
+from deworks_reference import deworks_of, same_line
+
+WAYS = {
+    "1 worker": ("--workers", 1),
+    "3 workers": ("--workers", 3),
+    "least memory": ("--workers", 3, "--memory", "192M"),
+}
+
+DUMP = rb"""
+/type/author	/authors/OL1A	1	2010-01-01T00:00:00	{"key": "/authors/OL1A", "name": "A\u00e9"}
+/type/edition	/books/OL9M	1	2010-01-01T00:00:00	{"key": "/books/OL9M", "works": [{"key": "/works/OL1W"}], "ocaid": "known"}
+/type/edition	/books/OL10M	1	2010-01-01T00:00:00	{"key": "/books/OL10M", "works": [{"key": "/works/OL1W"}], "n": 1E+5}
+/type/edition	/books/OL11M	1	2010-01-01T00:00:00	{"key": "/books/OL11M", "ocaid": "dark"}
+/type/edition	/books/OL12M	1	2010-01-01T00:00:00	{"key": "/books/OL12M", "works": [{"key": "/works/OL7W"}]}
+/type/redirect	/authors/OL2A	1	2010-01-01T00:00:00	{"key": "/authors/OL2A", "location": "/authors/OL1A"}
+/type/redirect	/works/OL10W	1	2010-01-01T00:00:00	{"key": "/works/OL10W", "location": "/works/OL9W"}
+/type/redirect	/works/OL9W	1	2010-01-01T00:00:00	{"key": "/works/OL9W", "location": "/works/OL1W"}
+/type/work	/works/OL1W	1	2010-01-01T00:00:00	{"key": "/works/OL1W", "authors": [{"author": {"key": "/authors/OL2A"}}, {}, {"author": {"key": "/authors/OL3A"}}]}
+""".removeprefix(b"\n")  # noqa: E501 - records are long
+ITEMS = b"known\tIA1;IA2\tinlibrary\n"
+# A work, a work that is missing, an edition without a work.
+EXPECTED = rb"""
+/works/OL1W	{"work": {"key": "/works/OL1W", "authors": [{"author": {"key": "/authors/OL2A"}}, {}, {"author": {"key": "/authors/OL3A"}}]}, "editions": [{"key": "/books/OL9M", "works": [{"key": "/works/OL1W"}], "ocaid": "known", "_ia_meta": {"boxid": ["IA1", "IA2"], "collection": ["inlibrary"]}}, {"key": "/books/OL10M", "works": [{"key": "/works/OL1W"}], "n": 1E+5}], "authors": [{"key": "/authors/OL1A", "name": "A\u00e9"}, {"key": "/authors/OL3A"}], "ia": [{"identifier": "known", "boxid": ["IA1", "IA2"], "collection": ["inlibrary"]}], "duplicates": {"/works/OL1W": ["/works/OL9W", "/works/OL10W"]}}
+/works/OL7W	{"work": {}, "editions": [{"key": "/books/OL12M", "works": [{"key": "/works/OL7W"}]}], "authors": [], "ia": [], "duplicates": {}}
+/books/OL11M	{"work": {}, "editions": [{"key": "/books/OL11M", "ocaid": "dark", "_ia_meta": {"collection": []}}], "authors": [], "ia": [], "duplicates": {}}
+""".removeprefix(b"\n")  # noqa: E501 - records are long
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the hand-written dump and items."""
+    (tmp_path / "dump.txt").write_bytes(DUMP)
+    (tmp_path / "items.txt").write_bytes(ITEMS)
+    (tmp_path / "spills").mkdir()
+    return tmp_path
+
+
+def deworks(folder: Path, *more: object) -> Ran:
+    """The command on both files, spilling into `spills`."""
+    return oldump("deworks", "dump.txt", "items.txt", "--tmpdir", "spills", *more, cwd=folder)
+
+
+def judged(dump: bytes, items: bytes, lines: bytes) -> None:
+    """Fail at the first line that is not the judge's."""
+    for line, wanted in zip(lines.splitlines(), deworks_of(dump, items), strict=True):
+        assert same_line(line, wanted), (line, wanted)
+
+
+def test_the_expected_lines_are_the_judges() -> None:
+    """What stands above is what the issue says, not what oldump once made."""
+    assert EXPECTED.splitlines() == deworks_of(DUMP, ITEMS)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_hand_written_dump_gives_the_expected_lines(way: str, folder: Path) -> None:
+    """Byte for byte, with any number of workers and in the least memory; nothing stays behind."""
+    ran = deworks(folder, *WAYS[way])
+    assert (ran.code, ran.out) == (0, EXPECTED), ran.err
+    assert "deworks: 3 lines" in ran.err
+    assert list((folder / "spills").iterdir()) == []
+
+
+def test_files_may_be_compressed(folder: Path) -> None:
+    """Both, as old scripts have them; and what is written can be."""
+    line = "gzip dump.txt items.txt && $OLDUMP deworks dump.txt.gz items.txt.gz | gzip -c > deworks.txt.gz"
+    ran = bash(line, cwd=folder)
+    assert ran.code == 0, ran.err
+    assert gzip.decompress((folder / "deworks.txt.gz").read_bytes()) == EXPECTED
+
+
+def test_the_golden_dump_is_joined_as_the_judge_says(folder: Path) -> None:
+    """The dump of table.txt, with all its oddities."""
+    (folder / "dump.txt").write_bytes((DATA / "dump.txt").read_bytes())
+    ran = deworks(folder)
+    assert ran.code == 0, ran.err
+    judged((DATA / "dump.txt").read_bytes(), ITEMS, ran.out)
+
+
+@pytest.mark.parametrize("missing", ["dump.txt", "items.txt"])
+def test_a_missing_file_ends_with_11(missing: str, folder: Path) -> None:
+    """And its name."""
+    (folder / missing).unlink()
+    failed(deworks(folder), 11, missing)
+
+
+def test_an_empty_dump_ends_with_14(folder: Path) -> None:
+    """Nothing is made of nothing: an empty file is no dump."""
+    (folder / "dump.txt").write_bytes(b"")
+    failed(deworks(folder), 14, "dump.txt", "neither works nor editions")
+
+
+@pytest.mark.parametrize("text", [b"words\n", b"/type/redirect\twords\n", b"/type/work\t/works/OL1W\t1\t2010\twords\n"])
+def test_what_is_no_dump_ends_with_20(text: bytes, folder: Path) -> None:
+    """Named, without a traceback and without a spill that stays."""
+    (folder / "dump.txt").write_bytes(text)
+    failed(deworks(folder), 20, "dump.txt", "Is it the right file?")
+    assert list((folder / "spills").iterdir()) == []
+
+
+def test_what_is_no_ia_metadata_ends_with_20(folder: Path) -> None:
+    """The two files in the wrong order, for instance."""
+    failed(oldump("deworks", "dump.txt", "dump.txt", cwd=folder), 20, "dump.txt", "three columns")
+
+
+def test_a_cdump_ends_with_20(folder: Path) -> None:
+    """It names a key that stands twice."""
+    (folder / "dump.txt").write_bytes(DUMP + DUMP)
+    failed(deworks(folder), 20, "stands in two records", "cdump")
+
+
+# In a run
+
+
+def test_a_run_from_a_file_has_no_items_and_says_so(small: Path, complete: Path, tmp_path: Path) -> None:
+    """With a warning, and null in the manifest; its lines are those of the dump and no items."""
+    manifest = json.loads((item_of(complete) / "manifest.json").read_bytes())
+    lines = gzip.decompress((item_of(complete) / name_of("deworks")).read_bytes())
+    judged(texts(complete)["dump"], b"", lines)
+    assert manifest["deworks"] == {
+        "lines": lines.count(b"\n"),
+        "works": texts(complete)["works"].count(b"\n"),
+        "works_missing": manifest["deworks"]["works_missing"],
+        "editions": texts(complete)["editions"].count(b"\n"),
+        "editions_without_work": sum(line.startswith(b"/books/") for line in lines.splitlines()),
+        "items": None,
+    }
+    assert "ia-metadata" in manifest["skipped"]
+    ran = run(small, tmp_path / "again", cwd=tmp_path)
+    assert sum("WARNING deworks: without the archive's items" in line for line in ran.err.splitlines()) == 1
+
+
+def test_the_command_gives_the_lines_of_a_run(complete: Path, tmp_path: Path) -> None:
+    """From the dump and an empty list of items."""
+    (tmp_path / "items.txt").write_bytes(b"")
+    ran = oldump("deworks", item_of(complete) / name_of(None), "items.txt", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert ran.out == gzip.decompress((item_of(complete) / name_of("deworks")).read_bytes())
+
+
+def test_a_run_may_do_without(small: Path, complete: Path, tmp_path: Path) -> None:
+    """Left out by name, it is in the manifest's list, there is no file, and all other files are the same."""
+    run(small, tmp_path / "without", "--skip", "deworks", cwd=tmp_path)
+    made, whole = published(tmp_path / "without"), published(complete)
+    manifest = json.loads(made["manifest.json"])
+    assert "deworks" in manifest["skipped"]
+    assert manifest["deworks"] is None
+    assert name_of("deworks") not in final_names(tmp_path / "without")
+    lacking = {name_of("deworks"), f"{name_of('deworks')}.index"}
+    assert whole.keys() - made.keys() == lacking
+    sums = {"manifest.json", "SHA256SUMS", "MD5SUMS"}
+    assert all(made[name] == whole[name] for name in whole.keys() - lacking - sums)
+
+
+def test_a_complete_run_without_it_is_not_added_to(small: Path, tmp_path: Path) -> None:
+    """What is published stays as it is: the run says what it lacks, and how to go on."""
+    run(small, "out", "--skip", "deworks", cwd=tmp_path)
+    ran = oldump("run", "2022-07-31", "--source", small, "--out", "out", cwd=tmp_path)
+    failed(ran, 2, "completed without deworks", "--skip deworks", "--overwrite")

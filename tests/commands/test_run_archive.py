@@ -1,0 +1,112 @@
+"""`oldump run --archive`: rights are asked before the long work, and what is complete is uploaded, once."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from archive_org.asked import What
+from archive_org.faults import Faults, Kind
+from archive_org.server import OTHER_ACCOUNT, ArchiveOrg, archive_org
+from commands.archiving import assert_complete, client, uploads
+from commands.command import DATE, Ran, failed, item_of, oldump, private_of
+from integration.archiving import config_of
+from oldump.run.history import past_runs
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Generator[ArchiveOrg]:
+    """archive.org, as we imitate it."""
+    with archive_org(tmp_path / "archive", faults=Faults(still_seconds=0.1)) as site:
+        yield site
+
+
+def archived(site: ArchiveOrg, source: Path, out: Path, *more: object, **env: str) -> Ran:
+    """How a run with --archive ends."""
+    arguments = ("run", DATE, "--source", source, "--out", out, "--archive", *more)
+    return oldump(*arguments, cwd=source.parent, env={**client(site), **env})
+
+
+def test_a_run_is_made_and_uploaded_and_the_second_time_nothing_is(
+    site: ArchiveOrg, small: Path, tmp_path: Path
+) -> None:
+    """Both items are at archive.org, latest.json points to them; the same command again compares, and sends nothing."""
+    out = tmp_path / "out"
+    ran = archived(site, small, out)
+    assert ran.code == 0, ran.err
+    assert_complete(site, out)
+    assert (out / "latest.json").exists()
+    sent = site.puts().total()
+    again = archived(site, small, out)
+    assert again.code == 0, again.err
+    assert "complete before, nothing to make" in again.err
+    assert site.puts().total() == sent
+    plan = oldump("plan", DATE, "--source", small, "--out", out, "--archive", cwd=tmp_path)
+    assert b"to be compared" in plan.out
+
+
+def test_the_next_run_is_forecast_with_its_upload(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
+    """The history has what the upload took, though the run was remembered before that."""
+    assert archived(site, small, tmp_path / "out").code == 0
+    past = past_runs(tmp_path / "out" / "history.jsonl")[-1]
+    assert past.stages["archive"].seconds > 0
+
+
+def test_who_may_not_upload_is_told_before_the_long_work(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
+    """Exit code 51, and no stage has begun."""
+    config_of(site, OTHER_ACCOUNT, tmp_path / "other.ini")
+    ran = archived(site, small, tmp_path / "out", "--ia-config", tmp_path / "other.ini")
+    failed(ran, 51, "AccessDenied", "people of archive.org")
+    assert "begins" not in ran.err
+    assert not item_of(tmp_path / "out").exists()
+
+
+def test_archive_org_may_be_away_while_dumps_are_made(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
+    """The run is made all the same, and ends with 52: the same command uploads it when archive.org is back."""
+    out = tmp_path / "out"
+    site.faults.always(Kind.SLOW_DOWN)
+    failed(archived(site, small, out, OLDUMP_ARCHIVE_PATIENCE_SECONDS="0.2"), 52, "SlowDown")
+    assert item_of(out).exists()
+    assert uploads(site) == []
+    site.faults.never()
+    ran = archived(site, small, out)
+    assert ran.code == 0, ran.err
+    assert_complete(site, out)
+
+
+def test_rights_are_asked_also_when_nothing_is_left_but_to_verify(
+    site: ArchiveOrg, small: Path, tmp_path: Path
+) -> None:
+    """A run that was stopped in verify, which writes nothing and is long."""
+    out = tmp_path / "out"
+    assert oldump("run", DATE, "--source", small, "--out", out, "--skip", "verify", cwd=tmp_path).code == 0
+    config_of(site, OTHER_ACCOUNT, tmp_path / "other.ini")
+    ran = archived(site, small, out, "--ia-config", tmp_path / "other.ini")
+    failed(ran, 51, "AccessDenied")
+    assert "verify: begins" not in ran.err
+
+
+def test_who_is_told_of_a_failed_upload_hears_that_it_was_the_upload(
+    site: ArchiveOrg, small: Path, tmp_path: Path
+) -> None:
+    """Also if the sitemaps were made behind it."""
+    out = tmp_path / "out"
+    site.faults.always(Kind.SLOW_DOWN)
+    hook = {"OLDUMP_ON_FAILURE": 'echo "in stage <$DUMP_STAGE>"', "OLDUMP_ARCHIVE_PATIENCE_SECONDS": "0.2"}
+    ran = archived(site, small, out, "--sitemaps", tmp_path / "sitemaps", **hook)
+    failed(ran, 52, "SlowDown")
+    assert "sitemaps: delivered" in ran.err
+    assert "in stage <archive>" in ran.err
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_what_is_not_complete_cannot_be_archived_alone(
+    site: ArchiveOrg, small: Path, tmp_path: Path, asked_for: bool
+) -> None:
+    """--only archive is for a complete run, and asks for --archive."""
+    out = tmp_path / "out"
+    switch = "--archive" if asked_for else "--no-archive"
+    told = "is not complete" if asked_for else "Give --archive too"
+    failed(archived(site, small, out, switch, "--only", "archive"), 2, told)
+    assert site.asked(What.UPLOAD) == []
+    assert not (private_of(out) / "journal.jsonl").exists()
