@@ -13,14 +13,16 @@ from deworks_reference import counts_of, deworks_of, same_line
 from oldump.engine.segments import TextWriter, uncompressed
 from oldump.engine.shuffle import Budget, Stream
 from oldump.run.progress import Silence
-from oldump.stages.deworks.stage import Input, Job, Made, make_deworks
+from oldump.stages.deworks.stage import DeworksJob, DeworksResult, Input, make_deworks
 
 AMPLE = Budget(spill_bytes=8 << 20, bucket_bytes=32 << 20, bucket_shift=31)
 MANY_BUCKETS = Budget(spill_bytes=3_000, bucket_bytes=2_000, bucket_shift=18, flush_buckets=64)
 OVERFULL = Budget(spill_bytes=2_000, bucket_bytes=300, bucket_shift=60)
 
 
-def made_in(folder: Path, dump: bytes, ia_metadata: bytes, workers: int, budget: Budget) -> tuple[list[bytes], Made]:
+def made_in(
+    folder: Path, dump: bytes, ia_metadata: bytes, workers: int, budget: Budget
+) -> tuple[list[bytes], DeworksResult]:
     """The lines that the stage makes of a dump in one file, without newlines."""
     (folder / "dump").write_bytes(dump)
     (folder / "ia").write_bytes(ia_metadata)
@@ -29,7 +31,7 @@ def made_in(folder: Path, dump: bytes, ia_metadata: bytes, workers: int, budget:
     made = make_deworks(
         [Input(folder / "dump", has_redirects=True), Input(folder / "ia", is_items=True)],
         Stream(TextWriter(output)),
-        Job(workers, budget, folder / "spill"),
+        DeworksJob(workers, budget, folder / "spill"),
         uncompressed,
         Silence(),
     )
@@ -37,7 +39,7 @@ def made_in(folder: Path, dump: bytes, ia_metadata: bytes, workers: int, budget:
     return output.getvalue().split(b"\n")[:-1], made
 
 
-def require_judged(lines: list[bytes], made: Made, dump: bytes, ia_metadata: bytes) -> None:
+def require_judged(lines: list[bytes], made: DeworksResult, dump: bytes, ia_metadata: bytes) -> None:
     """The judge's lines, and its counts."""
     judged = deworks_of(dump, ia_metadata)
     assert [line.split(b"\t")[0] for line in lines] == [line.split(b"\t")[0] for line in judged]

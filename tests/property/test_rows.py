@@ -14,7 +14,7 @@ import reference
 from oldump.records.document import Rejected
 from oldump.records.privacy import first_text_after, reason_to_drop
 from oldump.records.record import columns, part_number, record_of, record_rank
-from oldump.records.rows import Batch, _document_of
+from oldump.records.rows import ConvertedRows, _document_of
 from oldump.synth.table import copy_blocks
 from tables import DATE, ODD_DOCUMENTS, ODD_LINES, copy_row, tables
 
@@ -46,7 +46,7 @@ def made_at_once(blocks: list[bytes]) -> Made:
     """By the fast way, block by block."""
     made = Made(0, [], Counter(), [])
     for block in blocks:
-        batch = Batch(block, CUTOFF)
+        batch = ConvertedRows(block, CUTOFF)
         assert batch.ranks.tolist() == [record_rank(record) for record in batch.records]
         assert batch.part_numbers.tolist() == [part_number(columns(record).type_key) for record in batch.records]
         assert batch.newest == max((columns(record).last_modified for record in batch.records), default=b"").decode()

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oldump.records.record import record_order
-from oldump.records.rows import Batch
+from oldump.records.rows import ConvertedRows
 from oldump.stages.verify.block import Order, seen_records
 from oldump.stages.verify.lines import Rules, wrong_with
 from oldump.stages.verify.privacy import why_withheld
@@ -12,7 +12,9 @@ from oldump.synth.table import copy_blocks
 from reference import Number, Record, drop_reason
 
 RULES = Rules("2022-08-01")
-RECORDS = sorted(Batch(b"".join(copy_blocks(400, odd_rows=60)), RULES.first_day_after).records, key=record_order)
+RECORDS = sorted(
+    ConvertedRows(b"".join(copy_blocks(400, odd_rows=60)), RULES.first_day_after).records, key=record_order
+)
 NAMES = st.sampled_from(["people", "mary", "lists", "OL1L", "OL1M", "admin", "old", "scan_record", "books", "", "a"])
 TYPES = st.sampled_from(["/type/user", "/type/list", "/type/page"])
 PIECES = st.sampled_from(

@@ -150,7 +150,7 @@ def _table_stage(table: tables.Table) -> Stage:
 
 def _dumps(context: Context) -> Outcome:
     data = context.folder.data if is_database(context.settings.source) else file_of(context.settings.source)
-    job = dumps.Job.within(context.settings, context.folder, data, context.checkpoint("dumps"))
+    job = dumps.DumpsJob.within(context.settings, context.folder, data, context.checkpoint("dumps"))
     if job.workers < context.settings.workers:
         log.warning(
             "dumps: %d workers instead of %d: more do not fit into the memory", job.workers, context.settings.workers

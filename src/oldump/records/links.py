@@ -10,7 +10,7 @@ import msgspec
 from oldump.records.document import is_text, parsed
 
 
-class _Members(msgspec.Struct, gc=False):
+class _LinkMembers(msgspec.Struct, gc=False):
     """The members that link; the decoder passes over the rest."""
 
     works: Any = None
@@ -19,7 +19,7 @@ class _Members(msgspec.Struct, gc=False):
     location: Any = None
 
 
-_decode = msgspec.json.Decoder(_Members).decode
+_decode = msgspec.json.Decoder(_LinkMembers).decode
 
 
 class EditionLinks(NamedTuple):
@@ -59,9 +59,9 @@ def _key(value: object) -> str | None:
     return key if is_text(key) else None
 
 
-def _members(text: bytes) -> _Members:
+def _members(text: bytes) -> _LinkMembers:
     try:
         return _decode(text)
     except (msgspec.DecodeError, RecursionError):  # lone surrogates, numbers beyond a float, deep nesting: all legal
         document = parsed(text)
-        return _Members(**{name: document.get(name) for name in ("works", "authors", "ocaid", "location")})
+        return _LinkMembers(**{name: document.get(name) for name in ("works", "authors", "ocaid", "location")})

@@ -41,7 +41,7 @@ class Rejection(NamedTuple):
     """As stored, without the newline."""
 
 
-class Batch:
+class ConvertedRows:
     """What the rows of a block became. Lists and arrays run parallel: an entry for each record, in the rows' order."""
 
     def __init__(self, block: bytes, cutoff: str) -> None:

@@ -38,7 +38,7 @@ _SUMS = ("sha256",)
 """No MD5, which archive.org asks for: data is private."""
 
 
-class Copied(NamedTuple):
+class CopiedRange(NamedTuple):
     """What the leader hears of a range: the next of its segments, and at last that there are no more."""
 
     segments: list[Segment]
@@ -141,11 +141,11 @@ def _copier(connect: Callable[[], Reader], compress: Compress) -> Callable[[int]
             held_bytes = 0
             for text in segment_texts(iter(partial(copying.take, 1), b"")):
                 if held_bytes >= _SLICE_BYTES:
-                    yield Copied(segments, [])
+                    yield CopiedRange(segments, [])
                     segments, held_bytes = [], 0
                 segments.append(compress(text))
                 held_bytes += len(text)
-            return Copied(segments, copying.failures)
+            return CopiedRange(segments, copying.failures)
 
         return perform
 

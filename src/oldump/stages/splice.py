@@ -25,7 +25,7 @@ from oldump.run.progress import Progress
 log = logging.getLogger("oldump")
 
 
-class SoFar(msgspec.Struct):
+class SpliceState(msgspec.Struct):
     """Where the copying rests."""
 
     parts: int
@@ -44,7 +44,7 @@ def splice(parts: list[Artifact], folder: RunFolder, checkpoint: Checkpoint, pro
             after = so_far.segments if number == so_far.parts else 0
             for segment in writer.splice(folder.artifact(part.name, part.item), after):
                 if checkpoint.is_due():
-                    checkpoint.save(SoFar(number, segment + 1, writer.reached()))
+                    checkpoint.save(SpliceState(number, segment + 1, writer.reached()))
                 progress.update(writer.records, writer.records / records)
         if writer.records != records:
             raise VerificationError(
@@ -66,11 +66,11 @@ def splice(parts: list[Artifact], folder: RunFolder, checkpoint: Checkpoint, pro
 
 
 @contextmanager
-def _begun(folder: RunFolder, checkpoint: Checkpoint) -> Iterator[tuple[SegmentWriter, SoFar]]:
+def _begun(folder: RunFolder, checkpoint: Checkpoint) -> Iterator[tuple[SegmentWriter, SpliceState]]:
     """The dump in the making, and where to go on."""
-    reached = checkpoint.resumed(SoFar, lambda state: state.position.files(folder.dump))
+    reached = checkpoint.resumed(SpliceState, lambda state: state.position.files(folder.dump))
     if reached is not None:
         log.info("splice: goes on behind record %s", f"{reached.position.records:,}")
-    so_far = reached or SoFar(0, 0, BEGINNING)
+    so_far = reached or SpliceState(0, 0, BEGINNING)
     with SegmentWriter(folder.dump, so_far.position) as writer:
         yield writer, so_far

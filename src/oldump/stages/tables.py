@@ -53,7 +53,7 @@ class Table:
         return Query(self.tables, f"({self.query.replace(':end', midnight_after(day))})")
 
 
-class Copied(NamedTuple):
+class CopiedTable(NamedTuple):
     """A table dump that is made."""
 
     artifact: Artifact
@@ -131,7 +131,7 @@ TABLE_OF = {table.name: table for table in TABLES}
 
 def make_table(
     table: Table, leading: SnapshotConnection, folder: RunFolder, settings: Settings, progress: Progress
-) -> Copied:
+) -> CopiedTable:
     """Make a table dump. Raises SourceError, SnapshotLost, VerificationError, StorageError."""
     progress.begin(table.name, "copy")
     path = folder.part(table.name) if table.is_published else folder.ia_metadata
@@ -156,7 +156,7 @@ def make_table(
             columns=list(table.columns),
             null=NULL.decode(),
         )
-    return Copied(artifact, copying.failures)
+    return CopiedTable(artifact, copying.failures)
 
 
 def write_table(table: Table, leading: SnapshotConnection, day: date, output: BinaryIO) -> int:

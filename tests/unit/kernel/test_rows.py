@@ -4,7 +4,7 @@ import numpy as np
 
 from oldump.kernel import rows as as_installed
 from oldump.records.record import record_rank
-from oldump.records.rows import TABLES, Batch
+from oldump.records.rows import TABLES, ConvertedRows
 from oldump.synth.table import copy_blocks
 from tables import ODD_DOCUMENTS, ODD_LINES, copy_row
 from unit.kernel.plain import plain
@@ -35,7 +35,7 @@ def test_rows_are_read_as_when_compiled() -> None:
 
 def test_records_are_read_as_when_compiled() -> None:
     """And what is proved of them is what the kernel itself has written."""
-    records = Batch(ROWS, CUTOFF.decode()).records
+    records = ConvertedRows(ROWS, CUTOFF.decode()).records
     text = b"".join(record + b"\n" for record in records) + b"no record\n" + records[0].replace(b"\t", b" ", 1) + b"\n"
     one, other = (module.RecordReader(TABLES).read(text) for module in (as_installed, PLAIN))
     for name, values in one._asdict().items():
@@ -63,7 +63,7 @@ def test_room_is_made_for_a_long_row() -> None:
 
 def test_ranks_are_read_as_when_compiled() -> None:
     """Those of usual records, as record_rank gives them, and no others."""
-    records = Batch(ROWS, CUTOFF.decode()).records
+    records = ConvertedRows(ROWS, CUTOFF.decode()).records
     odd = [b"", b"x\ty", b"\t/works/OL1W\t1\t", b"t\t/works/OL1W\t01\tw\t{}", b"t\t/works/OL1W\t1\tw\t{\t}"]
     odd += [b"t\t/works/OL1W\t-1\tw\t{}", b"t\t/works/OL1M\t1\tw\t{}", b"t\t/works/OL%dW\t1\tw\t{}" % 10**13]
     text = b"".join(line + b"\n" for line in (*records, *odd, b"t\t/works/OL1W\t1\tw\t\xff"))

@@ -9,7 +9,7 @@ from oldump.kernel.rows import UNPROVED, USUAL, RowReader
 from oldump.records.document import Reject
 from oldump.records.privacy import Drop, first_text_after
 from oldump.records.record import PARTS, record_rank
-from oldump.records.rows import TABLES, Batch, Rejection
+from oldump.records.rows import TABLES, ConvertedRows, Rejection
 from tables import copy_row
 
 CUTOFF = first_text_after(date(2022, 7, 31))
@@ -19,9 +19,9 @@ REDIRECT = CORE.replace("/type/work", "/type/redirect")
 READER = RowReader(TABLES)
 
 
-def batch(*rows: bytes) -> Batch:
+def batch(*rows: bytes) -> ConvertedRows:
     """What the rows become as one block."""
-    return Batch(b"".join(rows), CUTOFF)
+    return ConvertedRows(b"".join(rows), CUTOFF)
 
 
 def text_of(*members: str) -> str:
@@ -113,9 +113,9 @@ def test_the_newest_is_that_of_the_records_columns(key: str, last: str) -> None:
 
 def test_an_empty_block_has_no_rows() -> None:
     """No row, and above all no reject; an empty line however is a row."""
-    assert Batch(b"", CUTOFF).rows == 0
-    assert Batch(b"", CUTOFF).rejects == []
-    assert Batch(b"\n", CUTOFF).rows == 1
+    assert ConvertedRows(b"", CUTOFF).rows == 0
+    assert ConvertedRows(b"", CUTOFF).rejects == []
+    assert ConvertedRows(b"\n", CUTOFF).rows == 1
 
 
 def test_the_last_line_may_lack_its_newline() -> None:
@@ -502,7 +502,7 @@ def test_a_line_does_not_depend_on_the_next_one(neighbour: bytes) -> None:
     """What a line becomes is not judged by what stands behind it, however short its last value is."""
     line = rb'1	1	{"t": "caf\\u00E9", "key": "/works/OL5W", "revision": 1, "type": {"key": "/type/work"}, '
     line += b'"last_modified": {"type": "/type/datetime", "value": "2010-01-01T00:00:00"}}'
-    alone = Batch(line + b"\n", CUTOFF).records
+    alone = ConvertedRows(line + b"\n", CUTOFF).records
     following = neighbour + line[1:].replace(rb"\\u00E9", b"e")
-    assert Batch(line + b"\n" + following + b"\n", CUTOFF).records[:1] == alone
+    assert ConvertedRows(line + b"\n" + following + b"\n", CUTOFF).records[:1] == alone
     assert b"u00e9" in alone[0]

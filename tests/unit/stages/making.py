@@ -15,9 +15,9 @@ from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
 from oldump.run.progress import Silence
-from oldump.stages.dumps.account import Counts
+from oldump.stages.dumps.account import RowCounts
 from oldump.stages.dumps.latest import CDUMP
-from oldump.stages.dumps.stage import Job, make_dumps
+from oldump.stages.dumps.stage import DumpsJob, make_dumps
 from reference import Reference, dumps_of, same_record
 from tables import DATE
 
@@ -38,7 +38,7 @@ class Made:
     """What a run made."""
 
     folder: RunFolder
-    counts: Counts
+    counts: RowCounts
     artifacts: dict[str, Artifact]
 
     def path(self, name: str) -> Path:
@@ -77,10 +77,10 @@ class Watching(Silence):
         self.ended.append(stage)
 
 
-def job(folder: RunFolder, workers: int = 2, budget: Budget = AMPLE, max_rejects: int = 1000) -> Job:
+def job(folder: RunFolder, workers: int = 2, budget: Budget = AMPLE, max_rejects: int = 1000) -> DumpsJob:
     """A quick job: level 1, since what is tried is not how small the files are."""
     checkpoint = checkpoint_in(folder, "dumps")
-    return Job(folder.date, workers, budget, level=1, max_rejects=max_rejects, checkpoint=checkpoint)
+    return DumpsJob(folder.date, workers, budget, level=1, max_rejects=max_rejects, checkpoint=checkpoint)
 
 
 def checkpoint_in(folder: RunFolder, stage: str, seconds: float = math.inf) -> Checkpoint:

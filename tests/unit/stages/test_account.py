@@ -12,8 +12,8 @@ from oldump.engine.segments import SEGMENT_BYTES, read_index, read_segment
 from oldump.errors import OldumpError, TooManyRejects
 from oldump.records.document import Reject
 from oldump.records.privacy import first_text_after
-from oldump.records.rows import Batch, Rejection
-from oldump.stages.dumps.account import Account, Rejects, Summary
+from oldump.records.rows import ConvertedRows, Rejection
+from oldump.stages.dumps.account import Account, BlockSummary, RejectsWriter
 from tables import copy_row
 
 MARKER = b"\\.\n"
@@ -38,10 +38,10 @@ def told(path: Path, blocks: Sequence[bytes], most: int) -> str:
     numbered = list(enumerate(blocks))
     random.Random(7).shuffle(numbered)
     try:
-        with Rejects(path, "data", most) as rejects:
+        with RejectsWriter(path, "data", most) as rejects:
             account = Account("data", rejects)
             for number, block in numbered:
-                account.hear(number, Summary.of(Batch(block, first_text_after(None))))
+                account.hear(number, BlockSummary.of(ConvertedRows(block, first_text_after(None))))
             rejects.commit()
     except OldumpError as error:
         return f"{type(error).__name__}: {error}"
@@ -68,7 +68,7 @@ def test_it_is_the_same_wherever_blocks_end(tmp_path: Path, lines: list[bytes], 
     assert re.match(expected, said), said
 
 
-# Rejects
+# RejectsWriter
 
 
 ROWS = 3_000
@@ -89,7 +89,7 @@ def files(folder: Path) -> set[str]:
 def test_rejects_are_written_as_they_come(tmp_path: Path, block_rows: int) -> None:
     """No more than a segment of them is held; where segments end depends on the rejects alone."""
     path = tmp_path / "rejects.txt.gz"
-    with Rejects(path, "data", ROWS) as rejects:
+    with RejectsWriter(path, "data", ROWS) as rejects:
         for start in range(0, ROWS, block_rows):
             rejects.add(rejections(min(start + block_rows, ROWS), start), start)
         assert files(tmp_path) == {"rejects.txt.gz.part", "rejects.txt.gz.index.part"}
@@ -104,7 +104,7 @@ def test_rejects_are_written_as_they_come(tmp_path: Path, block_rows: int) -> No
 
 def test_no_rejects_no_file(tmp_path: Path) -> None:
     """Nobody needs to look into an empty one."""
-    with Rejects(tmp_path / "rejects.txt.gz", "data", 0) as rejects:
+    with RejectsWriter(tmp_path / "rejects.txt.gz", "data", 0) as rejects:
         rejects.add([], 0)
         rejects.commit()
     assert files(tmp_path) == set()
@@ -113,7 +113,7 @@ def test_no_rejects_no_file(tmp_path: Path) -> None:
 def test_too_many_rejects_are_kept_up_to_the_one_too_many(tmp_path: Path) -> None:
     """All segments of them: they are what the operator needs now."""
     path = tmp_path / "rejects.txt.gz"
-    with Rejects(path, "data", 2_000) as rejects:
+    with RejectsWriter(path, "data", 2_000) as rejects:
         rejects.add(rejections(1_500), 0)
         with pytest.raises(TooManyRejects, match="more than 2,000 rows"):
             rejects.add(rejections(ROWS, 1_500), 1_500)
@@ -123,7 +123,7 @@ def test_too_many_rejects_are_kept_up_to_the_one_too_many(tmp_path: Path) -> Non
 
 def test_rejects_of_what_was_broken_off_are_removed(tmp_path: Path) -> None:
     """No half file stays, under its name or another."""
-    with Rejects(tmp_path / "rejects.txt.gz", "data", ROWS) as rejects:
+    with RejectsWriter(tmp_path / "rejects.txt.gz", "data", ROWS) as rejects:
         rejects.add(rejections(ROWS), 0)
         assert files(tmp_path) == {"rejects.txt.gz.part", "rejects.txt.gz.index.part"}
     assert files(tmp_path) == set()

@@ -23,9 +23,17 @@ from oldump.records.record import PARTS, column
 from oldump.run.folder import RunFolder
 from oldump.run.progress import Silence
 from oldump.settings import Settings
-from oldump.stages.deworks.lines import JOINS_END, SECTION_SHIFT, Joined, Kind, Lines, Section, in_work
-from oldump.stages.deworks.redirects import Filter, Redirects
-from oldump.stages.deworks.stage import Input, Job, Made, make_artifact, make_deworks, write_deworks
+from oldump.stages.deworks.intermediate import (
+    JOINS_END,
+    SECTION_SHIFT,
+    Contribution,
+    IntermediateLines,
+    JoinRole,
+    Section,
+    in_work,
+)
+from oldump.stages.deworks.redirects import RedirectFilter, Redirects
+from oldump.stages.deworks.stage import DeworksJob, DeworksResult, Input, make_artifact, make_deworks, write_deworks
 from oldump.synth.table import copy_blocks_of_things
 from reference import dumps_of
 from tables import DATE
@@ -70,19 +78,19 @@ def files_in(folder: Path, dump: bytes, items: bytes) -> tuple[Path, Path]:
 
 def made_of(
     dump: Path, items: Path | None, spill: Path, workers: int = 1, budget: Budget = AMPLE
-) -> tuple[list[bytes], Made]:
+) -> tuple[list[bytes], DeworksResult]:
     """The lines that the stage makes of these files, without newlines."""
     output = io.BytesIO()
     inputs = [Input(dump, has_redirects=True)] + ([Input(items, is_items=True)] if items else [])
     shutil.rmtree(spill, ignore_errors=True)
     spill.mkdir()
-    made = make_deworks(inputs, Stream(TextWriter(output)), Job(workers, budget, spill), uncompressed, Silence())
+    made = make_deworks(inputs, Stream(TextWriter(output)), DeworksJob(workers, budget, spill), uncompressed, Silence())
     return output.getvalue().split(b"\n")[:-1], made
 
 
 def made_in(
     folder: Path, dump: bytes, items: bytes = b"", workers: int = 1, budget: Budget = AMPLE
-) -> tuple[list[bytes], Made]:
+) -> tuple[list[bytes], DeworksResult]:
     """The same of files that hold these texts."""
     return made_of(*files_in(folder, dump, items), folder / "spill", workers, budget)
 
@@ -160,7 +168,7 @@ def test_what_redirects_lead_to_is_never_denied(tmp_path: Path) -> None:
 
 def test_the_filter_has_what_it_was_given_and_little_else() -> None:
     """Of 20,000 keys all, of as many others next to none."""
-    keys = Filter()
+    keys = RedirectFilter()
     for number in range(20_000):
         keys.add(b"/works/OL%dW" % number)
     assert all(b"/works/OL%dW" % number in keys for number in range(20_000))
@@ -191,19 +199,19 @@ POSITIONS = st.sampled_from((0, 1, 2, 9, 10, 32_766, 32_767, 32_768, 100_000))
 
 
 @st.composite
-def brought(draw: st.DrawFn) -> tuple[int, bytes, Kind, int, tuple[bytes, ...]]:
+def brought(draw: st.DrawFn) -> tuple[int, bytes, Contribution, int, tuple[bytes, ...]]:
     """Section, key, kind, position and fields of something that is brought to a line."""
-    kind = draw(st.sampled_from(Kind))
-    position = draw(POSITIONS) if kind is Kind.AUTHOR else 0
-    first = b"%d" % position if kind is Kind.AUTHOR else draw(KEYS)
+    kind = draw(st.sampled_from(Contribution))
+    position = draw(POSITIONS) if kind is Contribution.AUTHOR else 0
+    first = b"%d" % position if kind is Contribution.AUTHOR else draw(KEYS)
     return draw(st.sampled_from(Section)), draw(KEYS), kind, position, (first, draw(st.sampled_from((b"x", b"y"))))
 
 
 @given(each=st.lists(brought(), min_size=2, max_size=12))
 @settings(deadline=None, max_examples=300)
-def test_ranks_go_with_the_order(each: list[tuple[int, bytes, Kind, int, tuple[bytes, ...]]]) -> None:
+def test_ranks_go_with_the_order(each: list[tuple[int, bytes, Contribution, int, tuple[bytes, ...]]]) -> None:
     """Sorted by section, key, kind, and what is exact among those, ranks never fall; and they stand above joins'."""
-    lines = Lines()
+    lines = IntermediateLines()
     for section, key, kind, position, fields in each:
         lines.bring(section, key, kind, position, *fields)
     batch = lines.batch()
@@ -218,14 +226,14 @@ def test_ranks_go_with_the_order(each: list[tuple[int, bytes, Kind, int, tuple[b
 
 def test_the_order_within_a_line() -> None:
     """Work, editions by key, authors by position, items, duplicates: numbers as numbers."""
-    lines = Lines()
-    lines.bring(Section.WORKS, b"/works/OL1W", Kind.DUPLICATE, 0, b"/works/OL1W", b"/works/OL2W")
-    lines.bring(Section.WORKS, b"/works/OL1W", Kind.ITEM, 0, b"/books/OL9M", b"{}")
-    lines.bring(Section.WORKS, b"/works/OL1W", Kind.AUTHOR, 10, b"10", b"{}")
-    lines.bring(Section.WORKS, b"/works/OL1W", Kind.AUTHOR, 9, b"9", b"{}")
-    lines.bring(Section.WORKS, b"/works/OL1W", Kind.EDITION, 0, b"/books/OL10M", b"", b"s", b"{}")
-    lines.bring(Section.WORKS, b"/works/OL1W", Kind.EDITION, 0, b"/books/OL9M", b"", b"s", b"{}")
-    lines.bring(Section.WORKS, b"/works/OL1W", Kind.WORK, 0, b"{}")
+    lines = IntermediateLines()
+    lines.bring(Section.WORKS, b"/works/OL1W", Contribution.DUPLICATE, 0, b"/works/OL1W", b"/works/OL2W")
+    lines.bring(Section.WORKS, b"/works/OL1W", Contribution.ITEM, 0, b"/books/OL9M", b"{}")
+    lines.bring(Section.WORKS, b"/works/OL1W", Contribution.AUTHOR, 10, b"10", b"{}")
+    lines.bring(Section.WORKS, b"/works/OL1W", Contribution.AUTHOR, 9, b"9", b"{}")
+    lines.bring(Section.WORKS, b"/works/OL1W", Contribution.EDITION, 0, b"/books/OL10M", b"", b"s", b"{}")
+    lines.bring(Section.WORKS, b"/works/OL1W", Contribution.EDITION, 0, b"/books/OL9M", b"", b"s", b"{}")
+    lines.bring(Section.WORKS, b"/works/OL1W", Contribution.WORK, 0, b"{}")
     batch = lines.batch()
     assert sorted(batch.lines, key=in_work) == [*batch.lines][::-1]
     assert in_work(batch.lines.line(0))[0] == order_key(b"/works/OL1W")
@@ -233,10 +241,10 @@ def test_the_order_within_a_line() -> None:
 
 def test_of_a_join_what_is_given_comes_before_who_asks() -> None:
     """And all of one key stand together, below everything that is brought to a line."""
-    lines = Lines()
+    lines = IntermediateLines()
     for key in (b"author /authors/OL1A", b"item foo"):
-        lines.join(Joined.ASKED, key, b"/works/OL1W")
-        lines.join(Joined.GIVEN, key, b"{}")
+        lines.join(JoinRole.ASKED, key, b"/works/OL1W")
+        lines.join(JoinRole.GIVEN, key, b"{}")
     ranks = lines.batch().ranks.tolist()
     assert [ranks[0] - ranks[1], ranks[2] - ranks[3]] == [1, 1]
     assert max(ranks) < JOINS_END

@@ -18,8 +18,8 @@ from oldump.run.journal import Artifact
 from oldump.run.progress import Silence
 from oldump.settings import Settings
 from oldump.stages.deworks.stage import make_artifact
-from oldump.stages.dumps.account import Counts
-from oldump.stages.dumps.stage import Gathered, Job, Scattered, make_dumps
+from oldump.stages.dumps.account import RowCounts
+from oldump.stages.dumps.stage import DumpsJob, GatherState, ScatterState, make_dumps
 from oldump.stages.splice import splice
 from oldump.synth.table import copy_blocks
 from unit.stages.making import (
@@ -89,7 +89,7 @@ def test_dumps_that_are_stopped_again_and_again(tmp_path: Path, form: Form, budg
     form(tmp_path / "data", TABLE)
     undisturbed = made(tmp_path / "data", tmp_path / "undisturbed")
     folder = folder_in(tmp_path / "stopped")
-    found: list[tuple[Counts, list[Artifact]]] = []
+    found: list[tuple[RowCounts, list[Artifact]]] = []
     number = 0
 
     def stage(progress: Silence) -> None:
@@ -123,7 +123,7 @@ def test_a_stage_that_stops_between_the_names_of_its_artifacts(tmp_path: Path) -
     assert contents(folder) == undisturbed.contents()
 
 
-def stopped_in(out: Path, news: int) -> tuple[RunFolder, Job]:
+def stopped_in(out: Path, news: int) -> tuple[RunFolder, DumpsJob]:
     """A run of out/data that was stopped after so much news, and had a checkpoint at each rest."""
     folder = folder_in(out)
     work = replace(job(folder, 2, MANY_BUCKETS), checkpoint=checkpoint_in(folder, "dumps", 0))
@@ -159,9 +159,9 @@ def test_records_that_change_their_type_on_the_way_are_missed(tmp_path: Path) ->
     """As many of each type must be gathered as were scattered, or nothing gets its name."""
     plain(tmp_path / "data", TABLE)
     folder, work = stopped_in(tmp_path, 9)
-    kind: Any = Scattered | Gathered
+    kind: Any = ScatterState | GatherState
     state: Any = work.checkpoint.resumed(kind, lambda _: {})
-    counts = state.counts if isinstance(state, Gathered) else state.account.counts
+    counts = state.counts if isinstance(state, GatherState) else state.account.counts
     counts.by_part["works"] += 1
     counts.by_part["authors"] -= 1
     work.checkpoint.save(state)

@@ -30,7 +30,7 @@ class Location(NamedTuple):
     """As JSON, as the redirect has it."""
 
 
-class Filter:
+class RedirectFilter:
     """A set of keys of a fixed size that never denies a key that is in it, and seldom affirms another (Bloom 1970)."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ def _store_errors(path: Path) -> Iterator[None]:
 
 
 class Redirects:
-    """All redirects of a dump. Made by one process, read by those that are forked from it."""
+    """All redirects of a dump. DeworksResult by one process, read by those that are forked from it."""
 
     def __init__(self, path: Path, redirects: Iterable[tuple[bytes, str]] | None) -> None:
         """Store redirects: (key as a column, key that it leads to as its document spells it); None: they are stored.
@@ -83,7 +83,7 @@ class Redirects:
         """
         self._path = path
         self._connection: sqlite3.Connection | None = None
-        self._sources, self._targets = Filter(), Filter()
+        self._sources, self._targets = RedirectFilter(), RedirectFilter()
         self._last = b""
         """The redirect that was stored last."""
         try:

@@ -52,9 +52,9 @@ from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
 from oldump.run.progress import Progress
 from oldump.settings import Settings
-from oldump.stages.deworks.denormal import STREAM, Denormal, Tally
-from oldump.stages.deworks.join import Answers, Counts, Links, of_items, redirect_of
-from oldump.stages.deworks.lines import JOINS_END, Lines, in_join, in_work
+from oldump.stages.deworks.assembly import STREAM, Denormal, DeworksTally
+from oldump.stages.deworks.intermediate import JOINS_END, IntermediateLines, in_join, in_work
+from oldump.stages.deworks.join import Answers, Links, ReadCounts, of_items, redirect_of
 from oldump.stages.deworks.redirects import Redirects
 
 log = logging.getLogger("oldump")
@@ -75,7 +75,7 @@ _ITEMS = "has not three columns, as ia-metadata writes them"
 
 
 @dataclass(frozen=True)
-class Job:
+class DeworksJob:
     """With how much the stage works."""
 
     workers: int
@@ -87,7 +87,7 @@ class Job:
     @classmethod
     def within(
         cls, settings: Settings, inputs: list["Input"], spill: Path, checkpoint: Checkpoint | None = None
-    ) -> "Job":
+    ) -> "DeworksJob":
         """The job as the settings ask for it."""
         size_bytes = sum(path.stat().st_size for path, *_ in inputs if path.is_file())
         return cls(
@@ -99,31 +99,31 @@ class Job:
             checkpoint,
         )
 
-    def resting(self, state: Callable[[], "SoFar"]) -> Rest:
+    def resting(self, state: Callable[[], "DeworksState"]) -> Rest:
         """When a pass comes to rest, and what is kept of it then."""
         return self.checkpoint.resting(state) if self.checkpoint else NO_REST
 
 
-class SoFar(msgspec.Struct):
+class DeworksState(msgspec.Struct):
     """Where the stage rests. A pass that has not begun has nothing; one that is over has nothing left."""
 
-    read: Counts
+    read: ReadCounts
     tasks: int
     """Of the scatter that are done."""
     frames: bytes
     """Of what is brought to lines; while the scatter lasts, also to joins."""
     joins: bytes | None = None
     """Of the joins that are left; None: the scatter lasts."""
-    tally: Tally = msgspec.field(default_factory=Tally)
+    tally: DeworksTally = msgspec.field(default_factory=DeworksTally)
     stream: StreamSoFar | None = None
     """None: the gather has not begun."""
 
 
-class Made(NamedTuple):
+class DeworksResult(NamedTuple):
     """What was made of how much."""
 
-    tally: Tally
-    read: Counts
+    tally: DeworksTally
+    read: ReadCounts
 
     def as_json(self, *, with_items: bool) -> dict[str, Any]:
         """The counts, as the journal and the manifest have them."""
@@ -164,7 +164,7 @@ def make_artifact(
     inputs = [Input(parts[name], has_redirects=name == "redirects") for name in READS]
     if items is not None:
         inputs.append(Input(items, is_items=True))
-    job = Job.within(settings, inputs, checkpoint.folder, checkpoint)
+    job = DeworksJob.within(settings, inputs, checkpoint.folder, checkpoint)
     compress = partial(segment_of, first_key_at=_KEY_COLUMN, level=settings.level)
     path = folder.part("deworks")
     with checkpoint.kept():
@@ -186,17 +186,17 @@ def make_artifact(
     return made.as_json(with_items=items is not None), artifact
 
 
-def _resumed(checkpoint: Checkpoint, path: Path) -> SoFar | None:
+def _resumed(checkpoint: Checkpoint, path: Path) -> DeworksState | None:
     """Where to go on. If that is nowhere, what an earlier try has left is removed."""
     spill = checkpoint.folder
 
-    def files(state: SoFar) -> dict[Path, int]:
+    def files(state: DeworksState) -> dict[Path, int]:
         sizes = spill_sizes(spill, np.concatenate([frames_of(state.frames), frames_of(state.joins or b"")]))
         if state.joins is None:
             sizes[spill / _REDIRECTS] = 1
         return sizes | (state.stream.position.files(path) if state.stream else {})
 
-    reached = checkpoint.resumed(SoFar, files)
+    reached = checkpoint.resumed(DeworksState, files)
     if reached is None:
         checkpoint.clear()
     else:
@@ -207,11 +207,11 @@ def _resumed(checkpoint: Checkpoint, path: Path) -> SoFar | None:
 
 def write_deworks(
     dump: Path, items: Path, output: BinaryIO, spill_parent: Path | None, settings: Settings, progress: Progress
-) -> Made:
+) -> DeworksResult:
     """Write the lines of deworks of a dump, as text. Raises OldumpError as in errors.py."""
     inputs = [Input(dump, has_redirects=True), Input(items, is_items=True)]
     with spill_folder("deworks", spill_parent) as spill:
-        job = Job.within(settings, inputs, spill)
+        job = DeworksJob.within(settings, inputs, spill)
         made = make_deworks(inputs, Stream(TextWriter(output)), job, uncompressed, progress)
     progress.end("deworks")
     if not made.tally.lines:
@@ -220,8 +220,13 @@ def write_deworks(
 
 
 def make_deworks(
-    inputs: list[Input], stream: Stream, job: Job, compress: Compress, progress: Progress, reached: SoFar | None = None
-) -> Made:
+    inputs: list[Input],
+    stream: Stream,
+    job: DeworksJob,
+    compress: Compress,
+    progress: Progress,
+    reached: DeworksState | None = None,
+) -> DeworksResult:
     """Write deworks to the stream. reached: where to go on.
 
     Raises SourceError, RecordError, StorageError, VerificationError, WorkerError.
@@ -271,9 +276,9 @@ def _record_errors(name: str, wrong: str) -> Iterator[None]:
 class _Passes:
     """The three passes over what goes into lines of deworks."""
 
-    def __init__(self, job: Job, reached: SoFar | None) -> None:
+    def __init__(self, job: DeworksJob, reached: DeworksState | None) -> None:
         self._job = job
-        self._so_far = reached or SoFar(Counts(), 0, b"")
+        self._so_far = reached or DeworksState(ReadCounts(), 0, b"")
 
     @property
     def is_read(self) -> bool:
@@ -284,13 +289,13 @@ class _Passes:
         """Scatter what all inputs bring to joins and lines."""
         job, so_far = self._job, self._so_far
         shared = SharedMemory(job.workers + 4)
-        reading = _Reading(inputs, redirects, shared)
+        reading = _InputReader(inputs, redirects, shared)
         with Crew(job.workers, scatterer(reading, job.spill, job.budget)) as crew:
             scattering = Scattering(crew, frames_of(so_far.frames))
-            rest = job.resting(lambda: SoFar(so_far.read, reading.begun, scattering.frames().tobytes()))
+            rest = job.resting(lambda: DeworksState(so_far.read, reading.begun, scattering.frames().tobytes()))
             for number, counts in scattering.run(reading.tasks(so_far.tasks), None, rest, first=so_far.tasks):
                 shared.free(reading.blocks.pop(number).content)
-                so_far.read = Counts(*map(sum, zip(so_far.read, counts, strict=True)))
+                so_far.read = ReadCounts(*map(sum, zip(so_far.read, counts, strict=True)))
                 progress.update(so_far.read.works + so_far.read.editions, reading.share_read)
             frames = scattering.frames()
         reading.require_unchanged()
@@ -305,32 +310,32 @@ class _Passes:
         with Crew(job.workers, scatterer(_Answering(job), job.spill, job.budget)) as crew:
             scattering = Scattering(crew, frames_of(so_far.frames))
 
-            def state() -> SoFar:
-                return SoFar(so_far.read, 0, scattering.frames().tobytes(), buckets.left().tobytes())
+            def state() -> DeworksState:
+                return DeworksState(so_far.read, 0, scattering.frames().tobytes(), buckets.left().tobytes())
 
             for done, _ in enumerate(scattering.run(buckets, None, job.resting(state)), start=1):
                 progress.update(done, done / total)
             so_far.joins, so_far.frames = b"", scattering.frames().tobytes()
 
-    def gather(self, stream: Stream, compress: Compress, progress: Progress) -> Made:
+    def gather(self, stream: Stream, compress: Compress, progress: Progress) -> DeworksResult:
         """Put the lines together and write them."""
         job, read, total = self._job, self._so_far.read, self._so_far.tally
         buckets = Buckets(frames_of(self._so_far.frames), job.budget)
         self._so_far.frames = b""
 
-        def state() -> SoFar:
+        def state() -> DeworksState:
             assert isinstance(stream, FileStream)  # noqa: S101 - what is made elsewhere never rests
-            return SoFar(read, 0, buckets.left().tobytes(), b"", total, stream.reached())
+            return DeworksState(read, 0, buckets.left().tobytes(), b"", total, stream.reached())
 
         with Crew(job.workers, gatherer(in_work, Denormal, compress, job.spill, job.budget)) as crew:
             for tally in Gathering(crew, {STREAM: stream}, compress).run(buckets, job.resting(state)):
-                assert isinstance(tally, Tally)  # noqa: S101 - what Denormal.tally gives
+                assert isinstance(tally, DeworksTally)  # noqa: S101 - what Denormal.tally gives
                 total.add(tally)
                 progress.update(total.lines, (total.works + total.editions) / max(1, read.works + read.editions))
-        return Made(total, read)
+        return DeworksResult(total, read)
 
 
-class _Reading:
+class _InputReader:
     """The workers' side of the first pass, and its tasks."""
 
     def __init__(self, inputs: list[Input], redirects: Redirects, shared: SharedMemory) -> None:
@@ -365,19 +370,19 @@ class _Reading:
         for source, _ in self._sources:
             source.require_unchanged()
 
-    def __call__(self, content: tuple[int, int, Content]) -> Generator[Batch, None, Counts]:
+    def __call__(self, content: tuple[int, int, Content]) -> Generator[Batch, None, ReadCounts]:
         place, number, block = content
         source, is_items = self._sources[place]
         texts = source.text(block).split(b"\n")
         if texts[-1] == b"":
             texts.pop()
-        lines, counts = Lines(), Counts()
+        lines, counts = IntermediateLines(), ReadCounts()
         with _record_errors(source.name, _ITEMS if is_items else _RECORDS):
             if is_items:
                 counts = of_items(texts, number, lines)
             for first in range(0, 0 if is_items else len(texts), _BATCH_RECORDS):
                 made = self._links.of_records(texts[first : first + _BATCH_RECORDS], lines)
-                counts = Counts(*map(add, counts, made))
+                counts = ReadCounts(*map(add, counts, made))
                 yield lines.batch()
         yield lines.batch()
         return counts
@@ -386,7 +391,7 @@ class _Reading:
 class _Answering:
     """The workers' side of the second pass."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: DeworksJob) -> None:
         self._job = job
         self._room = Room()
 

@@ -17,11 +17,11 @@ from oldump.errors import SourceDamaged, TooManyRejects
 from oldump.records.document import Reject
 from oldump.records.privacy import Drop
 from oldump.records.record import PARTS
-from oldump.records.rows import Batch, Rejection
+from oldump.records.rows import ConvertedRows, Rejection
 
 
 @dataclass
-class Counts:
+class RowCounts:
     """Where the rows went."""
 
     rows: int = 0
@@ -58,7 +58,7 @@ class Counts:
         }
 
 
-class Summary(NamedTuple):
+class BlockSummary(NamedTuple):
     """What the leader hears of a block."""
 
     rows: int
@@ -72,7 +72,7 @@ class Summary(NamedTuple):
     by_part: Counter[str]
 
     @classmethod
-    def of(cls, batch: Batch) -> "Summary":
+    def of(cls, batch: ConvertedRows) -> "BlockSummary":
         """The summary of what a block's rows became."""
         return cls(
             batch.rows,
@@ -87,7 +87,7 @@ class Summary(NamedTuple):
         )
 
 
-class RejectsSoFar(NamedTuple):
+class RejectsState(NamedTuple):
     """How far the rejects have been written."""
 
     counts: Counter[Reject]
@@ -97,13 +97,13 @@ class RejectsSoFar(NamedTuple):
     """None: there is no file yet."""
 
 
-class Rejects:
+class RejectsWriter:
     """Writes rejects.txt.gz, with the line numbers of the rows, and stops when there are too many; for `with`.
 
     Segments are written as they fill up. Without rejects there is no file, and without commit none with this name.
     """
 
-    def __init__(self, path: Path, source_name: str, most: int, reached: RejectsSoFar | None = None) -> None:
+    def __init__(self, path: Path, source_name: str, most: int, reached: RejectsState | None = None) -> None:
         """Take where to write and how many are too many; and where to go on. Raises StorageError."""
         self._path = path
         self._source_name = source_name
@@ -112,10 +112,10 @@ class Rejects:
         self._writer = SegmentWriter(path, reached.position) if reached and reached.position else None
         self.counts: Counter[Reject] = reached.counts if reached else Counter()
 
-    def reached(self) -> RejectsSoFar:
+    def reached(self) -> RejectsState:
         """Where one can go on. Raises StorageError, StorageFull."""
         position = self._writer.reached() if self._writer is not None else None
-        return RejectsSoFar(self.counts, self._packer.held, position)
+        return RejectsState(self.counts, self._packer.held, position)
 
     def add(self, rejects: list[Rejection], rows_before: int) -> None:
         """Note a block's rejects. Raises TooManyRejects, after committing what there is; StorageError, StorageFull."""
@@ -161,40 +161,40 @@ def _reject_line(rejection: Rejection, rows_before: int) -> bytes:
     return b"\t".join((str(rows_before + row + 1).encode(), reason.encode(), line)) + b"\n"
 
 
-class AccountSoFar(NamedTuple):
+class AccountState(NamedTuple):
     """How much of a source has been heard of."""
 
     blocks: int
     ended: bool
     """Whether the end-of-data marker has been seen."""
-    counts: Counts
+    counts: RowCounts
 
 
 class Account:
     """Adds up blocks that are heard of in any order, in theirs."""
 
-    def __init__(self, source_name: str, rejects: Rejects, reached: AccountSoFar | None = None) -> None:
+    def __init__(self, source_name: str, rejects: RejectsWriter, reached: AccountState | None = None) -> None:
         """Take the source's name, for errors, and where rejects go; and where to go on."""
-        so_far = reached or AccountSoFar(0, ended=False, counts=Counts())
+        so_far = reached or AccountState(0, ended=False, counts=RowCounts())
         self.counts = replace(so_far.counts, rejects=rejects.counts)
         self._source_name = source_name
         self.rejects = rejects
-        self._heard: dict[int, Summary] = {}
+        self._heard: dict[int, BlockSummary] = {}
         self._next = so_far.blocks
         self._ended = so_far.ended
 
-    def reached(self) -> AccountSoFar:
+    def reached(self) -> AccountState:
         """Where one can go on, when all blocks that were begun have been heard."""
-        return AccountSoFar(self._next, self._ended, self.counts)
+        return AccountState(self._next, self._ended, self.counts)
 
-    def hear(self, number: int, summary: Summary) -> None:
+    def hear(self, number: int, summary: BlockSummary) -> None:
         """Take what became of block number. Raises SourceDamaged, TooManyRejects."""
         self._heard[number] = summary
         while (following := self._heard.pop(self._next, None)) is not None:
             self._count(following)
             self._next += 1
 
-    def _count(self, summary: Summary) -> None:
+    def _count(self, summary: BlockSummary) -> None:
         """Count a block. What comes first in the table counts first, so that it is the same wherever blocks end."""
         if self._ended and (summary.rows or summary.ended):
             raise self._text_after_end()

@@ -43,7 +43,7 @@ from oldump.records.record import PARTS, RecordOrder, columns, part_number, reco
 from oldump.records.rows import TABLES
 from oldump.run.progress import Progress
 from oldump.settings import Settings
-from oldump.stages.dumps.account import Account, Counts, Rejects, Summary
+from oldump.stages.dumps.account import Account, BlockSummary, RejectsWriter, RowCounts
 from oldump.stages.dumps.stage import KEY_COLUMN, TEXT_PER_KEY
 
 _NO_RECORD = "is not a record: five columns, separated by tabs, with an integer as the third"
@@ -69,7 +69,7 @@ class _Ordered:
 
 def cdump(
     path: Path | None, day: date | None, output: BinaryIO, rejects_path: Path, settings: Settings, progress: Progress
-) -> Counts:
+) -> RowCounts:
     """Write the records of the rows, in the rows' order. Raises SourceError, TooManyRejects, WorkerError."""
     workers = workers_within(settings.memory, settings.workers)
     shared = SharedMemory(workers + 4)
@@ -79,15 +79,15 @@ def cdump(
     def begin(_: int) -> Perform:
         def perform(content: Content) -> Task:
             yield from ()  # a task without conversation
-            batch = rows.Batch(source.text(content), cutoff)
-            return Summary.of(batch), Lines(batch.text, batch.starts, batch.ends).joined()
+            batch = rows.ConvertedRows(source.text(content), cutoff)
+            return BlockSummary.of(batch), Lines(batch.text, batch.starts, batch.ends).joined()
 
         return perform
 
     ordered = _Ordered(output)
     blocks: dict[int, Block] = {}
     progress.begin("cdump", "read")
-    with Rejects(rejects_path, source.name, settings.max_rejects) as rejects:
+    with RejectsWriter(rejects_path, source.name, settings.max_rejects) as rejects:
         account = Account(source.name, rejects)
         with Crew(workers, begin) as crew:
             for number, (summary, text), _ in crew.run(

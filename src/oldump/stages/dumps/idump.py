@@ -17,23 +17,23 @@ from oldump.outside.postgres import Copying, SnapshotConnection, midnight_after
 from oldump.records import rows
 from oldump.records.privacy import first_text_after
 from oldump.run.progress import Progress
-from oldump.stages.dumps.account import Account, Counts, Rejects, Summary
+from oldump.stages.dumps.account import Account, BlockSummary, RejectsWriter, RowCounts
 
 TABLES = ("transaction", "version", "data")
 
 
 def idump(
     leading: SnapshotConnection, day: date, output: BinaryIO, rejects: Path, max_rejects: int, progress: Progress
-) -> Counts:
+) -> RowCounts:
     """Write the records of a day. Raises SourceError, TooManyRejects, VerificationError."""
     name = f"the revisions of {day}"
     progress.begin("idump", "copy")
-    with leading.reader() as reader, Rejects(rejects, name, max_rejects) as rejected:
+    with leading.reader() as reader, RejectsWriter(rejects, name, max_rejects) as rejected:
         account = Account(name, rejected)
         copying = Copying(reader, _query(day))
         for number, text in enumerate(iter(partial(copying.take, BLOCK_BYTES), b"")):
-            batch = rows.Batch(text, first_text_after(None))
-            account.hear(number, Summary.of(batch))
+            batch = rows.ConvertedRows(text, first_text_after(None))
+            account.hear(number, BlockSummary.of(batch))
             output.write(Lines(batch.text, batch.starts, batch.ends).joined())
             progress.update(account.counts.rows, None)
         rejected.commit()

@@ -53,7 +53,7 @@ from oldump.run.journal import Artifact
 from oldump.run.progress import Progress
 from oldump.run.steps import STEPS
 from oldump.settings import Settings
-from oldump.stages.dumps.account import Account, AccountSoFar, Counts, Rejects, RejectsSoFar, Summary
+from oldump.stages.dumps.account import Account, AccountState, BlockSummary, RejectsState, RejectsWriter, RowCounts
 from oldump.stages.dumps.latest import CDUMP, Latest, Tallies
 
 log = logging.getLogger("oldump")
@@ -64,7 +64,7 @@ TEXT_PER_KEY = 2_900
 
 
 @dataclass(frozen=True)
-class Job:
+class DumpsJob:
     """What the stage is to do, and with how much."""
 
     day: date | None
@@ -93,29 +93,29 @@ class Job:
         )
 
 
-class Scattered(msgspec.Struct, tag=True):
+class ScatterState(msgspec.Struct, tag=True):
     """Where the scatter rests."""
 
     place: Place
     frames: bytes
-    account: AccountSoFar
-    rejects: RejectsSoFar
+    account: AccountState
+    rejects: RejectsState
 
 
-class Gathered(msgspec.Struct, tag=True):
+class GatherState(msgspec.Struct, tag=True):
     """Where the gather rests."""
 
     frames: bytes
     """Of the buckets that are left."""
-    counts: Counts
+    counts: RowCounts
     tallies: dict[str, Tally]
     last_keys: dict[str, str]
     streams: dict[str, StreamSoFar]
 
 
 def make_dumps(
-    source_path: Path | None, folder: RunFolder, job: Job, progress: Progress, rows_expected: int | None = None
-) -> tuple[Counts, list[Artifact]]:
+    source_path: Path | None, folder: RunFolder, job: DumpsJob, progress: Progress, rows_expected: int | None = None
+) -> tuple[RowCounts, list[Artifact]]:
     """Make cdump and parts from the rows of a source, of which it is known perhaps how many there are.
 
     Its spill stays until the caller has noted that the stage is done. Raises OldumpError as in errors.py.
@@ -123,7 +123,7 @@ def make_dumps(
     paths = {CDUMP: folder.cdump, **{part: folder.part(part) for part in PARTS}}
     with job.checkpoint.kept():
         reached = _resumed(job, folder, paths)
-        if isinstance(reached, Gathered):
+        if isinstance(reached, GatherState):
             gather = _Gather(reached.counts, reached)
             frames = frames_of(reached.frames)
         else:
@@ -133,26 +133,26 @@ def make_dumps(
         return gather.counts, gather.run(frames, paths, folder, job, progress)
 
 
-def _resumed(job: Job, folder: RunFolder, paths: Mapping[str, Path]) -> Scattered | Gathered | None:
+def _resumed(job: DumpsJob, folder: RunFolder, paths: Mapping[str, Path]) -> ScatterState | GatherState | None:
     """Where to go on. If that is nowhere, what an earlier try has left is removed."""
 
-    def files(state: Scattered | Gathered) -> dict[Path, int]:
+    def files(state: ScatterState | GatherState) -> dict[Path, int]:
         sizes = spill_sizes(job.spill, frames_of(state.frames))
-        if isinstance(state, Gathered):
+        if isinstance(state, GatherState):
             for name, stream in state.streams.items():
                 sizes |= stream.position.files(paths[name])
         elif state.rejects.position is not None:
             sizes |= state.rejects.position.files(folder.rejects)
         return sizes
 
-    kind: Any = Scattered | Gathered
-    reached: Scattered | Gathered | None = job.checkpoint.resumed(kind, files)
+    kind: Any = ScatterState | GatherState
+    reached: ScatterState | GatherState | None = job.checkpoint.resumed(kind, files)
     if reached is None:
         job.checkpoint.clear()
         with storage_errors(folder.rejects):
             for path in (folder.rejects, index_path(folder.rejects)):
                 path.unlink(missing_ok=True)
-    elif isinstance(reached, Scattered):
+    elif isinstance(reached, ScatterState):
         cut_spills(job.spill, files(reached))
         log.info("dumps: goes on behind row %s", f"{reached.account.counts.rows:,}")
     else:
@@ -162,17 +162,17 @@ def _resumed(job: Job, folder: RunFolder, paths: Mapping[str, Path]) -> Scattere
 
 def _scattered(
     source_path: Path | None,
-    reached: Scattered | None,
+    reached: ScatterState | None,
     folder: RunFolder,
-    job: Job,
+    job: DumpsJob,
     progress: Progress,
     rows_expected: int | None,
-) -> tuple[Counts, Frames]:
+) -> tuple[RowCounts, Frames]:
     """Scatter all rows of the source, and see whether they can become dumps; counts, and where the records are."""
     shared = SharedMemory(job.workers + 4)
     source = Source(source_path, shared, reached.place if reached else START)
     progress.begin("dumps", "scatter")
-    with Rejects(folder.rejects, source.name, job.max_rejects, reached.rejects if reached else None) as rejects:
+    with RejectsWriter(folder.rejects, source.name, job.max_rejects, reached.rejects if reached else None) as rejects:
         account = Account(source.name, rejects, reached.account if reached else None)
         frames = _scatter(source, shared, job, account, reached, progress)
         source.require_unchanged()
@@ -194,16 +194,21 @@ class _Reader:
         self._source = source
         self._cutoff = first_text_after(day)
 
-    def __call__(self, content: Content) -> Generator[Batch, None, Summary]:
+    def __call__(self, content: Content) -> Generator[Batch, None, BlockSummary]:
         text = self._source.text(content)
         with STEPS.at("rows to records", len(text)):
-            batch = rows.Batch(text, self._cutoff)
+            batch = rows.ConvertedRows(text, self._cutoff)
         yield Batch(Lines(batch.text, batch.starts, batch.ends), batch.ranks, batch.part_numbers)
-        return Summary.of(batch)
+        return BlockSummary.of(batch)
 
 
 def _scatter(
-    source: Source, shared: SharedMemory, job: Job, account: Account, reached: Scattered | None, progress: Progress
+    source: Source,
+    shared: SharedMemory,
+    job: DumpsJob,
+    account: Account,
+    reached: ScatterState | None,
+    progress: Progress,
 ) -> Frames:
     """Spill the records of all rows that have not been read; where they are, with those that were spilled before.
 
@@ -222,7 +227,7 @@ def _scatter(
     with Crew(job.workers, scatterer(_Reader(source, job.day), job.spill, job.budget)) as crew:
         scattering = Scattering(crew, frames)
         rest = job.checkpoint.resting(
-            lambda: Scattered(place, scattering.frames().tobytes(), account.reached(), account.rejects.reached())
+            lambda: ScatterState(place, scattering.frames().tobytes(), account.reached(), account.rejects.reached())
         )
         for number, summary in scattering.run(tasks(), source.arrivals, rest, first=place.blocks):
             block = begun.pop(number)
@@ -232,12 +237,12 @@ def _scatter(
         return scattering.frames()
 
 
-def _require_records(counts: Counts, source: Source, folder: RunFolder) -> None:
+def _require_records(counts: RowCounts, source: Source, folder: RunFolder) -> None:
     if not counts.rows:
         raise SourceEmpty(f"{source.name}: holds no rows. Did the export fail? Nothing was made.")
     if not counts.records:
         raise SourceEmpty(
-            f"{source.name}: no row became a record ({counts}). {counts.doubt} Rejects are in {folder.rejects}."
+            f"{source.name}: no row became a record ({counts}). {counts.doubt} RejectsWriter are in {folder.rejects}."
         )
     if counts.rows != counts.records + counts.drops.total() + counts.rejects.total():
         raise VerificationError(f"{counts.rows:,} rows do not add up: {counts}. This is a bug; please report it.")
@@ -246,14 +251,14 @@ def _require_records(counts: Counts, source: Source, folder: RunFolder) -> None:
 class _Gather:
     """The second half: sorted records go to cdump and parts."""
 
-    def __init__(self, counts: Counts, reached: Gathered | None = None) -> None:
+    def __init__(self, counts: RowCounts, reached: GatherState | None = None) -> None:
         self.counts = counts
         self._tallies = reached.tallies if reached else {name: Tally() for name in (CDUMP, *PARTS)}
         self._last_keys = reached.last_keys if reached else {}
         self._reached: Mapping[str, StreamSoFar] = reached.streams if reached else {}
 
     def run(
-        self, frames: Frames, paths: Mapping[str, Path], folder: RunFolder, job: Job, progress: Progress
+        self, frames: Frames, paths: Mapping[str, Path], folder: RunFolder, job: DumpsJob, progress: Progress
     ) -> list[Artifact]:
         """Gather the buckets that these frames make, and commit the artifacts."""
         buckets = Buckets(frames, job.budget)
@@ -282,9 +287,9 @@ class _Gather:
                 for name, stream in streams.items()
             ]
 
-    def _state(self, buckets: Buckets, streams: Mapping[str, FileStream]) -> Gathered:
+    def _state(self, buckets: Buckets, streams: Mapping[str, FileStream]) -> GatherState:
         so_far = {name: stream.reached() for name, stream in streams.items()}
-        return Gathered(buckets.left().tobytes(), self.counts, self._tallies, self._last_keys, so_far)
+        return GatherState(buckets.left().tobytes(), self.counts, self._tallies, self._last_keys, so_far)
 
     def _count(self, tally: Tallies) -> None:
         for name, each in tally.of_stream.items():

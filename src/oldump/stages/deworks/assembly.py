@@ -14,17 +14,19 @@ from oldump.engine.lines import Lines
 from oldump.engine.shuffle import Batch
 from oldump.records.document import parsed, printed
 from oldump.records.keys import order_key
-from oldump.stages.deworks.lines import KIND_CODES, SECTION_SHIFT, Kind, Section
+from oldump.stages.deworks.intermediate import KIND_CODES, SECTION_SHIFT, Contribution, Section
 from oldump.stages.deworks.redirects import standing_twice
 
 STREAM = "deworks"
-_WORK, _EDITION, _AUTHOR, _ITEM = (KIND_CODES[kind] for kind in (Kind.WORK, Kind.EDITION, Kind.AUTHOR, Kind.ITEM))
+_WORK, _EDITION, _AUTHOR, _ITEM = (
+    KIND_CODES[kind] for kind in (Contribution.WORK, Contribution.EDITION, Contribution.AUTHOR, Contribution.ITEM)
+)
 _UNKNOWN_ITEM = b'{"collection": []}'
 _MASK = (1 << 64) - 1
 
 
 @dataclass
-class Tally:
+class DeworksTally:
     """What the leader hears of a bucket."""
 
     lines: int = 0
@@ -37,7 +39,7 @@ class Tally:
     """As that of records: see oldump.records.tally."""
     last_key: bytes = b""
 
-    def add(self, other: "Tally") -> None:
+    def add(self, other: "DeworksTally") -> None:
         """Count in the bucket behind."""
         self.lines += other.lines
         self.works += other.works
@@ -136,7 +138,7 @@ class Denormal:
         """Begin a bucket."""
         self._brought: Brought | None = None
         """What was brought to the line that the slice before may not have ended."""
-        self._tally = Tally()
+        self._tally = DeworksTally()
 
     def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:
         """The next lines of deworks."""
@@ -155,7 +157,7 @@ class Denormal:
         self._brought = brought
         return {STREAM: Lines.of(made)}
 
-    def tally(self) -> Tally:
+    def tally(self) -> DeworksTally:
         """Counts of what was made."""
         return self._tally
 

@@ -39,7 +39,7 @@ class Section(IntEnum):
     """Those without a work: behind all works."""
 
 
-class Kind(IntEnum):
+class Contribution(IntEnum):
     """What a line brings to the line of deworks that it goes into."""
 
     WORK = 0
@@ -49,18 +49,18 @@ class Kind(IntEnum):
     DUPLICATE = 4
 
 
-KIND_CODES = tuple(b"%d" % kind for kind in Kind)
+KIND_CODES = tuple(b"%d" % kind for kind in Contribution)
 """How a line names its kind."""
 
 
-class Joined(IntEnum):
+class JoinRole(IntEnum):
     """What a join line is."""
 
     GIVEN = 0
     ASKED = 1
 
 
-class Lines:
+class IntermediateLines:
     """Collects lines and their ranks."""
 
     def __init__(self) -> None:
@@ -72,12 +72,12 @@ class Lines:
         """How many there are."""
         return len(self._lines)
 
-    def join(self, joined: Joined, key: bytes, *fields: bytes) -> None:
+    def join(self, joined: JoinRole, key: bytes, *fields: bytes) -> None:
         """Add a line to the join of a key."""
         self._lines.append(b"\t".join((key, *fields)))
         self._ranks.append(xxh3_64_intdigest(key) >> 3 << 1 | joined)
 
-    def bring(self, section: int, key: bytes, kind: Kind, position: int, *fields: bytes) -> None:
+    def bring(self, section: int, key: bytes, kind: Contribution, position: int, *fields: bytes) -> None:
         """Add a line to what goes into a line of deworks."""
         self._lines.append(b"\t".join((key, KIND_CODES[kind], *fields)))
         place = kind << _KIND_SHIFT | min(position, _MOST_POSITION)
@@ -108,8 +108,8 @@ def in_join(line: bytes) -> bytes:
 def in_work(line: bytes) -> tuple[Any, ...]:
     """The order of lines of the same rank that are brought to lines of deworks."""
     key, kind, *fields = line.split(b"\t")
-    if int(kind) == Kind.EDITION:
+    if int(kind) == Contribution.EDITION:
         return order_key(key), int(kind), order_key(fields[0]), line
-    if int(kind) == Kind.AUTHOR:
+    if int(kind) == Contribution.AUTHOR:
         return order_key(key), int(kind), int(fields[0]), line
     return order_key(key), int(kind), line
