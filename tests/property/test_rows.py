@@ -14,7 +14,7 @@ import reference
 from oldump.records.document import Rejected
 from oldump.records.privacy import first_text_after, reason_to_drop
 from oldump.records.record import columns, part_number, record_of, record_rank
-from oldump.records.rows import ConvertedRows, _document_of
+from oldump.records.rows import ConvertedRows, document_of
 from oldump.synth.table import copy_blocks
 from tables import DATE, ODD_DOCUMENTS, ODD_LINES, copy_row, tables
 
@@ -64,7 +64,7 @@ def made_exactly(text: bytes) -> Made:
     made = Made(len(reference.lines_of(text)), [], Counter(), [])
     for row, line in enumerate(reference.lines_of(text)):
         try:
-            document = _document_of(line)
+            document = document_of(line)
         except Rejected as rejected:
             made.rejects.append((row, rejected.reason, line))
             continue

@@ -1,7 +1,7 @@
-"""PostgreSQL's COPY text format: what a field's characters mean.
+"""PostgreSQL's COPY text format: escape and unescape fields.
 
 Source: https://www.postgresql.org/docs/current/sql-copy.html, section "Text Format".
-Does not: read files, or split a stream into lines; one line of table `data` has three fields, separated by tabs.
+This module does not read files and does not split a stream into lines.
 """
 
 import re
@@ -26,9 +26,10 @@ _TO_ESCAPE = re.compile(rb"[\\\x08-\x0d]")
 
 
 def fields(line: bytes) -> list[bytes]:
-    """The fields of a line, as they are escaped. A tab behind a backslash stands for itself and ends no field.
+    r"""Return the fields of a line, still escaped.
 
-    PostgreSQL never writes one, but reads it so; here it becomes the escape that PostgreSQL writes.
+    A tab after a backslash is data, not a separator. PostgreSQL reads such a tab but never writes one; it is returned
+    as `\t`, the escape that PostgreSQL writes.
     """
     if _ESCAPED_TAB in line:
         line = _ANY_ESCAPE.sub(lambda match: rb"\t" if match[0] == _ESCAPED_TAB else match[0], line)
@@ -36,7 +37,7 @@ def fields(line: bytes) -> list[bytes]:
 
 
 def unescaped(field: bytes) -> bytes:
-    """The bytes that a field stands for. A lone backslash at its end is kept: callers reject it first."""
+    """Return the bytes that a field stands for. A lone backslash at the end is kept: callers reject it first."""
     if b"\\" not in field:
         return field
     only_pairs = field.replace(rb"\\", b"\\")
@@ -55,7 +56,7 @@ def _meaning(match: re.Match[bytes]) -> bytes:
 
 
 def escaped(text: bytes) -> bytes:
-    """The field that stands for these bytes, as PostgreSQL itself writes it."""
+    """Return the bytes as a field, escaped as PostgreSQL escapes them."""
     return _TO_ESCAPE.sub(lambda match: _MEANT[match[0]], text)
 
 

@@ -1,42 +1,42 @@
-"""Documents: the JSON of a row, brought into the dress and the spelling that readers depend on.
+"""Documents: convert the JSON of a row to the canonical form that readers depend on.
 
-This is the exact way, for any document: parse all, change, print all. `records.rows` has the fast way for the many
-documents that need less, and falls back to this one; both give the same bytes.
+This is the slow path, which works for every document: parse it, change it, print it. `records.rows` has the fast path
+for common documents and falls back to this one. Both give the same bytes.
 
-Numbers keep the spelling that they are stored with (1e5, 1E400, integers of any length), since a float or a size limit
-would change them; strings are printed as the standard library's json does.
+Numbers keep their stored spelling (1e5, 1E400, integers of any length), because a float or a size limit would change
+them. Strings are printed as the standard library's json prints them.
 """
 
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
+from enum import StrEnum, auto
 from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple, NoReturn
 
 from oldump.records.keys import modern
 
 _MAX_DEPTH = 5_000
-"""Nesting that is read; deeper than the fast way's own limit, so that the two never disagree."""
+"""The recursion limit while parsing. It exceeds the fast path's own limit, so that the two paths never disagree."""
 
 
 class Reject(StrEnum):
-    """A reason why a row cannot become a record; its value is its name in rejects.txt.gz and the manifest."""
+    """A reason why a row cannot become a record. Its lower-case name is used in rejects.txt.gz and the manifest."""
 
-    LONE_BACKSLASH = "lone_backslash"
-    NOT_THREE_COLUMNS = "not_three_columns"
-    NOT_UTF8 = "not_utf8"
-    NOT_FINITE = "not_finite"
-    NOT_AN_OBJECT = "not_a_json_object"
-    NO_KEY = "no_key"
-    NO_TYPE = "no_type"
-    NO_REVISION = "no_revision"
-    NO_LAST_MODIFIED = "no_last_modified"
+    LONE_BACKSLASH = auto()
+    NOT_THREE_COLUMNS = auto()
+    NOT_UTF8 = auto()
+    NOT_FINITE = auto()
+    NOT_A_JSON_OBJECT = auto()
+    NO_KEY = auto()
+    NO_TYPE = auto()
+    NO_REVISION = auto()
+    NO_LAST_MODIFIED = auto()
 
 
 class Rejected(Exception):
-    """Raised for a row that cannot become a record."""
+    """Raised for a row that cannot become a record, with the reason."""
 
     def __init__(self, reason: Reject) -> None:
         super().__init__(reason)
@@ -44,44 +44,44 @@ class Rejected(Exception):
 
 
 class Document(NamedTuple):
-    """A document in today's spelling."""
+    """A document in canonical form, with the values of its record's columns."""
 
     key: str
     type_key: str
     revision: str
     last_modified: str
     text: bytes
-    """The JSON, ASCII, in the dress of the dumps."""
+    """The JSON: ASCII, in the canonical form of the dumps."""
 
 
 class _Number(str):
-    """A number as it is spelled in the stored text."""
+    """A number in its stored spelling."""
 
     __slots__ = ()
 
 
 def normalised(stored: bytes) -> Document:
-    """The document that a row's JSON text holds. Raises Rejected, with the reason."""
-    with _room_for_deep_nesting():
+    """Return the document in a row's JSON text, in canonical form. Raises Rejected."""
+    with _deep_recursion():
         try:
             document = _parsed(stored)
             pieces: list[str] = []
             _print(_modernised(document), pieces)
         except RecursionError:
-            raise Rejected(Reject.NOT_AN_OBJECT) from None
+            raise Rejected(Reject.NOT_A_JSON_OBJECT) from None
     return Document(*_columns(document), "".join(pieces).encode("ascii"))
 
 
 def parsed(text: bytes) -> dict[str, Any]:
-    """The members of a document of the dumps; numbers as they are spelled. Raises Rejected."""
-    with _room_for_deep_nesting():
+    """Return the members of a document. Numbers are strings in their stored spelling. Raises Rejected."""
+    with _deep_recursion():
         return _parsed(text)
 
 
 def printed(document: dict[str, Any]) -> bytes:
-    """The JSON of what `parsed` gave, in the dress of the dumps."""
+    """Return the canonical JSON of a document that `parsed` returned."""
     pieces: list[str] = []
-    with _room_for_deep_nesting():
+    with _deep_recursion():
         _print(document, pieces)
     return "".join(pieces).encode("ascii")
 
@@ -97,9 +97,9 @@ def _parsed(stored: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise Rejected(Reject.NOT_UTF8) from None
     except ValueError:
-        raise Rejected(Reject.NOT_AN_OBJECT) from None
+        raise Rejected(Reject.NOT_A_JSON_OBJECT) from None
     if not isinstance(document, dict):
-        raise Rejected(Reject.NOT_AN_OBJECT)
+        raise Rejected(Reject.NOT_A_JSON_OBJECT)
     return document
 
 
@@ -117,7 +117,7 @@ def _modernised(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _modernise(value: Any) -> None:  # noqa: ANN401 - any JSON value
-    """Bring keys and datetimes of every object in value into today's spelling, in place."""
+    """Rewrite old keys and datetimes in every object of value, in place."""
     if isinstance(value, list):
         for item in value:
             _modernise(item)
@@ -147,7 +147,7 @@ def _columns(document: dict[str, Any]) -> tuple[str, str, str, str]:
 
 
 def values_in(document: dict[str, Any]) -> Iterator[Any]:
-    """The document, and every value in it at any depth."""
+    """Yield the document and every value in it, at any depth."""
     waiting: list[Any] = [document]
     while waiting:
         value = waiting.pop()
@@ -159,7 +159,7 @@ def values_in(document: dict[str, Any]) -> Iterator[Any]:
 
 
 def is_text(value: object) -> bool:
-    """Whether a value that was parsed is a string, rather than a number as it is spelled."""
+    """Whether a parsed value is a string; numbers, which are parsed as strings too, are not."""
     return isinstance(value, str) and not isinstance(value, _Number)
 
 
@@ -169,7 +169,7 @@ def _member(document: dict[str, Any], outer: str, inner: str) -> Any:  # noqa: A
 
 
 def _print(value: Any, pieces: list[str]) -> None:  # noqa: ANN401 - any JSON value
-    """Append the pieces of value's JSON, spaced as json.dumps does."""
+    """Append the pieces of value's JSON, spaced as json.dumps spaces it."""
     if isinstance(value, _Number):
         pieces.append(value)
     elif isinstance(value, str):
@@ -192,7 +192,7 @@ def _print(value: Any, pieces: list[str]) -> None:  # noqa: ANN401 - any JSON va
 
 
 @contextmanager
-def _room_for_deep_nesting() -> Iterator[None]:
+def _deep_recursion() -> Iterator[None]:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _MAX_DEPTH))
     try:

@@ -1,21 +1,19 @@
-"""Whether JSON texts are in the dress of the dumps, many at once.
+"""Check many JSON texts at once for the canonical form of the dumps.
 
-Native code looks at all texts, and names those of which only a closer look can tell.
+msgspec checks all texts in one call. A text that it cannot confirm may still be canonical: callers check those again.
 """
 
 import msgspec
 
 
-def undressed(texts: list[bytes]) -> list[int]:
-    """The places of the texts that are not JSON spaced as the dumps are, or that may not be."""
-    return (
-        []
-        if _is_dressed(b"[" + b", ".join(texts) + b"]")
-        else [place for place, text in enumerate(texts) if not _is_dressed(text)]
-    )
+def possibly_non_canonical(texts: list[bytes]) -> list[int]:
+    """Return the indices of the texts that cannot be confirmed to be JSON spaced as in the dumps."""
+    if _is_confirmed(b"[" + b", ".join(texts) + b"]"):
+        return []
+    return [index for index, text in enumerate(texts) if not _is_confirmed(text)]
 
 
-def _is_dressed(text: bytes) -> bool:
+def _is_confirmed(text: bytes) -> bool:
     try:
         return msgspec.json.format(text, indent=0) == text
     except (msgspec.DecodeError, RecursionError):

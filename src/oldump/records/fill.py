@@ -1,7 +1,7 @@
-"""How many documents have a value in each of the members that readers live by.
+"""Fill rates: how many documents have a value in each of the members that readers depend on most.
 
-A member has a value if it is there and is not null, an empty string, an empty list or an empty object. Does not: judge
-how many are enough.
+A member has a value if it exists and is not null, an empty string, an empty list or an empty object. This module does
+not decide how many are enough.
 """
 
 from collections import Counter
@@ -36,7 +36,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "works": ("title", "authors", "covers", "description", "subjects"),
     }
 )
-"""The members that are counted, by part."""
+"""The counted members, by part."""
 
 _EMPTY_TEXTS = frozenset((b"", b"null", b'""', b"[]", b"{}"))
 _EMPTY_LENGTHS = frozenset(map(len, _EMPTY_TEXTS))
@@ -44,7 +44,7 @@ _EMPTY_VALUES: tuple[Any, ...] = (None, "", [], {})
 
 
 def _decoder_of(fields: Iterable[str]) -> "msgspec.json.Decoder[Any]":
-    """A decoder that gives each member's JSON as it is, and passes over all others."""
+    """Return a decoder that returns the raw JSON of these members and skips all others."""
     members = [(name, msgspec.Raw, msgspec.Raw()) for name in fields]
     return msgspec.json.Decoder(msgspec.defstruct("Members", members, gc=False))
 
@@ -53,17 +53,17 @@ _DECODERS = {part: _decoder_of(fields) for part, fields in FIELDS.items()}
 
 
 def filled(part: str, documents: Iterable[bytes]) -> Counter[str]:
-    """How many of the documents (JSON in the dress of the dumps) have a value, by member of FIELDS[part]."""
+    """Return how many of the documents (canonical JSON) have a value, for each member in FIELDS[part]."""
     decode = _DECODERS[part].decode
-    usual: list[tuple[msgspec.Raw, ...]] = []
+    decoded: list[tuple[msgspec.Raw, ...]] = []
     counts: Counter[str] = Counter()
     for document in documents:
         try:
-            usual.append(msgspec.structs.astuple(decode(document)))
-        except (msgspec.DecodeError, RecursionError):  # lone surrogates, deep nesting: legal
+            decoded.append(msgspec.structs.astuple(decode(document)))
+        except (msgspec.DecodeError, RecursionError):  # lone surrogates and deep nesting are legal
             values = parsed(document)
             counts.update(name for name in FIELDS[part] if values.get(name) not in _EMPTY_VALUES)
-    for name, texts in zip(FIELDS[part], zip(*usual, strict=True), strict=False):  # of no documents there is no column
+    for name, texts in zip(FIELDS[part], zip(*decoded, strict=True), strict=False):  # no documents: no columns
         short = [bytes(text) for text in texts if len(text) in _EMPTY_LENGTHS]
         counts[name] += len(texts) - sum(map(_EMPTY_TEXTS.__contains__, short))
     return counts

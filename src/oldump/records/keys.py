@@ -1,13 +1,12 @@
-"""Document keys: today's spelling of old ones, and the order of all.
+"""Document keys: rewrite old keys, and sort keys.
 
-The order, everywhere: by first path component, then by the text before the number of an `OL<number><letter>` ending,
-then by that number as a number, then by the key's bytes. So `/books/OL9M` stands before `/books/OL10M`.
+Keys are sorted by first path component, then by the text before the number of an `OL<number><letter>` ending, then by
+that number as a number, then by the key's bytes. So `/books/OL9M` sorts before `/books/OL10M`.
 
-A *rank* is a 64-bit prefix of that order, further refined by revision: of two records, the one with the smaller rank
-comes first. Records of equal rank are put in order by their keys themselves. Ranks make millions of records sortable
-as plain integers:
+A *rank* is a 64-bit prefix of that order, refined by revision: the record with the smaller rank comes first. Records of
+equal rank are compared by their full keys. Ranks make millions of records sortable as plain integers:
 
-    class (4 bits) | number (40 bits) | revision (20 bits)      a key of one of the three big collections
+    class (4 bits) | number (40 bits) | revision (20 bits)      a key of one of the three large collections
     class (4 bits) | letters of the name (60 bits)              a key below /people/
     class (4 bits) | 0                                          any other key
 """
@@ -37,15 +36,15 @@ OrderKey = tuple[bytes, bytes, Decimal, bytes]
 
 
 class Collection(NamedTuple):
-    """One of the collections whose keys are dense numbers, such as /books/OL1M."""
+    """A collection whose keys are consecutive numbers, such as /books/OL1M."""
 
     stem: str
     letter: str
     rank: int
-    """The collection's class, at its place in a rank."""
+    """The collection's class, shifted to its position in a rank."""
 
 
-# Odd classes are these, in their order; even classes are what lies before, between and after them.
+# These have the odd classes, in this order. Even classes are for keys before, between and after them.
 _CLASSES = [
     (b"authors", b"/authors/OL"),
     (b"books", b"/books/OL"),
@@ -64,7 +63,7 @@ _COLLECTION_OF_STEM = {collection.stem.encode(): collection for collection in CO
 
 
 def modern(key: str) -> str:
-    """The key as it is spelled today: /a/OL1A was /authors/OL1A's name until 2010."""
+    """Return the key in today's spelling: until 2010, /authors/OL1A was /a/OL1A."""
     for old, new in LEGACY_PREFIXES.items():
         if key.startswith(old):
             return new + key[len(old) :]
@@ -72,7 +71,7 @@ def modern(key: str) -> str:
 
 
 def order_key(key: bytes) -> OrderKey:
-    """What to sort keys by: first path component, text before the number, number (-1 without one), key."""
+    """Return the sort key: first path component, text before the number, number (-1 if there is none), key."""
     component = key.split(b"/", 2)[1] if b"/" in key else key
     olid = _OLID_ENDING.search(key)
     if olid is None:
@@ -81,7 +80,7 @@ def order_key(key: bytes) -> OrderKey:
 
 
 def rank(key: bytes, revision: Decimal) -> int:
-    """The rank of a record, 0 ≤ rank < 2**64."""
+    """Return the rank of a record, 0 ≤ rank < 2**64."""
     component, text, number, _ = order_key(key)
     if component == _PEOPLE:
         return (_PEOPLE_CLASS << CLASS_SHIFT) + _name_rank(text)
@@ -95,7 +94,7 @@ def rank(key: bytes, revision: Decimal) -> int:
 
 
 def _revision_rank(key: bytes, digits_at: int, letter: str, revision: Decimal) -> int:
-    """The low bits. Keys that share a number with the usual one (OL05M, OL5X beside OL5M) stand before or after it."""
+    """Return the low bits. Other keys with the same number (OL05M or OL5X for OL5M) sort before or after all of it."""
     if key[digits_at] == ord("0") and len(key) > digits_at + 2:
         return 0
     if key[-1] != ord(letter):
@@ -104,7 +103,7 @@ def _revision_rank(key: bytes, digits_at: int, letter: str, revision: Decimal) -
 
 
 def _name_rank(text: bytes) -> int:
-    """The first letters of NAME in /people/NAME…: one in the upper bits, so that it makes buckets, the next below."""
+    """Return the first letters of NAME in /people/NAME…: the first in the upper bits, which choose the bucket."""
     if not text.startswith(b"/people/"):
         return 0 if text < b"/people/" else (1 << CLASS_SHIFT) - 1
     name = text[len(b"/people/") :].ljust(4, b"\0")
@@ -112,7 +111,7 @@ def _name_rank(text: bytes) -> int:
 
 
 def settled(ranks: Ranks) -> Flags:
-    """For each rank, whether it says all: two records of this rank have the same key and the same revision."""
+    """Return for each rank whether it is exact: two records of that rank have the same key and revision."""
     classes = ranks >> np.uint64(CLASS_SHIFT)
     revisions = ranks & np.uint64(MAX_REVISION)
     numbered = (classes & np.uint64(1) == 1) & (classes != _PEOPLE_CLASS)
@@ -121,5 +120,5 @@ def settled(ranks: Ranks) -> Flags:
 
 
 def documents(ranks: Ranks) -> Ranks:
-    """The ranks without their revisions: two records with settled ranks are of one document if these are equal."""
+    """Return the ranks without revisions: records with settled ranks are of one document if these are equal."""
     return ranks >> np.uint64(REVISION_BITS)

@@ -1,6 +1,6 @@
-"""What documents of the dumps say of each other: the work of an edition, its archive item, authors, redirects.
+"""Links between documents: an edition's work and archive item, a work's authors, a redirect's location.
 
-Keys are given as they are spelled in a document. Does not: look up where they lead.
+Keys are returned as the document spells them. This module does not follow redirects.
 """
 
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from oldump.records.document import is_text, parsed
 
 
 class _LinkMembers(msgspec.Struct, gc=False):
-    """The members that link; the decoder passes over the rest."""
+    """The members that hold links. The decoder skips all others."""
 
     works: Any = None
     authors: Any = None
@@ -23,16 +23,16 @@ _decode = msgspec.json.Decoder(_LinkMembers).decode
 
 
 class EditionLinks(NamedTuple):
-    """Where an edition leads."""
+    """The links of an edition."""
 
     work: str | None
-    """The key of the first of its works."""
+    """The key of its first work."""
     ocaid: str | None
-    """The archive's identifier of its scan."""
+    """The identifier of its scan at the Internet Archive."""
 
 
 def edition_links(text: bytes) -> EditionLinks:
-    """The links of an edition's document."""
+    """Return the links in an edition's document."""
     members = _members(text)
     first = members.works[0] if isinstance(members.works, list) and members.works else None
     ocaid = members.ocaid if is_text(members.ocaid) and members.ocaid else None
@@ -40,7 +40,7 @@ def edition_links(text: bytes) -> EditionLinks:
 
 
 def author_keys(text: bytes) -> list[str]:
-    """The keys of the authors that a work's document names, in order."""
+    """Return the keys of a work's authors, in the document's order."""
     authors = _members(text).authors
     if not isinstance(authors, list):
         return []
@@ -49,7 +49,7 @@ def author_keys(text: bytes) -> list[str]:
 
 
 def location_of(text: bytes) -> str | None:
-    """The key that a redirect's document leads to."""
+    """Return the key that a redirect's document points to; None if it has no string `location`."""
     location = _members(text).location
     return location if is_text(location) else None
 
@@ -62,6 +62,6 @@ def _key(value: object) -> str | None:
 def _members(text: bytes) -> _LinkMembers:
     try:
         return _decode(text)
-    except (msgspec.DecodeError, RecursionError):  # lone surrogates, numbers beyond a float, deep nesting: all legal
+    except (msgspec.DecodeError, RecursionError):  # lone surrogates, huge numbers and deep nesting are legal
         document = parsed(text)
         return _LinkMembers(**{name: document.get(name) for name in ("works", "authors", "ocaid", "location")})

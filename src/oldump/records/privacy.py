@@ -1,47 +1,50 @@
-"""What is left out of the dumps on purpose, and why.
+"""Drops: which records are left out of the dumps on purpose, and why.
 
-Does not: read JSON. Everything here looks at the four columns of a record that is already in today's spelling.
+The rules read a record's first four columns, after old keys were rewritten. This module does not read JSON.
 """
 
 import re
 from datetime import date, timedelta
-from enum import StrEnum
+from enum import StrEnum, auto
 
 PRIVATE_PREFIX = "/people/"
 PUBLIC_PART = "/lists/"
-"""What every public key with that prefix contains."""
+"""Every public key with PRIVATE_PREFIX contains this."""
 _LIST = re.compile(PRIVATE_PREFIX + r"[^/]+" + PUBLIC_PART + r"OL[0-9]+L", re.DOTALL)
 
 
 class Drop(StrEnum):
-    """A reason to leave a row out; its value is its name in the manifest."""
+    """A reason to drop a row. Its lower-case name is used in the manifest."""
 
-    PRIVATE = "private_page"
-    ADMIN = "admin_page"
-    OBSOLETE = "obsolete_page"
-    AFTER_CUTOFF = "after_cutoff"
+    PRIVATE_PAGE = auto()
+    ADMIN_PAGE = auto()
+    OBSOLETE_PAGE = auto()
+    AFTER_CUTOFF = auto()
 
 
 def reason_to_drop(key: str, type_key: str, last_modified: str, cutoff: str) -> Drop | None:
-    """The first reason that holds, None for a record that is published. cutoff: see first_text_after."""
+    """Return the first reason that applies; None if the record is published. cutoff: from first_text_after."""
     if is_private(key, type_key):
-        return Drop.PRIVATE
+        return Drop.PRIVATE_PAGE
     if key.startswith("/admin/"):
-        return Drop.ADMIN
+        return Drop.ADMIN_PAGE
     if key.startswith(("/scan", "/old/")) or not key.startswith("/"):
-        return Drop.OBSOLETE
+        return Drop.OBSOLETE_PAGE
     if last_modified >= cutoff:
         return Drop.AFTER_CUTOFF
     return None
 
 
 def is_private(key: str, type_key: str) -> bool:
-    """Whether the page is a person's own. Lists are public, but never a /type/user document, whatever its key."""
+    """Whether the page is private: any /type/user document, and any key under /people/ that is not a list's."""
     if type_key == "/type/user":
         return True
     return key.startswith(PRIVATE_PREFIX) and _LIST.fullmatch(key) is None
 
 
 def first_text_after(day: date | None) -> str:
-    """The first last_modified (as text) after the day, so that `text >= it` says: after the cutoff. None: no cutoff."""
+    """Return the smallest last_modified text after the day: records at or above it are after the cutoff.
+
+    day: None for no cutoff.
+    """
     return "\U0010ffff" if day in (None, date.max) else (day + timedelta(days=1)).isoformat()

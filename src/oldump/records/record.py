@@ -1,8 +1,8 @@
-"""Records: one line of a dump, five columns separated by tabs.
+"""Records: one line of a dump, with five tab-separated columns.
 
     type key TAB document key TAB revision TAB last_modified value TAB JSON LF
 
-Does not: know how a row becomes a record (see document and rows), or what is published (see privacy).
+This module does not convert rows (see document and rows) or decide what is published (see privacy).
 """
 
 import re
@@ -22,20 +22,20 @@ PART_OF_TYPE = {
 }
 OTHER = "other"
 PARTS = tuple(sorted({*PART_OF_TYPE.values(), OTHER}))
-"""The names of the parts, in alphabetical order, which is their order in the dump."""
+"""The names of the parts in alphabetical order, which is their order in the dump."""
 
 PART_NUMBER_OF_TYPE = {type_key: PARTS.index(part) for type_key, part in PART_OF_TYPE.items()}
 OTHER_NUMBER = PARTS.index(OTHER)
 
 CONTROLS = "\x00-\x1f"
-"""Control characters, as in the brackets of a regular expression."""
+"""Control characters, for the brackets of a regular expression."""
 FURTHER_CONTROLS = "\x7f-\x9f\u2028\u2029"
-"""The other control characters; and two that are none, but end a line for str.splitlines, as U+0085 does."""
+"""The other control characters, and two separators at which str.splitlines splits, as it does at U+0085."""
 _NOT_IN_A_COLUMN = re.compile(f"[{CONTROLS}{FURTHER_CONTROLS}\ud800-\udfff]")
 _SHORT = {"\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
-# Type, usual key and revision of a record in a big collection; each collection's number, letter and revision together.
-_USUAL_HEAD = re.compile(
+# Type, key and revision of a record in a large collection. One group per collection: number, letter and revision.
+_COMMON_HEAD = re.compile(
     rb"[^\t]*\t(?:"
     + b"|".join(
         f"{c.stem}(?P<{c.letter}>[1-9][0-9]{{0,11}}{c.letter}\t[1-9][0-9]{{0,4}})\t".encode() for c in COLLECTIONS
@@ -45,7 +45,7 @@ _USUAL_HEAD = re.compile(
 _RANK_OF_COLLECTION = {c.letter: c.rank for c in COLLECTIONS}
 
 LAST_MODIFIED = 3
-"""The column, counted from 0."""
+"""The index of the column, from 0."""
 
 _REVISION = re.compile(rb"-?[0-9]+")
 
@@ -64,13 +64,13 @@ class Columns(NamedTuple):
 
 
 def record_of(document: Document) -> bytes:
-    """The record of a document, without the newline."""
+    """Return a document's record, without the newline."""
     key, type_key, revision, last_modified, text = document
     return b"\t".join((column(type_key), column(key), revision.encode(), column(last_modified), text))
 
 
 def column(value: str) -> bytes:
-    """The text as UTF-8. Control characters, line ends and lone surrogates may not stand there: escaped as in JSON."""
+    """Return the text as a column: UTF-8, with control characters, line ends and lone surrogates escaped as in JSON."""
     return _NOT_IN_A_COLUMN.sub(_escape, value).encode()
 
 
@@ -79,37 +79,37 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def columns(record: bytes) -> Columns:
-    """The columns of a record without its newline. Raises ValueError if they are not five."""
+    """Split a record, given without its newline. Raises ValueError if it does not have five columns."""
     type_key, key, revision, last_modified, text = record.split(b"\t")
     return Columns(type_key, key, revision, last_modified, text)
 
 
 def revision_of(column: bytes) -> Decimal:
-    """The number in a record's third column. Raises ValueError if it is no integer in plain decimal digits.
+    """Return the number in a record's third column. Raises ValueError if it is not an integer in decimal digits.
 
-    Decimal, since int() refuses more than 4,300 digits; and checked, since Decimal reads NaN, 1.5 and 1_0 too.
+    The result is a Decimal because int() refuses more than 4,300 digits. Decimal alone would accept NaN, 1.5 and 1_0.
     """
     if _REVISION.fullmatch(column) is None:
-        raise ValueError(f"no revision: {column[:40]!r}")
+        raise ValueError(f"not a revision: {column[:40]!r}")
     return Decimal(column.decode())
 
 
 def record_order(record: bytes) -> RecordOrder:
-    """What to sort records by: key, revision, last_modified, JSON. Raises ValueError on what is no record."""
+    """Return the sort key: key, revision, last_modified, JSON. Raises ValueError if the line is not a record."""
     _, key, revision, last_modified, text = columns(record)
     return order_key(key), revision_of(revision), last_modified, text
 
 
 def record_rank(record: bytes) -> int:
-    """The rank of a record, see oldump.records.keys. Raises ValueError on what is no record."""
-    usual = _USUAL_HEAD.match(record)
-    if usual is None or record.count(b"\t") != 4:
+    """Return a record's rank (see oldump.records.keys). Raises ValueError if the line is not a record."""
+    head = _COMMON_HEAD.match(record)
+    if head is None or record.count(b"\t") != 4:
         _, key, revision, _, _ = columns(record)
         return rank(key, revision_of(revision))
-    number, revision = usual[usual.lastgroup or 0].split(b"\t")
-    return _RANK_OF_COLLECTION[usual.lastgroup or ""] + (int(number[:-1]) << REVISION_BITS) + int(revision)
+    number, revision = head[head.lastgroup or 0].split(b"\t")
+    return _RANK_OF_COLLECTION[head.lastgroup or ""] + (int(number[:-1]) << REVISION_BITS) + int(revision)
 
 
 def part_number(type_key: bytes) -> int:
-    """Which of PARTS the type belongs to; an unforeseen type belongs to `other`."""
+    """Return the index in PARTS of the type's part. Unknown types belong to `other`."""
     return PART_NUMBER_OF_TYPE.get(type_key, OTHER_NUMBER)

@@ -68,7 +68,7 @@ class ConvertedRows:
         self._kept[self.rows :] = False
         fates = read.fates[: self.rows]
         if private := int(np.count_nonzero(fates == PRIVATE)):
-            self.drops[Drop.PRIVATE] = private
+            self.drops[Drop.PRIVATE_PAGE] = private
         for row in np.flatnonzero((fates == UNUSUAL) | (fates == UNPROVED)).tolist():
             self._settle(row)
         self.text = memoryview(b"".join((read.text, *self._exact))) if self._exact else read.text
@@ -117,7 +117,7 @@ class ConvertedRows:
     def _take(self, line: bytes, row: int) -> None:
         """What one row becomes, the exact way."""
         try:
-            document = _document_of(line)
+            document = document_of(line)
         except Rejected as rejected:
             self.rejects.append(Rejection(row, rejected.reason, line))
             return
@@ -159,7 +159,7 @@ def _unproved(lines: bytes) -> Read:
     )
 
 
-def _document_of(line: bytes) -> Document:
+def document_of(line: bytes) -> Document:
     """The document of one line of COPY text, the exact way. Raises Rejected."""
     if copytext.ends_in_lone_backslash(line):
         raise Rejected(Reject.LONE_BACKSLASH)
@@ -172,5 +172,5 @@ def _document_of(line: bytes) -> Document:
     except UnicodeDecodeError:
         raise Rejected(Reject.NOT_UTF8) from None
     if fields[2] == copytext.NULL:
-        raise Rejected(Reject.NOT_AN_OBJECT)
+        raise Rejected(Reject.NOT_A_JSON_OBJECT)
     return normalised(columns[2])

@@ -1,6 +1,6 @@
-r"""What the lines of table dumps look like: two tables that are taken for each other are found out.
+r"""Shapes of the lines in table dumps, to detect a table mistaken for another, and the order of the lines.
 
-Does not: know where tables are, or how they are copied.
+This module does not know where the tables are or how they are copied.
 """
 
 import re
@@ -22,7 +22,7 @@ SHAPES = {
     "covers_metadata": re.compile(rb"\d+\t(?:-?\d+|%b)\t(?:-?\d+|%b)\t%b" % (_NULL, _NULL, _DAY)),
     "ia-metadata": re.compile(rb"[^\t\n]+\t[^\t\n]*\t[^\t\n]*"),
 }
-"""What a line is, without its newline, by the table dump's name."""
+"""The pattern of a line without its newline, by the table dump's name."""
 
 COLUMNS = {
     "reading-log": ("work_key", "edition_key", "shelf", "date"),
@@ -35,7 +35,7 @@ COLUMNS = {
 
 
 def table_order(name: str, line: bytes) -> tuple[Any, ...]:
-    """What the lines of a table dump are sorted by; the lines must have its shape."""
+    """Return the sort key of a line, which must match the table dump's shape."""
     fields = line.split(b"\t")
     if name in {"reading-log", "ratings"}:
         work, edition, *others = fields
@@ -47,7 +47,7 @@ def table_order(name: str, line: bytes) -> tuple[Any, ...]:
 
 
 def _number_of_key(key: bytes) -> tuple[bool, Decimal]:
-    """The number in /works/OL1W, NULL last."""
+    """Return the number in /works/OL1W as a sort key; NULL sorts last."""
     return _number(key if key == NULL else key[key.rindex(b"OL") + 2 : -1])
 
 

@@ -1,9 +1,9 @@
-"""Where a document's page is on Open Library's site, and what the page is called.
+"""URLs and titles of documents' pages on Open Library's site.
 
-The path is that of the site itself: the key, a slash, and the *slug*, the title without what is unsafe in a URL
-(RFC 2396). Source: urlsafe and get_url_suffix of openlibrary/core.
+The path is the one that the site uses: the key, a slash, and the *slug*, which is the title without characters that are
+unsafe in a URL (RFC 2396). Source: urlsafe and get_url_suffix of openlibrary/core.
 
-Does not: know which documents have pages (see oldump.stages.sitemaps).
+This module does not know which documents have pages (see oldump.stages.sitemaps).
 """
 
 import re
@@ -13,14 +13,14 @@ from urllib.parse import quote
 from oldump.records.record import CONTROLS, FURTHER_CONTROLS
 
 UNTITLED = {b"/type/author": "unnamed", b"/type/edition": "untitled", b"/type/work": "untitled"}
-"""The types whose pages have a slug, and what the site calls one without a title."""
+"""The types whose pages have a slug, and the site's slug for a page without a title."""
 MOST_SLUG_CHARACTERS = 100
 
 _RESERVED, _DELIMITERS, _UNWISE = ";/?:@&=+$,", '<>#%"', "{}|\\^[]`"
 _UNSAFE = re.compile(f"[{re.escape(_RESERVED + _DELIMITERS + _UNWISE)} {CONTROLS}{FURTHER_CONTROLS}\ud800-\udfff]+")
 _CONTROLS = re.compile(f"[{CONTROLS}{FURTHER_CONTROLS}]")
-# U+FFFE and U+FFFF of each plane, and U+FDD0 to U+FDEF: neither HTML nor XML may contain them.
-_NO_CHARACTERS = re.compile(
+# Surrogates, U+FFFE and U+FFFF of each plane, and U+FDD0 to U+FDEF: not allowed in HTML or XML.
+_NONCHARACTERS = re.compile(
     "[\ud800-\udfff\ufdd0-\ufdef"
     + "".join(f"{chr(plane | 0xFFFE)}{chr(plane | 0xFFFF)}" for plane in range(0, 0x110000, 0x10000))
     + "]"
@@ -30,26 +30,26 @@ _MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{
 
 
 def slug(title: str) -> str:
-    """What stands behind the key: no more than 100 characters, none of which is unsafe in a path or in a column."""
+    """Return the part of the path after the key: at most 100 characters, all safe in a path and in a column."""
     return _UNSAFE.sub("_", title).strip("_")[:MOST_SLUG_CHARACTERS]
 
 
 def shown(title: str) -> str:
-    """The title as it may stand in a column and in a page: a space for a control character, U+FFFD for no character."""
+    """Return the title for a column or a page: control characters become spaces, noncharacters U+FFFD."""
     if title.isprintable():
         return title
-    return _NO_CHARACTERS.sub("\ufffd", _CONTROLS.sub(" ", title))
+    return _NONCHARACTERS.sub("\ufffd", _CONTROLS.sub(" ", title))
 
 
 def encoded(path: str) -> str:
-    """The path, percent-encoded: letters, digits and -._~/ remain."""
+    """Return the path percent-encoded: letters, digits and -._~/ are kept."""
     if _PLAIN_PATH.fullmatch(path):
         return path
     return quote(path, errors="replace")
 
 
 def moment(last_modified: str) -> str:
-    """The second, as sitemaps write it (W3C datetime, UTC); empty if it is none that exists."""
+    """Return the time to the second as sitemaps write it (W3C datetime, UTC); empty if it is not a valid time."""
     match = _MOMENT.fullmatch(last_modified)
     if match is None:
         return ""

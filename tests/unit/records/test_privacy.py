@@ -47,7 +47,7 @@ def reason(key: str = "/works/OL1W", type_key: str = "/type/work", last_modified
 @pytest.mark.parametrize("type_key", ["/type/list", "/type/page", "/type/delete", "/type/redirect"])
 def test_pages_below_people_are_private(key: str, type_key: str) -> None:
     """A look-alike of a list is none, and a deleted page of a person is still a person's."""
-    assert reason(key, type_key) is Drop.PRIVATE
+    assert reason(key, type_key) is Drop.PRIVATE_PAGE
     assert is_private(key, type_key)
 
 
@@ -70,7 +70,7 @@ def test_what_is_not_below_people_is_public(key: str) -> None:
 @pytest.mark.parametrize("key", ["/works/OL1W", "/people/foo/lists/OL1L", "/admin/x", "/old/x", "/user", "x", ""])
 def test_users_are_private_whatever_their_key(key: str) -> None:
     """The type /type/user alone suffices; types that resemble it do not."""
-    assert reason(key, "/type/user") is Drop.PRIVATE
+    assert reason(key, "/type/user") is Drop.PRIVATE_PAGE
     for type_key in ("/type/usergroup", "/type/user/", "/type/User", " /type/user", "/type/use"):
         assert not is_private(key, type_key)
 
@@ -78,7 +78,7 @@ def test_users_are_private_whatever_their_key(key: str) -> None:
 @pytest.mark.parametrize("key", ["/admin/", "/admin/block"])
 def test_admin_pages_are_dropped(key: str) -> None:
     """What stands below /admin/."""
-    assert reason(key) is Drop.ADMIN
+    assert reason(key) is Drop.ADMIN_PAGE
 
 
 @pytest.mark.parametrize("key", ["/admin", "/administrators", "/Admin/x", "/x/admin/"])
@@ -93,7 +93,7 @@ def test_what_is_not_below_admin_is_kept(key: str) -> None:
 )
 def test_obsolete_pages_are_dropped(key: str) -> None:
     """/scan…, /old/ and keys that do not start with a slash."""
-    assert reason(key) is Drop.OBSOLETE
+    assert reason(key) is Drop.OBSOLETE_PAGE
 
 
 @pytest.mark.parametrize("key", ["/sca", "/works/scan", "/Scan", "/old", "/older/x", "/x/old/", "/", "//x", "/DUP"])
@@ -151,10 +151,10 @@ def test_the_last_day_of_all_has_a_cutoff_too() -> None:
 def test_a_record_counts_under_its_first_reason() -> None:
     """Private before admin before obsolete before the cutoff."""
     after = "2023-01-01"
-    assert reason("/people/foo", last_modified=after) is Drop.PRIVATE
-    assert reason("/admin/x", "/type/user", after) is Drop.PRIVATE
-    assert reason("/admin/x", last_modified=after) is Drop.ADMIN
-    assert reason("/old/x", last_modified=after) is Drop.OBSOLETE
+    assert reason("/people/foo", last_modified=after) is Drop.PRIVATE_PAGE
+    assert reason("/admin/x", "/type/user", after) is Drop.PRIVATE_PAGE
+    assert reason("/admin/x", last_modified=after) is Drop.ADMIN_PAGE
+    assert reason("/old/x", last_modified=after) is Drop.OBSOLETE_PAGE
     assert reason(last_modified=after) is Drop.AFTER_CUTOFF
 
 

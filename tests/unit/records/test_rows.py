@@ -50,7 +50,7 @@ def test_rows_become_records_drops_and_rejects() -> None:
     made = batch(GOOD, b"x\n", private, odd, b"\n", private, GOOD)
     assert made.rows == 7
     assert [record.split(b"\t")[1] for record in made.records] == [b"/works/OL1W", b"/works/OL2W", b"/works/OL1W"]
-    assert made.drops == {Drop.PRIVATE: 2}
+    assert made.drops == {Drop.PRIVATE_PAGE: 2}
     assert made.rejects == [
         Rejection(1, Reject.NOT_THREE_COLUMNS, b"x"),
         Rejection(4, Reject.NOT_THREE_COLUMNS, b""),
@@ -160,16 +160,16 @@ def test_what_only_resembles_the_end_is_a_row(line: bytes) -> None:
         (GOOD[:-1] + b"\\\\\t", Reject.NOT_THREE_COLUMNS),
         (GOOD[:-1].replace(b"\t", b"\\\t", 1), Reject.NOT_THREE_COLUMNS),
         (GOOD[:-1].replace(b"\t{", b"\\\t{"), Reject.NOT_THREE_COLUMNS),
-        (GOOD[:-1].replace(b"work", b"\\\t"), Reject.NOT_AN_OBJECT),
+        (GOOD[:-1].replace(b"work", b"\\\t"), Reject.NOT_A_JSON_OBJECT),
         (GOOD[:-1].replace(b", ", b",\t"), Reject.NOT_THREE_COLUMNS),
-        (b"\t\t", Reject.NOT_AN_OBJECT),
-        (b"1\t\t", Reject.NOT_AN_OBJECT),
+        (b"\t\t", Reject.NOT_A_JSON_OBJECT),
+        (b"1\t\t", Reject.NOT_A_JSON_OBJECT),
         (b"1\t1\t{}", Reject.NO_KEY),
-        (b"1\t1\t\\N", Reject.NOT_AN_OBJECT),
+        (b"1\t1\t\\N", Reject.NOT_A_JSON_OBJECT),
         (b"\\", Reject.LONE_BACKSLASH),
         (GOOD[:-1] + b"\\", Reject.LONE_BACKSLASH),
         (GOOD[:-1] + b"\\\\\\", Reject.LONE_BACKSLASH),
-        (GOOD[:-1] + b"\\\\", Reject.NOT_AN_OBJECT),
+        (GOOD[:-1] + b"\\\\", Reject.NOT_A_JSON_OBJECT),
         (b"1\t\\", Reject.LONE_BACKSLASH),
         (GOOD[:-1].replace(b"work", b"w\xffrk"), Reject.NOT_UTF8),
         (GOOD[:-1].replace(b"work", b"w\\377rk"), Reject.NOT_UTF8),
@@ -437,7 +437,7 @@ def test_rows_that_are_json_only_together_are_rejected() -> None:
     first, second = copy_row(1, 1, '{"a": [{}'), copy_row(1, 1, "{}]}")
     both = batch(GOOD, first, second, GOOD)
     assert both.records == [GOOD_RECORD] * 2
-    assert [rejection.reason for rejection in both.rejects] == [Reject.NOT_AN_OBJECT] * 2
+    assert [rejection.reason for rejection in both.rejects] == [Reject.NOT_A_JSON_OBJECT] * 2
     assert [rejection.row for rejection in batch(copy_row(1, 1, "{" + CORE + "}, {" + CORE + "}")).rejects] == [0]
 
 
@@ -454,7 +454,7 @@ def test_deep_documents_are_kept_on_either_way(depth: int, brackets: str) -> Non
 def test_documents_that_are_too_deep_are_rejected(depth: int) -> None:
     """Without harm to their neighbours."""
     made = batch(GOOD, copy_row(1, 1, "{" + CORE + ', "x": ' + "[" * depth + "]" * depth + "}"), GOOD)
-    assert [rejection.reason for rejection in made.rejects] == [Reject.NOT_AN_OBJECT]
+    assert [rejection.reason for rejection in made.rejects] == [Reject.NOT_A_JSON_OBJECT]
     assert made.records == [GOOD_RECORD] * 2
 
 
@@ -476,7 +476,7 @@ def test_of_a_name_that_stands_twice_the_last_counts(more: str, columns: bytes) 
             GOOD_RECORD.split(b"\t")[:4],
         ]
         for private in ('"key": "/people/x"', '"type": {"key": "/type/user"}'):
-            assert batch(copy_row(1, 1, "{" + CORE + ", " + private + end)).drops == {Drop.PRIVATE: 1}
+            assert batch(copy_row(1, 1, "{" + CORE + ", " + private + end)).drops == {Drop.PRIVATE_PAGE: 1}
 
 
 @pytest.mark.parametrize(

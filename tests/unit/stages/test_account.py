@@ -77,7 +77,7 @@ ROWS = 3_000
 
 def rejections(rows: int, start: int = 0) -> list[Rejection]:
     """A block in which every row is a reject, with what is left of it behind a start."""
-    return [Rejection(row - start, Reject.NOT_AN_OBJECT, b"%04d" % row * 256) for row in range(start, rows)]
+    return [Rejection(row - start, Reject.NOT_A_JSON_OBJECT, b"%04d" % row * 256) for row in range(start, rows)]
 
 
 def files(folder: Path) -> set[str]:

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from oldump.records.document import Rejected, parsed, printed
-from oldump.records.encoding import undressed
+from oldump.records.encoding import possibly_non_canonical
 from oldump.records.keys import order_key
 from oldump.records.links import author_keys, edition_links
 from oldump.records.record import column
@@ -240,7 +240,7 @@ def seen_deworks(text: bytes, file: str, authors: Filter) -> Seen:
         if not line.partition(b"\t")[2].isascii() or b"\x7f" in line:
             found.add(Finding(Kind.DRESS, file, "its JSON is not ASCII", number, key))
     texts = [line.partition(b"\t")[2] for line in lines]
-    for place in undressed(texts):
+    for place in possibly_non_canonical(texts):
         if not is_spaced(texts[place]):
             key = lines[place].partition(b"\t")[0].decode(errors="backslashreplace")
             told = "spaces between tokens are others than those of json.dumps"
