@@ -49,11 +49,16 @@ def capture(
         def on_dropped_event(self, reason: str) -> None:
             dropped.append(reason)
 
+    def before_send(event: Any, _: object) -> Any:  # noqa: ANN401 - an event is any JSON
+        if error is not None:  # the SDK would send `message` alone, without the hint
+            event["exception"]["values"][-1]["value"] = str(error)
+        return redacted_in(event, redacted)
+
     sentry_sdk.init(
         dsn=dsn,
         release=f"oldump@{version('oldump')}",
         transport=Transport,
-        before_send=lambda event, _: redacted_in(event, redacted),
+        before_send=before_send,
         default_integrations=False,
         auto_enabling_integrations=False,
         include_local_variables=False,

@@ -1,8 +1,8 @@
-"""Rows of table `data` in COPY text, a block at a time: what each becomes.
+"""Convert rows of table `data`, one block of COPY text at a time.
 
-A row becomes a record, a drop or a reject; `document.normalised` says exactly which. The kernel does the same for
-nearly all rows, in one pass over their bytes (see kernel.rows); what it does not prove goes the exact way, alone. Both
-give the same bytes.
+Each row becomes a record, a drop or a reject. The kernel converts nearly all rows in one pass over their bytes (the fast
+path, see kernel.rows). Each row that it cannot prove to be correct takes the slow path through `document.normalised`.
+Both paths give the same bytes.
 """
 
 from collections import Counter
@@ -35,34 +35,37 @@ class Rejection(NamedTuple):
     """A row that cannot become a record."""
 
     row: int
-    """Its place in the block, from 0."""
+    """Its index in the block, from 0."""
     reason: Reject
     line: bytes
-    """As stored, without the newline."""
+    """The row as stored, without its newline."""
 
 
 class ConvertedRows:
-    """What the rows of a block became. Lists and arrays run parallel: an entry for each record, in the rows' order."""
+    """The records, drops and rejects of one block of rows.
+
+    The arrays are parallel: each has one entry per record, in the order of the rows.
+    """
 
     def __init__(self, block: bytes, cutoff: str) -> None:
-        """Take a block of whole lines. cutoff: privacy.first_text_after the run's date."""
+        """Convert a block of whole lines. cutoff: from privacy.first_text_after."""
         self.drops: Counter[Drop] = Counter()
         self.rejects: list[Rejection] = []
         self.cut_short = False
-        """Whether the block ends in the middle of a line: without a newline, and the line is rejected."""
+        """Whether the block ends in the middle of a line: the last line has no newline and is rejected."""
         self._cutoff = cutoff
         self._lines = block if block.endswith(b"\n") or not block else block + b"\n"
         read = _read(self._lines, cutoff.encode()) if _read is not None else _unproved(self._lines)
         self.newest = read.newest.decode()
-        """The latest last_modified among them."""
+        """The latest last_modified of the records."""
         self.rows = self._end_of_data(read)
         self.ended = self.rows < len(read.fates)
-        """Whether the end-of-data marker was met."""
+        """Whether the block contains the end-of-data marker."""
         self.text_after_end = self.rows + 1 < len(read.fates)
-        """Whether anything stands behind the end-of-data marker."""
+        """Whether text follows the end-of-data marker."""
         self._read = read
-        self._exact: list[bytes] = []
-        """Records that were made the exact way; they stand behind those of the kernel."""
+        self._slow_records: list[bytes] = []
+        """Records from the slow path. Their text follows that of the kernel's records."""
         self._end = len(read.text)
         self._kept: Flags = read.fates == USUAL
         self._kept[self.rows :] = False
@@ -70,29 +73,29 @@ class ConvertedRows:
         if private := int(np.count_nonzero(fates == PRIVATE)):
             self.drops[Drop.PRIVATE_PAGE] = private
         for row in np.flatnonzero((fates == UNUSUAL) | (fates == UNPROVED)).tolist():
-            self._settle(row)
-        self.text = memoryview(b"".join((read.text, *self._exact))) if self._exact else read.text
-        """Holds the records, each with its newline."""
+            self._finish(row)
+        self.text = memoryview(b"".join((read.text, *self._slow_records))) if self._slow_records else read.text
+        """Contains the records, each with its newline."""
         self.starts: Places = read.starts[self._kept]
-        """Where each record starts in the text."""
+        """The offset of each record in the text."""
         self.ends: Places = read.ends[self._kept]
-        """The place behind its newline."""
+        """The offset after each record's newline."""
         self.ranks: Ranks = read.ranks[self._kept]
         self.part_numbers: PartNumbers = read.parts[self._kept]
-        """The parts that they belong to, as places in record.PARTS."""
+        """The index of each record's part in record.PARTS."""
         if len(self._lines) > len(block) and self.rejects and not self.ended:
             self.cut_short = self.rejects[-1].row == self.rows - 1
 
     @property
     def records(self) -> list[bytes]:
-        """Without their newlines."""
+        """The records without their newlines."""
         return [
             self.text[start : end - 1].tobytes()
             for start, end in zip(self.starts.tolist(), self.ends.tolist(), strict=True)
         ]
 
     def _end_of_data(self, read: Read) -> int:
-        """The rows before the end-of-data marker, or all."""
+        """Return the number of rows before the end-of-data marker, or of all rows."""
         is_short = read.ends - read.starts == len(copytext.END_OF_DATA) + 1
         for row in np.flatnonzero((read.fates == UNPROVED) & is_short).tolist():
             if self._line(read, row) == copytext.END_OF_DATA:
@@ -100,22 +103,22 @@ class ConvertedRows:
         return len(read.fates)
 
     def _line(self, read: Read, row: int) -> bytes:
-        """An unproved row, without its newline."""
+        """Return an unproved row without its newline."""
         return self._lines[read.starts[row] : read.ends[row] - 1]
 
-    def _settle(self, row: int) -> None:
-        """Find out what becomes of a row that is not usual."""
+    def _finish(self, row: int) -> None:
+        """Convert a row that the kernel did not, or apply the drop rules to a record that it made."""
         read = self._read
         if read.fates[row] == UNPROVED:
-            self._take(self._line(read, row), row)
+            self._convert(self._line(read, row), row)
             return
         record = read.text[read.starts[row] : read.ends[row]].tobytes()
         type_key, key, revision, last_modified, _ = record.split(b"\t", 4)
         if not self._is_dropped(key.decode(), type_key.decode(), last_modified.decode()):
             self._keep(row, type_key, key, revision, last_modified)
 
-    def _take(self, line: bytes, row: int) -> None:
-        """What one row becomes, the exact way."""
+    def _convert(self, line: bytes, row: int) -> None:
+        """Convert one row on the slow path."""
         try:
             document = document_of(line)
         except Rejected as rejected:
@@ -124,7 +127,7 @@ class ConvertedRows:
         if self._is_dropped(document.key, document.type_key, document.last_modified):
             return
         record = record_of(document)
-        self._exact.append(record + b"\n")
+        self._slow_records.append(record + b"\n")
         self._read.starts[row], self._end = self._end, self._end + len(record) + 1
         self._read.ends[row] = self._end
         type_key, key, revision, last_modified, _ = record.split(b"\t")
@@ -137,7 +140,7 @@ class ConvertedRows:
         return drop is not None
 
     def _keep(self, row: int, type_key: bytes, key: bytes, revision: bytes, last_modified: bytes) -> None:
-        """The row is a record, with these columns before its JSON."""
+        """Keep the row as a record with these columns before its JSON."""
         self._read.ranks[row] = rank(key, revision_of(revision))
         self._read.parts[row] = part_number(type_key)
         self._kept[row] = True
@@ -145,7 +148,7 @@ class ConvertedRows:
 
 
 def _unproved(lines: bytes) -> Read:
-    """All rows, left to the exact way."""
+    """Return all rows as unproved, which sends them to the slow path."""
     ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n")) + 1
     starts = np.concatenate(([0], ends))[:-1]
     return Read(
@@ -160,7 +163,7 @@ def _unproved(lines: bytes) -> Read:
 
 
 def document_of(line: bytes) -> Document:
-    """The document of one line of COPY text, the exact way. Raises Rejected."""
+    """Return the document of one line of COPY text: the slow path. Raises Rejected."""
     if copytext.ends_in_lone_backslash(line):
         raise Rejected(Reject.LONE_BACKSLASH)
     fields = copytext.fields(line)

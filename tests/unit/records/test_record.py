@@ -49,10 +49,10 @@ NO_REVISIONS = (
 @pytest.mark.parametrize("revision", NO_REVISIONS)
 def test_a_revision_that_is_no_integer_is_refused(revision: bytes) -> None:
     """Rather than sorted anywhere: Decimal reads many of these, and NaN cannot even be compared."""
-    with pytest.raises(ValueError, match="no revision"):
+    with pytest.raises(ValueError, match="not a revision"):
         revision_of(revision)
     for read in (record_order, record_rank):
-        with pytest.raises(ValueError, match="no revision"):
+        with pytest.raises(ValueError, match="not a revision"):
             read(RECORD.replace(b"\t7\t", b"\t" + revision + b"\t"))
 
 
