@@ -50,7 +50,7 @@ def test_a_run_that_contradicts_itself_is_not_published(source: Path, tmp_path: 
     run(source, out, *before, cwd=tmp_path)
     path = slip_in(private_of(out) / "making", private_of(out) / "journal.jsonl")
     ran = oldump("run", DATE, "--source", source, "--out", out, cwd=tmp_path)
-    failed(ran, 40, "Delete a file that is named there")
+    failed(ran, 40, "Delete a file that the findings name")
     assert f"latest  {path.name}" in ran.err
     assert not item_of(out).exists()
     path.unlink()
@@ -71,7 +71,7 @@ def test_overwrite_keeps_the_old_items_until_the_new_ones_are_verified(source: P
     journal.write_bytes(b"".join([json.dumps(begun).encode() + b"\n", *lines[1:-2]]))  # killed before it was verified
     slip_in(private_of(out) / "making", journal)
     ran = oldump("run", DATE, "--source", source, "--out", out, cwd=tmp_path)
-    failed(ran, 40, "Nothing is published")
+    failed(ran, 40, "not published")
     assert published(out) == whole
     path.unlink()
     files = made_files(out)

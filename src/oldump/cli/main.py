@@ -25,7 +25,6 @@ from oldump.errors import (
     OldumpError,
     Stopped,
     StorageError,
-    VerificationError,
     exit_code_of,
     marks_of,
     storage_errors,
@@ -377,15 +376,12 @@ def verify(
     settings = Settings.of(workers=workers, memory=memory)
     with progress_shown() as progress:
         jobs = workers_within(settings.memory, settings.workers)
-        verified = stage.verify(stage.item_in(folder), jobs, settings.memory, progress, quick=quick)
+        result = stage.verify(stage.item_in(folder), jobs, settings.memory, progress, quick=quick)
         progress.end("verify")
-    if not verified.findings:
-        _say(verified.told)
-        return
-    _print_table(verified.findings.table)
-    raise VerificationError(
-        f"{folder}: {verified.told}", "Do not publish it: docs/operations.md says what each kind of finding means."
-    )
+    if result.findings:
+        _print_table(result.findings.table)
+    stage.require_clean(result, folder)
+    _say(result.summary)
 
 
 @app.command()

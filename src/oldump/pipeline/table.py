@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from oldump.engine.checkpoint import Checkpoint
 from oldump.engine.shuffle import workers_within
-from oldump.errors import ArchiveUnreachable, ConfigurationError, GateClosed, OldumpError, VerificationError
+from oldump.errors import ArchiveUnreachable, ConfigurationError, OldumpError
 from oldump.outside import postgres
 from oldump.pipeline.preflight import Check, folder_check
 from oldump.pipeline.sources import DATABASES, connection_of, file_of, is_database
@@ -190,23 +190,9 @@ def _gate(context: Context) -> Outcome:
 
     stages, folder = context.journal.stages, context.folder
     counts = {"deworks": stages["deworks"].counts} if "deworks" in stages else {}
-    judgement = gate.judged(context.published, counts, folder, context.settings, context.progress)
-    for told in (*judgement.warnings, *judgement.findings):
-        log.warning("gate: %s", told)
-    compared_with = f"compared with {judgement.earlier.folder}" if judgement.earlier else "there is no earlier run"
-    if not judgement.findings:
-        log.info("gate: %s, nothing speaks against publication", compared_with)
-    elif context.override_gate is None:
-        first, *others = judgement.findings
-        raise GateClosed(
-            f"{folder.making}: not published ({compared_with}): {first}"
-            + (f"; and {len(others)} more, which the log has: {folder.log}" if others else ""),
-            "If all is as it should be, give the command again with --override-gate REASON; else mend the source, and "
-            "give --overwrite.",
-        )
-    else:
-        log.warning("gate: %s, let pass all the same: %s", compared_with, context.override_gate)
-    return Outcome([], judgement.as_json(context.override_gate))
+    result = gate.assess(context.published, counts, folder, context.settings, context.progress)
+    gate.require_open(result, folder, context.override_gate)
+    return Outcome([], result.as_json(context.override_gate))
 
 
 _PUBLISHED = (*(table.name for table in tables.TABLES if table.is_published), "cdump", *PARTS, "dump", "deworks")
@@ -217,17 +203,9 @@ def _verify(context: Context) -> Outcome:
 
     settings, item = context.settings, context.folder.dump_item
     workers = workers_within(settings.memory, settings.workers)
-    verified = verify.verify(item, workers, settings.memory, context.progress)
-    log.info("verify: %s", verified.told)
-    if verified.findings:
-        for row in verified.findings.table:
-            log.warning("verify: %s", "  ".join(row))
-        raise VerificationError(
-            f"{item}: {verified.told}; the table in {context.folder.log} says what",
-            "Nothing is published. Delete a file that is named there and give the command again: its stage runs anew, "
-            "with all that is made of it. Or give --overwrite to begin anew.",
-        )
-    return Outcome([], {"files": verified.files, "records": verified.records, "text_bytes": verified.text_bytes})
+    result = verify.verify(item, workers, settings.memory, context.progress)
+    verify.require_publishable(result, item, context.folder.log)
+    return Outcome([], {"files": result.files, "records": result.records, "text_bytes": result.text_bytes})
 
 
 STAGES = (

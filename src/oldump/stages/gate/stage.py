@@ -7,12 +7,13 @@ Memory:     a range of keys a worker, whatever the size of the parts
 On failure: nothing is lost or published; run again, and the gate looks again
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from oldump.engine.shuffle import workers_within
-from oldump.errors import SourceError, StorageError, VerificationError
+from oldump.errors import GateClosed, SourceError, StorageError, VerificationError
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
@@ -22,22 +23,25 @@ from oldump.stages.gate.comparison import Changes, Part, Pass, compared
 from oldump.stages.gate.earlier import Earlier, figures_of, last_complete
 from oldump.stages.gate.rules import Finding, findings, warnings
 
+log = logging.getLogger("oldump")
+
 
 @dataclass
-class Judgement:
-    """What the gate found."""
+class GateResult:
+    """The comparison of a run with the last complete one."""
 
     earlier: Earlier | None
-    """The run that was compared with."""
+    """The run that it was compared with."""
     read: Pass
     changes: Changes | None
-    """None if they cannot be told."""
+    """None if they are unknown."""
     findings: list[Finding]
+    """Reasons not to publish the run."""
     warnings: list[str] = field(default_factory=list)
-    """What does not speak against publication, but should be known."""
+    """What the operator should know but does not prevent publication."""
 
     def as_json(self, override: str | None) -> dict[str, Any]:
-        """The counts, as the journal and the manifest have them. override: the reason why findings were let pass."""
+        """The counts for the journal and the manifest. override: the operator's reason to publish despite findings."""
         return {
             "compared_with": str(self.earlier.day) if self.earlier else None,
             "filled": {part: dict(sorted(counts.items())) for part, counts in self.read.filled.items()},
@@ -48,10 +52,10 @@ class Judgement:
         }
 
 
-def judged(
+def assess(
     artifacts: list[Artifact], counts: Mapping[str, Any], folder: RunFolder, settings: Settings, progress: Progress
-) -> Judgement:
-    """Judge the published artifacts of a run. counts: `deworks` as the manifest has it, if it was made.
+) -> GateResult:
+    """Compare a run with the last complete one. counts: the manifest's `deworks`, if the run has it.
 
     Raises SourceDamaged, StorageError, VerificationError, WorkerError.
     """
@@ -82,7 +86,27 @@ def judged(
         told += warnings(now, before)
         if before.filled is None:
             told.append(f"the manifest of {before.day} does not say which members had values: they are not compared")
-    return Judgement(earlier, read, changes, findings(now, before, changes, settings), told)
+    return GateResult(earlier, read, changes, findings(now, before, changes, settings), told)
+
+
+def require_open(result: GateResult, folder: RunFolder, override: str | None) -> None:
+    """Log the result. Raises GateClosed if there are findings and no reason to publish despite them."""
+    for message in (*result.warnings, *result.findings):
+        log.warning("gate: %s", message)
+    compared_with = f"compared with {result.earlier.folder}" if result.earlier else "there is no earlier run"
+    if not result.findings:
+        log.info("gate: %s, no findings", compared_with)
+        return
+    if override is not None:
+        log.warning("gate: %s, findings overridden: %s", compared_with, override)
+        return
+    first, *others = result.findings
+    more = f" ({len(others)} more in {folder.log})" if others else ""
+    raise GateClosed(
+        f"{folder.making}: not published ({compared_with}): {first}{more}",
+        "If the change is expected, rerun with --override-gate REASON. Otherwise fix the source and rerun with "
+        "--overwrite.",
+    )
 
 
 def _parts_of(earlier: Earlier | None, told: list[str]) -> list[Part]:

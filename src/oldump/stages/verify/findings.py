@@ -130,8 +130,8 @@ class Findings:
         return rows
 
     @property
-    def told(self) -> str:
-        """The counts by kind, in a few words."""
+    def summary(self) -> str:
+        """The number of findings by kind, such as `2 order, 1 latest`."""
         by_kind: Counter[Kind] = Counter()
         for (kind, _), count in self.counts.items():
             by_kind[kind] += count

@@ -7,6 +7,7 @@ Memory:     some segments, and a filter of 64 MiB at most; whatever the files' s
 On failure: nothing was changed; run again
 """
 
+import logging
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from zlib_ng import zlib_ng
 
 from oldump.engine.segments import INDEX_SUFFIX, SEGMENT_BYTES, index_path
 from oldump.engine.workers import Crew
-from oldump.errors import ConfigurationError, storage_errors
+from oldump.errors import ConfigurationError, VerificationError, storage_errors
 from oldump.records.record import PARTS, part_number
 from oldump.records.shapes import COLUMNS
 from oldump.run.progress import Progress
@@ -50,6 +51,8 @@ from oldump.stages.verify.privacy import first_day_after
 from oldump.stages.verify.seen import Seen
 from oldump.stages.verify.sets import Filter, SetSum, hashes_of, hashes_of_lines
 
+log = logging.getLogger("oldump")
+
 _TASK_BYTES = 1 << 17
 """Compressed bytes of segments that make a task, about."""
 _WINDOW = 2
@@ -57,8 +60,8 @@ _WINDOW = 2
 _RECORD_ORDERS = {"cdump": Order(every_revision=True), "dump": Order(by_part=True)}
 
 
-class Verified(NamedTuple):
-    """What was found."""
+class VerifyResult(NamedTuple):
+    """The findings of a verification and the size of what was read."""
 
     findings: Findings
     files: int
@@ -67,10 +70,32 @@ class Verified(NamedTuple):
     """Of all files together."""
 
     @property
-    def told(self) -> str:
-        """In one line."""
-        found = f"{self.findings.told} found" if self.findings else "nothing found"
+    def summary(self) -> str:
+        """The result in one line."""
+        found = f"{self.findings.summary} found" if self.findings else "nothing found"
         return f"{found}: {self.files:,} files, {self.records:,} records, {self.text_bytes:,} bytes of text"
+
+
+def require_publishable(result: VerifyResult, item: Path, log_file: Path) -> None:
+    """Log the result of a run's verification. Raises VerificationError if the run must not be published."""
+    log.info("verify: %s", result.summary)
+    if not result.findings:
+        return
+    for row in result.findings.table:
+        log.warning("verify: %s", "  ".join(row))
+    raise VerificationError(
+        f"{item}: not published: {result.summary} (listed in {log_file})",
+        "Delete a file that the findings name and rerun: its stage and those that depend on it run again. To start from "
+        "scratch, rerun with --overwrite.",
+    )
+
+
+def require_clean(result: VerifyResult, folder: Path) -> None:
+    """Raise VerificationError if a finished dump has findings."""
+    if result.findings:
+        raise VerificationError(
+            f"{folder}: {result.summary}", "Do not publish it. docs/operations.md explains each kind of finding."
+        )
 
 
 class Subject(NamedTuple):
@@ -182,7 +207,7 @@ def item_in(folder: Path) -> Path:
     return items[0]
 
 
-def verify(folder: Path, workers: int, memory_bytes: int, progress: Progress, *, quick: bool = False) -> Verified:
+def verify(folder: Path, workers: int, memory_bytes: int, progress: Progress, *, quick: bool = False) -> VerifyResult:
     """Verify the item in this folder, and the cdump's beside it. memory_bytes: what all processes may use.
 
     Raises SourceMissing, SourceDamaged if there is no manifest, StorageError if a file cannot be read, WorkerError.
@@ -190,7 +215,7 @@ def verify(folder: Path, workers: int, memory_bytes: int, progress: Progress, *,
     manifest = manifest_in(folder)
     verifying = _Verifying(folder, manifest, memory_bytes, progress)
     verifying.all_files(workers, quick=quick)
-    return verifying.verified()
+    return verifying.result()
 
 
 class _Verifying:
@@ -233,10 +258,10 @@ class _Verifying:
             self._compare_files()
         self._findings.update(wrong_sums(self._folder, self._sums))
 
-    def verified(self) -> Verified:
+    def result(self) -> VerifyResult:
         """What was found."""
         totals = [checked.total for checked in self._checked.values()]
-        return Verified(
+        return VerifyResult(
             self._findings,
             len(totals),
             sum(total.records for total in totals),
