@@ -20,7 +20,7 @@ import psycopg
 from bench.inputs import DAY, OLDUMP, Inputs
 from bench.measure import shell
 from bench.table import Table, count, mebibytes, ratio
-from oldump.pipeline.demo import embedded_database, psql_program
+from oldump.outside.embedded_postgres import embedded_database, psql_program
 from oldump.run.journal import Journal
 
 _LEAST_ROUNDS = 3

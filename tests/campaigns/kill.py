@@ -32,7 +32,8 @@ from campaigns.killing import PAUSE_SECONDS, Point, Run
 from commands.command import DATE, private_of
 from commands.forks import load
 from oldump.engine.segments import QUICK, SegmentWriter, segment_of, segment_texts
-from oldump.pipeline.demo import embedded_database, fill
+from oldump.outside.embedded_postgres import embedded_database
+from oldump.outside.synthetic_databases import fill
 from oldump.synth.table import copy_blocks
 
 BUSY = 32

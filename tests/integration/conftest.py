@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from commands.command import DATE, Ran, environment, oldump, private_of, run
 from integration.proxy import Proxy
-from oldump.pipeline.demo import embedded_database, psql_program
+from oldump.outside.embedded_postgres import embedded_database, psql_program
 from oldump.stages.tables import TABLES
 
 PSQL = psql_program()

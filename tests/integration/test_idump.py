@@ -8,7 +8,7 @@ import pytest
 
 from commands.command import assert_same_records, failed, oldump
 from integration.conftest import Database, filled
-from oldump.pipeline.demo import Databases, fill
+from oldump.outside.synthetic_databases import Databases, fill
 from oldump.synth.table import copy_blocks
 from reference import dumps_of
 

@@ -19,7 +19,7 @@ from deploy.container import DEPLOY
 from integration.conftest import Database
 from listener import Listener, listening
 from oldump.outside.metrics import figures_in
-from oldump.pipeline.demo import fill
+from oldump.outside.synthetic_databases import fill
 from oldump.settings import date_of
 from oldump.synth.table import copy_blocks
 

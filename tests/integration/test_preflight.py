@@ -10,7 +10,8 @@ from commands.command import DATE, Ran, failed, oldump, private_of
 from commands.test_doctor import verdicts
 from integration.conftest import Database
 from oldump.outside.postgres import Examined, examine
-from oldump.pipeline.demo import DAY, Databases, fill
+from oldump.outside.synthetic_databases import Databases, fill
+from oldump.pipeline.demo import DAY
 from oldump.stages import extract
 from oldump.stages.tables import TABLES
 from oldump.synth.table import copy_blocks

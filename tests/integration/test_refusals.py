@@ -15,7 +15,7 @@ from integration.conftest import DATA_ALONE, Database, Proxied, filled, psql
 from oldump.engine.commit import TEMPORARY_SUFFIX
 from oldump.errors import StorageFull
 from oldump.outside.postgres import SnapshotConnection
-from oldump.pipeline.demo import TABLES as SCHEMA
+from oldump.outside.synthetic_databases import TABLES as SCHEMA
 from oldump.run.folder import RunFolder
 from oldump.run.progress import Silence
 from oldump.settings import date_of

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from commands.command import COMMAND, DATE, environment, private_of
 from integration.conftest import Database
 from listener import Listener, listening
-from oldump.pipeline.demo import Databases, fill
+from oldump.outside.synthetic_databases import Databases, fill
 from oldump.synth.table import copy_blocks
 
 pytestmark = pytest.mark.postgres

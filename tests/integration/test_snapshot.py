@@ -13,9 +13,9 @@ from commands.command import DATE, bash, name_of, oldump, private_of, published,
 from integration.conftest import PSQL, Database, Proxied, extract, filled, psql, run_data
 from oldump.errors import SourceUnreachable
 from oldump.outside.postgres import SnapshotConnection
+from oldump.outside.synthetic_databases import fill
 from oldump.pipeline import runner
 from oldump.pipeline import table as pipeline
-from oldump.pipeline.demo import fill
 from oldump.run.progress import Silence
 from oldump.settings import Settings, date_of
 from oldump.stages.tables import TABLE_OF

@@ -14,7 +14,7 @@ from faults.faulty import SOON, Faulty, has_published
 from faults.faulty import faulty as faulty  # noqa: PLC0414 - a fixture
 from integration.conftest import Database, Proxied
 from integration.test_connections import AMID
-from oldump.pipeline.demo import Databases, fill
+from oldump.outside.synthetic_databases import Databases, fill
 from oldump.synth.table import copy_blocks
 
 pytestmark = pytest.mark.postgres

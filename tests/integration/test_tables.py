@@ -12,8 +12,8 @@ from commands.command import DATE, Ran, failed, final_names, item_of, name_of, o
 from integration.conftest import Database, Proxied
 from oldump.errors import VerificationError
 from oldump.outside.postgres import SnapshotConnection
-from oldump.pipeline.demo import TABLES as SCHEMA
-from oldump.pipeline.demo import Databases, fill
+from oldump.outside.synthetic_databases import TABLES as SCHEMA
+from oldump.outside.synthetic_databases import Databases, fill
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Journal
 from oldump.run.progress import Silence

@@ -651,11 +651,11 @@ def demo(
     memory: Memory = None,
 ) -> None:
     """Run the whole pipeline on an embedded PostgreSQL that is filled by synth, and show what it made."""
-    from oldump.pipeline.demo import show
+    from oldump.pipeline.demo import run_demo
     from oldump.terminal.progress import progress_shown
 
     with progress_shown() as progress:
-        report = show(rows, out, workers, memory, progress)
+        report = run_demo(rows, out, workers, memory, progress)
     _say(report)
 
 
