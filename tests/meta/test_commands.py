@@ -1,4 +1,4 @@
-"""Every command and option is in --help, in the README or in docs/operations.md; every exit code too, once."""
+"""Every command and option is in --help, in the README or docs; every exit code too, once."""
 
 import inspect
 import re
@@ -19,6 +19,7 @@ from oldump.cli import main as cli
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
+SETTINGS = ROOT / "docs" / "settings.md"
 SETTINGS_FREE = {"--help"}
 
 
@@ -54,7 +55,7 @@ def signal_codes() -> set[int]:
 
 
 def documented_codes(text: str) -> Counter[int]:
-    """The codes in the headings of operations.md: "### 13*: the database is not reached"."""
+    """The codes in the headings of settings.md: "### 13*: the database is not reached"."""
     headings = re.findall(r"(?m)^### ([0-9][0-9, *]*): \S", text)
     return Counter(int(code) for heading in headings for code in re.findall(r"[0-9]+", heading))
 
@@ -63,7 +64,7 @@ def documented_codes(text: str) -> Counter[int]:
 def test_a_command_is_in_the_help_and_in_the_documents(command: str) -> None:
     """Whoever adds a command says so in all three places."""
     assert re.search(rf"(?m)^  {command} ", shown_help())
-    documents = README.read_text(encoding="utf-8") + OPERATIONS.read_text(encoding="utf-8")
+    documents = "".join(page.read_text(encoding="utf-8") for page in (README, OPERATIONS, SETTINGS))
     assert re.search(rf"(oldump |make |`){command}\b", documents)
 
 
@@ -77,14 +78,14 @@ def test_every_option_is_in_its_commands_help() -> None:
 @pytest.mark.parametrize("option", sorted({option for _, option in options()} - SETTINGS_FREE))
 def test_an_option_is_in_the_documents(option: str) -> None:
     """README or operations: a help line alone is found by nobody who does not know what to look for."""
-    documents = README.read_text(encoding="utf-8") + OPERATIONS.read_text(encoding="utf-8")
+    documents = "".join(page.read_text(encoding="utf-8") for page in (README, OPERATIONS, SETTINGS))
     assert re.search(rf"{option}\b", documents)
 
 
 def test_the_documents_name_no_option_that_does_not_exist() -> None:
     """Behind `oldump COMMAND`, what the README and operations tell to type can be typed."""
     known = set(options()) | {(command, "--help") for command in commands()}
-    for path in (README, OPERATIONS):
+    for path in (README, OPERATIONS, SETTINGS):
         for line in path.read_text(encoding="utf-8").splitlines():
             for command, rest in re.findall(r"\boldump ([a-z]+)((?: [^|;&`#]*)?)", line):
                 if command in commands():
@@ -99,20 +100,20 @@ def test_exit_codes_are_unique() -> None:
     assert not set(codes) & ({0, 1, errors.BUG_EXIT_CODE} | signal_codes())
 
 
-@pytest.mark.parametrize("place", ["the help", "docs/operations.md"])
+@pytest.mark.parametrize("place", ["the help", "docs/settings.md"])
 def test_every_exit_code_is_documented(place: str) -> None:
-    """In the help's last lines, and in operations.md, each under one heading that says what to do."""
+    """In the help's last lines, and in settings.md, each under one heading that says what to do."""
     codes = {0, errors.BUG_EXIT_CODE, *signal_codes(), *(each.exit_code for each in error_classes())}
     if place == "the help":
         text = str(cli.app.info.epilog).split("Exit codes:")[1].split("docs/")[0]
         assert {int(code) for code in re.findall(r"[0-9]+", text)} == codes
         return
-    assert documented_codes(OPERATIONS.read_text(encoding="utf-8")) == Counter(codes)
+    assert documented_codes(SETTINGS.read_text(encoding="utf-8")) == Counter(codes)
 
 
 def test_a_star_says_that_a_retry_may_help() -> None:
-    """In the headings of operations.md, just where the class says so: wrappers and people act on it."""
-    starred = {int(code) for code in re.findall(r"(?m)^### ([0-9]+)\*: ", OPERATIONS.read_text(encoding="utf-8"))}
+    """In the headings of settings.md, just where the class says so: wrappers and people act on it."""
+    starred = {int(code) for code in re.findall(r"(?m)^### ([0-9]+)\*: ", SETTINGS.read_text(encoding="utf-8"))}
     assert starred == {each.exit_code for each in error_classes() if each.retryable}
 
 

@@ -9,10 +9,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_setting_is_in_the_table_and_in_the_example_and_no_other() -> None:
-    """docs/operations.md has variable and key in one row; oldump.toml.example has it commented out."""
+    """docs/settings.md has variable and key in one row; oldump.toml.example has it commented out."""
     names = set(Settings.model_fields)
-    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    rows = re.findall(r"(?m)^\|[^|]*\| `OLDUMP_([A-Z_]+)` \| `([a-z_]+)` \|", operations)
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\|[^|]*\| `OLDUMP_([A-Z_]+)` \| `([a-z_]+)` \|", page)
     assert {key for _, key in rows} == names
     assert all(variable == key.upper() for variable, key in rows)
     example = (ROOT / "oldump.toml.example").read_text(encoding="utf-8")
