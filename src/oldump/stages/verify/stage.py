@@ -85,8 +85,8 @@ def require_publishable(result: VerifyResult, item: Path, log_file: Path) -> Non
         log.warning("verify: %s", "  ".join(row))
     raise VerificationError(
         f"{item}: not published: {result.summary} (listed in {log_file})",
-        "Delete a file that the findings name and rerun: its stage and those that depend on it run again. To start from "
-        "scratch, rerun with --overwrite.",
+        "Delete a file that the findings name and rerun: its stage and those that depend on it run again. To start "
+        "from scratch, rerun with --overwrite.",
     )
 
 
