@@ -1,8 +1,8 @@
 """Convert rows of table `data`, one block of COPY text at a time.
 
 Each row becomes a record, a drop or a reject. The kernel converts nearly all rows in one pass over their bytes (the
-fast path, see kernel.rows). Each row that it cannot prove to be correct takes the slow path through `document.normalised`.
-Both paths give the same bytes.
+fast path, see kernel.rows). Each row that it cannot prove to be correct takes the slow path through
+`document.normalised`. Both paths give the same bytes.
 """
 
 from collections import Counter
