@@ -11,8 +11,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from oldump.engine.blocks import decompressed
 from oldump.engine.segments import SEGMENT_BYTES, compressed, index_path, read_index, read_segment
+from oldump.engine.text_stream import decompressed
 
 
 def main(source: Path, workers: int, level: int, texts: list[Path]) -> None:

@@ -4,7 +4,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from oldump.engine.segments import QUICK, Compressing, SegmentWriter, segment_of, segment_texts
+from oldump.engine.segment_writer import Compressing, SegmentWriter
+from oldump.engine.segments import QUICK, segment_of, segment_texts
 
 if __name__ == "__main__":
     compress = partial(segment_of, first_key_at=0, level=QUICK)

@@ -31,7 +31,8 @@ from typing import Any, NamedTuple
 from campaigns.killing import PAUSE_SECONDS, Point, Run
 from commands.command import DATE, private_of
 from commands.forks import load
-from oldump.engine.segments import QUICK, SegmentWriter, segment_of, segment_texts
+from oldump.engine.segment_writer import SegmentWriter
+from oldump.engine.segments import QUICK, segment_of, segment_texts
 from oldump.outside.embedded_postgres import embedded_database
 from oldump.outside.synthetic_databases import fill
 from oldump.synth.table import copy_blocks

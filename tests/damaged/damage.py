@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from oldump.engine.lines import Lines as Placed
-from oldump.engine.segments import SegmentWriter, segment_of, segment_texts
+from oldump.engine.segment_writer import SegmentWriter
+from oldump.engine.segments import segment_of, segment_texts
+from oldump.engine.text_lines import Lines as Placed
 from oldump.kernel.arrays import Places, Text
 from oldump.records.tally import digests_of, newest_of, types_of
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from oldump.engine.budget import Budget
 from oldump.engine.commit import TEMPORARY_SUFFIX
-from oldump.engine.segments import INDEX_SUFFIX, SegmentWriter, segment_of
-from oldump.engine.shuffle import Budget
+from oldump.engine.segment_writer import SegmentWriter
+from oldump.engine.segments import INDEX_SUFFIX, segment_of
 from oldump.errors import StorageFull
 from oldump.synth.table import copy_blocks
 from unit.stages.making import AMPLE, folder_in, made

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 
 from catalogues import Catalogue, catalogues
 from deworks_reference import counts_of, deworks_of, same_line
-from oldump.engine.segments import TextWriter, uncompressed
-from oldump.engine.shuffle import Budget, Stream
+from oldump.engine.budget import Budget
+from oldump.engine.gather import Stream
+from oldump.engine.segment_writer import TextWriter
+from oldump.engine.segments import uncompressed
 from oldump.run.progress import Silence
 from oldump.stages.deworks.stage import DeworksJob, DeworksResult, Input, make_deworks
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oldump.engine.shuffle import Budget
+from oldump.engine.budget import Budget
 from oldump.errors import SourceDamaged, SourceEmpty
 from oldump.synth.table import copy_blocks
 from reference import dumps_of

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from oldump.engine.segments import SegmentWriter, segment_of
+from oldump.engine.segment_writer import SegmentWriter
+from oldump.engine.segments import segment_of
 from oldump.records.keys import order_key
 from oldump.records.record import PARTS
 from oldump.stages.gate.comparison import RANGE_BYTES, Changes, Part, compared

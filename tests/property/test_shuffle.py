@@ -13,9 +13,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from oldump.engine.lines import Lines
+from oldump.engine.buckets import Buckets
+from oldump.engine.budget import Budget
+from oldump.engine.frames import Batch
+from oldump.engine.gather import Gathering, Stream, gather_worker
+from oldump.engine.scatter import Scattering, scatter_worker
 from oldump.engine.segments import SEGMENT_BYTES, Segment, segment_texts
-from oldump.engine.shuffle import Batch, Buckets, Budget, Gathering, Scattering, Stream, gatherer, scatterer
+from oldump.engine.text_lines import Lines
 from oldump.engine.workers import Crew
 
 MAX_RANK = (1 << 64) - 1
@@ -61,13 +65,13 @@ def read(lines: list[Line]) -> Generator[Batch, None, int]:
 
 def shuffled(tasks: list[list[Line]], workers: int, budget: Budget, folder: Path) -> dict[str, list[bytes]]:
     """The texts of the segments of each stream, with as many workers to scatter as to gather."""
-    with Crew(workers, scatterer(read, folder, budget)) as crew:
+    with Crew(workers, scatter_worker(read, folder, budget)) as crew:
         scattering = Scattering(crew)
         said = list(scattering.run([("a task", task) for task in tasks]))
     buckets = Buckets(scattering.frames(), budget)
     assert sorted(said) == [(number, len(task)) for number, task in enumerate(tasks)]
     sinks: dict[str, list[Segment]] = {name: [] for name in ("all", "tag 0", "tag 1", "tag 2")}
-    with Crew(workers, gatherer(lambda line: line, ByTag, compress, folder, budget)) as crew:
+    with Crew(workers, gather_worker(lambda line: line, ByTag, compress, folder, budget)) as crew:
         tallies = list(Gathering(crew, {name: Stream(sink) for name, sink in sinks.items()}, compress).run(buckets))
     assert sum(tally for tally in tallies if isinstance(tally, int)) == sum(map(len, tasks))
     assert all(tallies)  # no empty bucket

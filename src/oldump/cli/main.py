@@ -368,7 +368,7 @@ def verify(
     memory: Memory = None,
 ) -> None:
     """Check a finished dump, from its files alone, and print what is wrong."""
-    from oldump.engine.shuffle import workers_within
+    from oldump.engine.budget import workers_within
     from oldump.settings import Settings
     from oldump.stages.verify import stage
     from oldump.terminal.progress import progress_shown

@@ -12,7 +12,6 @@ import multiprocessing
 import os
 import queue
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -22,37 +21,31 @@ from typing import BinaryIO, NamedTuple
 
 from zlib_ng import zlib_ng
 
-from oldump.engine.segments import Entry, index_path, read_index, read_segment
-from oldump.errors import SourceDamaged, SourceError, SourceMissing
+from oldump.engine.segments import IndexEntry, index_path, read_index, read_segment
+from oldump.engine.text_stream import (
+    BLOCK_BYTES,
+    GZIP_MAGIC,
+    LONGEST_LINE_BYTES,
+    TEXT_PER_GZIP_BYTE,
+    decompressed,
+    refuse_other_formats,
+    source_errors,
+    whole_lines,
+)
+from oldump.errors import SourceDamaged
 from oldump.run.steps import STEPS
 
-BLOCK_BYTES = 1 << 20
-"""About the text of a block; a longer line makes a longer block."""
-LONGEST_LINE_BYTES = 1 << 30
-"""PostgreSQL itself allows no field beyond 1 GiB: what has no newline for so long is not a table."""
-TEXT_PER_GZIP_BYTE = 6
-"""A gzip file's text, roughly."""
-
 _READ_BYTES = 1 << 18
-_GZIP = 31
-_GZIP_MAGIC = b"\x1f\x8b"
-_OTHER_MAGIC = {
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"PK\x03\x04": "zip",
-    b"PGDMP": "pg_dump's own format",
-}
 
 
 class Segmented(NamedTuple):
     """A block that a worker reads from seekable gzip."""
 
     path: Path
-    entry: Entry
+    entry: IndexEntry
 
 
-class Range(NamedTuple):
+class ByteRange(NamedTuple):
     """A block that a worker reads from a plain file."""
 
     path: Path
@@ -67,7 +60,7 @@ class Shared(NamedTuple):
     size_bytes: int
 
 
-Content = Segmented | Range | Shared | bytes
+Content = Segmented | ByteRange | Shared | bytes
 
 
 class Block(NamedTuple):
@@ -80,19 +73,19 @@ class Block(NamedTuple):
     """Of all text up to here, where only one process reads it."""
 
 
-class Place(NamedTuple):
+class SourcePosition(NamedTuple):
     """How far a source has been read."""
 
     blocks: int = 0
     position_bytes: int = 0
     crc32: int = 0
 
-    def behind(self, block: Block) -> "Place":
+    def behind(self, block: Block) -> "SourcePosition":
         """The place behind the next block."""
-        return Place(self.blocks + 1, block.position_bytes, block.crc32)
+        return SourcePosition(self.blocks + 1, block.position_bytes, block.crc32)
 
 
-START = Place()
+START = SourcePosition()
 
 
 class SharedMemory:
@@ -129,7 +122,7 @@ class SharedMemory:
 class Source:
     """A text file, or standard input, to be read in blocks."""
 
-    def __init__(self, path: Path | None, memory: SharedMemory, after: Place = START) -> None:
+    def __init__(self, path: Path | None, memory: SharedMemory, after: SourcePosition = START) -> None:
         """Look at the file, or at standard input if path is None. after: what has been read before.
 
         Raises SourceMissing, SourceDamaged.
@@ -140,7 +133,7 @@ class Source:
         self.name = str(path) if path else "standard input"
         self.size_bytes: int | None = None
         """Of the file as it lies on the disk; None for standard input."""
-        self._entries: list[Entry] | None = None
+        self._entries: list[IndexEntry] | None = None
         self._status: tuple[int, int] | None = None
         self._is_plain = False
         if path is None:
@@ -152,8 +145,8 @@ class Source:
             with path.open("rb") as stream:
                 magic = stream.read(8)
                 self.size_bytes = os.fstat(stream.fileno()).st_size
-        self._is_plain = not magic.startswith(_GZIP_MAGIC)
-        _refuse_other_formats(self.name, magic)
+        self._is_plain = not magic.startswith(GZIP_MAGIC)
+        refuse_other_formats(self.name, magic)
         if not self._is_plain and index_path(path).exists():
             self._entries = read_index(path)
 
@@ -205,7 +198,7 @@ class Source:
             case Segmented(path, entry):
                 with source_errors(path), STEPS.at("decompress", entry.text_bytes):
                     return read_segment(path, entry)
-            case Range(path, offset, size_bytes):
+            case ByteRange(path, offset, size_bytes):
                 with source_errors(path), path.open("rb") as stream:
                     stream.seek(offset)
                     text = stream.read(size_bytes)
@@ -235,7 +228,7 @@ class Source:
                     content = self._memory.put(text) if place.blocks >= self._after.blocks else None
                 if content is not None:
                     yield Block(content, position, crc32)
-                place = Place(place.blocks + 1, position, crc32)
+                place = SourcePosition(place.blocks + 1, position, crc32)
                 if place.blocks == self._after.blocks and place != self._after:
                     raise self._is_another()
             if place.blocks < self._after.blocks:
@@ -265,90 +258,6 @@ def _opened(path: Path | None) -> Iterator[BinaryIO]:
             yield stream
 
 
-@contextmanager
-def source_errors(name: object) -> Iterator[None]:
-    """Translate errors of the operating system into SourceError, naming the file."""
-    try:
-        yield
-    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        raise SourceMissing(f"{name}: cannot be read ({error.strerror})", "Check the path and its rights.") from error
-    except OSError as error:
-        raise SourceError(f"{name}: {error.strerror or error}", "Check the disk it is on.") from error
-
-
-def decompressed(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """The text of a gzip stream of any number of members, or the chunks themselves if they are not gzip.
-
-    Raises SourceDamaged if a member is damaged or the last one does not end.
-    """
-    first = next(chunks, b"")
-    _refuse_other_formats(name, first)
-    if not first.startswith(_GZIP_MAGIC):
-        yield first
-        yield from chunks
-        return
-    position = 0
-    member = zlib_ng.decompressobj(_GZIP)
-    for chunk in _chained(first, chunks):
-        rest, is_pending = chunk, False
-        while rest or is_pending:
-            if member.eof:
-                rest = rest.lstrip(b"\0")  # padding, which gzip ignores too
-                if not rest:
-                    break
-                member = zlib_ng.decompressobj(_GZIP)
-            began = time.thread_time_ns()
-            try:
-                text = member.decompress(
-                    rest, BLOCK_BYTES
-                )  # no more at once: a chunk may hold a thousand times its size
-            except zlib_ng.error as error:  # type: ignore[misc] # its stub says too little
-                raise SourceDamaged(
-                    f"{name}: damaged gzip near byte {position:,} of the file ({error}). Fetch or make the file again."
-                ) from error
-            STEPS.add({"decompress": (time.thread_time_ns() - began, len(text))})
-            if text:
-                yield text
-            rest = member.unused_data if member.eof else member.unconsumed_tail
-            is_pending = len(text) == BLOCK_BYTES
-        position += len(chunk)
-    if not member.eof:
-        raise SourceDamaged(
-            f"{name}: the gzip data ends in the middle, after byte {position:,}. The file is truncated: "
-            "fetch or make it again."
-        )
-
-
-def _chained(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from others
-
-
-def _refuse_other_formats(name: str, start: bytes) -> None:
-    for magic, format_name in _OTHER_MAGIC.items():
-        if start.startswith(magic):
-            raise SourceDamaged(f"{name}: is {format_name}; only plain text and gzip can be read", "Convert it first.")
-
-
-def whole_lines(texts: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """The text in blocks of about BLOCK_BYTES that end with a newline, but for the end of the text."""
-    held: list[bytes] = []
-    held_bytes = 0
-    for text in texts:
-        held.append(text)
-        held_bytes += len(text)
-        if held_bytes < BLOCK_BYTES:
-            continue
-        end = text.rfind(b"\n") + 1
-        if end:
-            yield b"".join((*held[:-1], text[:end]))
-            held, held_bytes = [text[end:]], len(text) - end
-        elif held_bytes > LONGEST_LINE_BYTES:
-            raise SourceDamaged(f"{name}: a line is longer than {LONGEST_LINE_BYTES:,} bytes. Is it a table?")
-    if held_bytes:
-        yield b"".join(held)
-
-
 def _ranges(path: Path, start: int, longest_bytes: int = LONGEST_LINE_BYTES) -> Iterator[Block]:
     """A plain file behind its first bytes in ranges that end with a newline, but for the last.
 
@@ -360,7 +269,7 @@ def _ranges(path: Path, start: int, longest_bytes: int = LONGEST_LINE_BYTES) -> 
             end = _line_end(stream, start + BLOCK_BYTES, min(size_bytes, start + longest_bytes + 1))
             if end - start > longest_bytes:
                 raise SourceDamaged(f"{path}: a line is longer than {longest_bytes:,} bytes. Is it a table?")
-            yield Block(Range(path, start, end - start), end)
+            yield Block(ByteRange(path, start, end - start), end)
             start = end
 
 

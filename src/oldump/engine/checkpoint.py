@@ -12,7 +12,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin
@@ -30,14 +30,14 @@ S = TypeVar("S")
 """What a stage keeps: a msgspec.Struct, or a tagged union of such."""
 
 
-class Rest(NamedTuple):
+class Pause(NamedTuple):
     """When a scatter or a gather is to come to rest, and what it does then."""
 
     is_due: Callable[[], bool]
     take: Callable[[], None]
 
 
-NO_REST = Rest(lambda: False, lambda: None)
+NO_PAUSE = Pause(lambda: False, lambda: None)
 """For what cannot be continued: a pipe, a unit of work that is short."""
 
 
@@ -104,9 +104,9 @@ class Checkpoint:
         write_whole(self.path, self._heading(content).encode() + b"\n" + content)
         self._last = self._clock()
 
-    def resting(self, state: Callable[[], object]) -> Rest:
+    def resting(self, state: Callable[[], object]) -> Pause:
         """A rest whenever it is due, at which the state is saved as it then is."""
-        return Rest(self.is_due, lambda: self.save(state()))
+        return Pause(self.is_due, lambda: self.save(state()))
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -139,3 +139,39 @@ def _counter(kind: Any, value: Any) -> Any:  # noqa: ANN401 - msgspec's signatur
         raise NotImplementedError(f"a checkpoint cannot hold {kind}")
     (member,) = get_args(kind)
     return Counter({member(name): count for name, count in value.items()})
+
+
+class _Leg(Iterator[tuple[str, Any]]):
+    """Tasks up to a rest: at least one, unless there is none any more."""
+
+    def __init__(self, tasks: Iterator[tuple[str, Any]], rest: Pause) -> None:
+        self._tasks = tasks
+        self._rest = rest
+        self.begun = 0
+        self.is_last = False
+
+    def __next__(self) -> tuple[str, Any]:
+        if self.begun and self._rest.is_due():
+            raise StopIteration
+        try:
+            task = next(self._tasks)
+        except StopIteration:
+            self.is_last = True
+            raise
+        self.begun += 1
+        return task
+
+    def end(self) -> None:
+        """Pause, if that is why the leg ended."""
+        if not self.is_last:
+            self._rest.take()
+
+
+def legs(tasks: Iterable[tuple[str, Any]], rest: Pause) -> Iterator[_Leg]:
+    """All tasks, in legs. Draw each to its end before the next."""
+    remaining = iter(tasks)
+    while True:
+        leg = _Leg(remaining, rest)
+        yield leg
+        if leg.is_last:
+            return

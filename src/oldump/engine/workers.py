@@ -29,7 +29,7 @@ from oldump.errors import OldumpError, WorkerError
 from oldump.run.steps import STEPS
 
 Task = Generator[Any, Any, Any]
-Perform = Callable[[Any], Task]
+TaskFunction = Callable[[Any], Task]
 """What a worker does with the description of a task."""
 
 
@@ -74,7 +74,7 @@ def _stopping_held() -> Iterator[None]:
             signal.raise_signal(noted)
 
 
-class Said(NamedTuple):
+class TaskMessage(NamedTuple):
     """A task's intermediate message, which waits for an answer; or its result, which does not."""
 
     number: int
@@ -93,7 +93,7 @@ class _Worker:
 class Crew:
     """Workers, for `with`. Tasks are begun in the order in which they are given."""
 
-    def __init__(self, workers: int, perform: Callable[[int], Perform]) -> None:
+    def __init__(self, workers: int, perform: Callable[[int], TaskFunction]) -> None:
         """Fork the workers. perform is called once in each, with its number, and gives what it does with tasks.
 
         Raises WorkerError if not all can be started; none is left then.
@@ -114,7 +114,7 @@ class Crew:
             self._end(at_once=True)
             raise
 
-    def _forked(self, number: int, perform: Callable[[int], Perform]) -> _Worker:
+    def _forked(self, number: int, perform: Callable[[int], TaskFunction]) -> _Worker:
         context = multiprocessing.get_context("fork")
         ours, theirs = context.Pipe()
         inherited = [worker.pipe for worker in self._workers] + [ours]
@@ -151,7 +151,7 @@ class Crew:
 
     def run(
         self, tasks: Iterable[tuple[str, Any]], *, window: int | None = None, arrivals: Connection | None = None
-    ) -> Iterator[Said]:
+    ) -> Iterator[TaskMessage]:
         """What the tasks say, as it comes. tasks: (description for errors, content); drawn when a worker is idle.
 
         window: so many tasks may be begun, counted from the oldest that is not finished; None: any number. It bounds
@@ -229,7 +229,7 @@ class Crew:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._death(worker) from error
 
-    def _receive(self, worker: _Worker) -> Said:
+    def _receive(self, worker: _Worker) -> TaskMessage:
         try:
             kind, message = worker.pipe.recv()
         except (EOFError, OSError) as error:  # OSError: it died in the midst of a message
@@ -241,7 +241,7 @@ class Crew:
             STEPS.add(spent)
         if worker.task is None:
             raise AssertionError("an idle worker speaks")
-        return Said(worker.task, message, finished=kind == "result")
+        return TaskMessage(worker.task, message, finished=kind == "result")
 
     def _death(self, worker: _Worker) -> WorkerError:
         worker.process.join(timeout=5)
@@ -263,7 +263,7 @@ def _name_of(number: int) -> str:
         return str(number)
 
 
-def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int], Perform], number: int) -> None:
+def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int], TaskFunction], number: int) -> None:
     """The life of a worker: tasks from the pipe, until it ends."""
     for other in inherited:
         other.close()  # else a worker would keep its siblings' pipes open, and nobody would notice a death

@@ -17,7 +17,7 @@ import cython  # type: ignore[import-untyped] # it has stubs, but does not say s
 import numpy as np
 
 from oldump.kernel.arrays import Ranks
-from oldump.kernel.lines import breaks
+from oldump.kernel.spans import breaks
 
 COMPILED: bool = cython.compiled
 """Whether this is worth its use."""

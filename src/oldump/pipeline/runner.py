@@ -18,9 +18,9 @@ from typing import Any
 
 import tenacity
 
+from oldump.engine.budget import workers_within
 from oldump.engine.commit import sync_folder, write_whole
 from oldump.engine.segments import index_path
-from oldump.engine.shuffle import workers_within
 from oldump.errors import OldumpError, SnapshotLost, SourceUnreachable, mark, storage_errors
 from oldump.outside import postgres
 from oldump.pipeline.disk import Disks, DiskWatch, Watched, leftovers, room_of

@@ -14,8 +14,8 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
+from oldump.engine.budget import workers_within
 from oldump.engine.checkpoint import Checkpoint
-from oldump.engine.shuffle import workers_within
 from oldump.errors import ArchiveUnreachable, ConfigurationError, OldumpError
 from oldump.outside import postgres
 from oldump.pipeline.preflight import Check, folder_check

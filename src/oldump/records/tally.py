@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from xxhash import xxh3_64_intdigest
 
 from oldump.kernel.arrays import Digests, Places, Text
-from oldump.kernel.lines import digests, greatest_column
+from oldump.kernel.spans import digests, greatest_column
 from oldump.records.record import LAST_MODIFIED
 
 _MASK = (1 << 64) - 1

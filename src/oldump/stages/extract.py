@@ -14,8 +14,9 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
-from oldump.engine.segments import QUICK, Compress, Segment, SegmentWriter, segment_of, segment_texts
-from oldump.engine.workers import Crew, Perform, Said, Task
+from oldump.engine.segment_writer import SegmentWriter
+from oldump.engine.segments import QUICK, Compress, Segment, segment_of, segment_texts
+from oldump.engine.workers import Crew, Task, TaskFunction, TaskMessage
 from oldump.errors import SourceEmpty
 from oldump.outside.postgres import SCANS_RANGES, Copying, Query, Reader, SnapshotConnection
 from oldump.run.folder import RunFolder
@@ -74,10 +75,10 @@ def extract(
         return writer.records, Artifact(**asdict(writer.commit()), item=None)
 
 
-def _in_turn(crew: Crew, tasks: Iterable[tuple[str, str]], jobs: int) -> Iterator[Said]:
+def _in_turn(crew: Crew, tasks: Iterable[tuple[str, str]], jobs: int) -> Iterator[TaskMessage]:
     """What the tasks say, the next one's first: who speaks before its turn waits for it."""
     turn = 0
-    heard: dict[int, Said] = {}
+    heard: dict[int, TaskMessage] = {}
     for said in crew.run(tasks, window=_WINDOW * jobs):
         heard[said.number] = said
         while (following := heard.pop(turn, None)) is not None:
@@ -125,14 +126,14 @@ QUERY = Query((TABLE,), _statement("ctid IS NOT NULL"), _statement("thing_id IS 
 """One of those that the stage asks: a view, which has no ctid, is refused before the long work."""
 
 
-def _copier(connect: Callable[[], Reader], compress: Compress) -> Callable[[int], Perform]:
+def _copier(connect: Callable[[], Reader], compress: Compress) -> Callable[[int], TaskFunction]:
     """What the workers of a Crew perform: a range is copied and compressed, as far as it may before its turn.
 
     Its last segment ends where it does: so no worker asks where another's ended, and ranges are the same for any
     number of connections.
     """
 
-    def begin(_: int) -> Perform:
+    def begin(_: int) -> TaskFunction:
         reader = connect()
 
         def perform(query: str) -> Task:

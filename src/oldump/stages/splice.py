@@ -16,7 +16,7 @@ from dataclasses import asdict
 import msgspec
 
 from oldump.engine.checkpoint import Checkpoint
-from oldump.engine.segments import BEGINNING, Position, SegmentWriter
+from oldump.engine.segment_writer import BEGINNING, Position, SegmentWriter
 from oldump.errors import VerificationError
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact

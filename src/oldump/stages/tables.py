@@ -14,7 +14,8 @@ from datetime import date
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
-from oldump.engine.segments import Compressing, SegmentWriter, segment_of, segment_texts
+from oldump.engine.segment_writer import Compressing, SegmentWriter
+from oldump.engine.segments import segment_of, segment_texts
 from oldump.errors import SourceEmpty, VerificationError
 from oldump.outside.postgres import Copying, Query, SnapshotConnection, midnight_after
 from oldump.records.copytext import NULL, unescaped

@@ -16,18 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oldump.engine.blocks import (
-    BLOCK_BYTES,
-    Range,
-    Segmented,
-    Shared,
-    SharedMemory,
-    Source,
-    _ranges,
-    decompressed,
-    whole_lines,
-)
-from oldump.engine.segments import SegmentWriter, index_path, segment_of, segment_texts
+from oldump.engine.blocks import ByteRange, Segmented, Shared, SharedMemory, Source, _ranges
+from oldump.engine.segment_writer import SegmentWriter
+from oldump.engine.segments import index_path, segment_of, segment_texts
+from oldump.engine.text_stream import BLOCK_BYTES, decompressed, whole_lines
 from oldump.errors import SourceDamaged, SourceError, SourceMissing
 
 # Lines of many lengths, 13 MB in all; one is longer than a block, one longer than a slot of shared memory.
@@ -139,7 +131,7 @@ def test_tiny_texts(path: Path, form: Form, text: bytes) -> None:
     assert b"".join(blocks_of(path)) == text
 
 
-@pytest.mark.parametrize(("form", "content"), [(plain, Range), (seekable, Segmented)])
+@pytest.mark.parametrize(("form", "content"), [(plain, ByteRange), (seekable, Segmented)])
 def test_workers_read_plain_and_seekable_files_themselves(path: Path, form: Form, content: type) -> None:
     """The leader does not touch the text."""
     form(path, TEXT)

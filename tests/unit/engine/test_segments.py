@@ -14,15 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oldump.engine.commit import TEMPORARY_SUFFIX
+from oldump.engine.segment_writer import BEGINNING, SegmentWriter, Written
 from oldump.engine.segments import (
-    BEGINNING,
     INDEX_COLUMNS,
     QUICK,
     SEGMENT_BYTES,
-    Entry,
+    IndexEntry,
     Segment,
-    SegmentWriter,
-    Written,
     cuts,
     index_path,
     read_index,
@@ -397,20 +395,20 @@ def test_an_index_that_leaves_out_or_repeats_text_is_refused(
         read_index(whole)
 
 
-def _wrong_crc(entry: Entry) -> Entry:
+def _wrong_crc(entry: IndexEntry) -> IndexEntry:
     return entry._replace(crc32=entry.crc32 ^ 1)
 
 
-def _wrong_length(entry: Entry) -> Entry:
+def _wrong_length(entry: IndexEntry) -> IndexEntry:
     return entry._replace(text_bytes=entry.text_bytes + 1)
 
 
-def _wrong_offset(entry: Entry) -> Entry:
+def _wrong_offset(entry: IndexEntry) -> IndexEntry:
     return entry._replace(offset=entry.offset + 1)
 
 
 @pytest.mark.parametrize("wrong", [_wrong_crc, _wrong_length, _wrong_offset])
-def test_a_wrong_line_of_the_index_is_found(whole: Path, wrong: Callable[[Entry], Entry]) -> None:
+def test_a_wrong_line_of_the_index_is_found(whole: Path, wrong: Callable[[IndexEntry], IndexEntry]) -> None:
     """CRC, length and offset are all held against the text."""
     with pytest.raises(SourceDamaged, match=whole.name):
         read_segment(whole, wrong(read_index(whole)[1]))

@@ -6,25 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oldump.engine.lines import Lines
+from oldump.engine.buckets import Buckets, in_order
+from oldump.engine.budget import Budget, budget_within
+from oldump.engine.frames import FRAME, FRAME_BYTES, Batch, Frames, read_frame
+from oldump.engine.gather import Gathering, Stream, gather_worker
+from oldump.engine.scatter import FLUSH, scatter_worker
 from oldump.engine.segments import Segment
-from oldump.engine.shuffle import (
-    FLUSH,
-    FRAME,
-    FRAME_BYTES,
-    Batch,
-    Buckets,
-    Budget,
-    Frames,
-    Gathering,
-    Spill,
-    Stream,
-    _read_frame,
-    budget_within,
-    gatherer,
-    in_order,
-    scatterer,
-)
+from oldump.engine.spill_files import Spill
+from oldump.engine.text_lines import Lines
 from oldump.engine.workers import Crew
 from oldump.errors import OldumpError, StorageError, StorageFull
 
@@ -67,7 +56,7 @@ def _line(number: int) -> bytes:
 def gathered(folder: Path, frames: Frames, budget: Budget = BUDGET, workers: int = 1) -> bytes:
     """The text of the frames, as one bucket."""
     segments: list[Segment] = []
-    with Crew(workers, gatherer(lambda line: line, Everything, compress, folder, budget)) as crew:
+    with Crew(workers, gather_worker(lambda line: line, Everything, compress, folder, budget)) as crew:
         list(Gathering(crew, {"all": Stream(segments)}, compress).run([("bucket 0x1", frames)]))
     return b"".join(segment.data for segment in segments)
 
@@ -80,7 +69,7 @@ def test_frames_hold_what_was_spilled(tmp_path: Path) -> None:
     assert set(frames["shift"].tolist()) == {8}
     found: list[tuple[bytes, int, int]] = []
     for frame in frames:
-        batch = _read_frame(tmp_path / "spill-0", frame)
+        batch = read_frame(tmp_path / "spill-0", frame)
         assert batch.lines.text_bytes == frame["text_bytes"]
         assert {rank >> 8 << 8 for rank in batch.ranks.tolist()} == {frame["first"]}
         assert batch.ranks.tolist() == sorted(batch.ranks.tolist())
@@ -120,7 +109,7 @@ def test_a_frame_is_bounded_unless_a_line_is_longer(tmp_path: Path) -> None:
     spill = Spill(tmp_path, 0, BUDGET)
     lines = [b"x" * 500_000] * 20 + [b"y" * (2 * FRAME_BYTES)] + [b"z"] * 20
     frames = _added(spill, lines, [7] * len(lines), [0] * len(lines))
-    contents = [[*_read_frame(tmp_path / "spill-0", frame).lines] for frame in frames]
+    contents = [[*read_frame(tmp_path / "spill-0", frame).lines] for frame in frames]
     assert [line for content in contents for line in content] == lines
     assert all(sum(map(len, content)) - max(map(len, content)) <= FRAME_BYTES for content in contents)
     assert len(frames) > 3
@@ -275,12 +264,12 @@ def test_a_flipped_bit_in_the_spill_is_found(tmp_path: Path, bit: int) -> None:
     (frame, *_) = spilled(tmp_path, [1] * 5)
     spill = tmp_path / "spill-0"
     content = spill.read_bytes()
-    batch = _read_frame(spill, frame)
+    batch = read_frame(spill, frame)
     messages: set[str] = set()
     for place in range(int(frame["offset"]), int(frame["offset"] + frame["size_bytes"]), 3):
         spill.write_bytes(content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :])
         try:
-            found = _read_frame(spill, frame)
+            found = read_frame(spill, frame)
         except StorageError as error:
             messages.add(str(error).split(" (")[0])
             continue
@@ -312,7 +301,7 @@ def test_a_spill_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_while_spilling(tmp_path: Path) -> None:
     """Here /dev/full: the worker's StorageFull reaches the leader, with the path."""
     (tmp_path / "spill-0").symlink_to("/dev/full")
-    scatter = scatterer(lambda content: (Batch.of([line], [0]) for line in [content]), tmp_path, BUDGET)
+    scatter = scatter_worker(lambda content: (Batch.of([line], [0]) for line in [content]), tmp_path, BUDGET)
     with pytest.raises(StorageFull, match="spill-0: no space left"), Crew(1, scatter) as crew:
         list(crew.run([("a", bytes(2000)), ("b", bytes(2000))]))
     with Crew(1, scatter) as crew:
@@ -340,6 +329,6 @@ def test_a_sink_that_fails_ends_the_gather(tmp_path: Path) -> None:
     frames = spilled(tmp_path, [1] * 50)
     with (
         pytest.raises(OldumpError, match="the file: no space left"),
-        Crew(2, gatherer(lambda line: line, Everything, compress, tmp_path, BUDGET)) as crew,
+        Crew(2, gather_worker(lambda line: line, Everything, compress, tmp_path, BUDGET)) as crew,
     ):
         list(Gathering(crew, {"all": Stream(Full())}, compress).run([("bucket", frames)]))

@@ -15,11 +15,11 @@ from typing import Any
 import psutil
 import pytest
 
-from oldump.engine.workers import Crew, Perform, Said, Task
+from oldump.engine.workers import Crew, Task, TaskFunction, TaskMessage
 from oldump.errors import SourceDamaged, WorkerError
 
 
-def performing(perform: Perform) -> Callable[[int], Perform]:
+def performing(perform: TaskFunction) -> Callable[[int], TaskFunction]:
     """What a Crew wants, of workers that are all alike."""
     return lambda number: perform
 
@@ -59,7 +59,7 @@ def test_every_task_has_its_result(workers: int, tasks: int) -> None:
 def test_a_worker_knows_its_number() -> None:
     """Perform is called once in each, with the number."""
 
-    def begin(number: int) -> Perform:
+    def begin(number: int) -> TaskFunction:
         def perform(content: object) -> Task:
             yield from ()
             return number, os.getpid()
@@ -193,7 +193,7 @@ def test_a_conversation_goes_back_and_forth() -> None:
 def test_answers_may_wait() -> None:
     """The leader hears another task out before it answers the first."""
     with Crew(2, performing(adding)) as crew:
-        waiting: list[Said] = []
+        waiting: list[TaskMessage] = []
         order = []
         for said in crew.run(named([0, 1000])):
             if said.finished:
@@ -305,7 +305,7 @@ def test_an_error_in_the_midst_of_a_conversation() -> None:
 
     with Crew(1, performing(perform)) as crew:
         run = crew.run(named([1]))
-        assert next(run) == Said(0, "well", finished=False)
+        assert next(run) == TaskMessage(0, "well", finished=False)
         crew.answer(0, None)
         with pytest.raises(ValueError, match="no"):
             next(run)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from oldump.engine.segments import SegmentWriter, segment_of
+from oldump.engine.segment_writer import SegmentWriter
+from oldump.engine.segments import segment_of
 from oldump.errors import ConfigurationError, SourceError, SourceMissing, StorageError, StorageFull
 from oldump.outside.postgres import Examined, Limit, Query, TableSize
 from oldump.pipeline import preflight

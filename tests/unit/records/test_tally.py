@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
-from oldump.engine.lines import Lines
+from oldump.engine.text_lines import Lines
 from oldump.records.tally import Tally, digests_of, newest_of, types_of
 
 

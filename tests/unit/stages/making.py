@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from oldump.engine.budget import Budget
 from oldump.engine.checkpoint import Checkpoint
-from oldump.engine.segments import SegmentWriter, index_path, segment_of, segment_texts
-from oldump.engine.shuffle import Budget
+from oldump.engine.segment_writer import SegmentWriter
+from oldump.engine.segments import index_path, segment_of, segment_texts
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact

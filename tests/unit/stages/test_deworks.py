@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
 from deworks_reference import counts_of, deworks_of, same_line
-from oldump.engine.segments import TextWriter, read_index, uncompressed
-from oldump.engine.shuffle import Budget, Stream
+from oldump.engine.budget import Budget
+from oldump.engine.gather import Stream
+from oldump.engine.segment_writer import TextWriter
+from oldump.engine.segments import read_index, uncompressed
 from oldump.errors import OldumpError, RecordError, SourceEmpty, SourceMissing, StorageError
 from oldump.records.keys import order_key
 from oldump.records.record import PARTS, column

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oldump.engine.blocks import BLOCK_BYTES
+from oldump.engine.budget import Budget
 from oldump.engine.segments import read_index
-from oldump.engine.shuffle import Budget
+from oldump.engine.text_stream import BLOCK_BYTES
 from oldump.errors import SourceDamaged, SourceEmpty, SourceMissing, TooManyRejects, VerificationError
 from oldump.records.record import PARTS
 from oldump.run.progress import Silence

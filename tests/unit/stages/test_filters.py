@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from oldump.engine.blocks import BLOCK_BYTES
+from oldump.engine.text_stream import BLOCK_BYTES
 from oldump.settings import Settings
 from oldump.stages.dumps import filters
 from oldump.synth.table import copy_blocks

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from oldump.engine.budget import Budget
 from oldump.engine.checkpoint import Checkpoint
 from oldump.engine.commit import temporary_path
-from oldump.engine.shuffle import Budget
 from oldump.errors import SourceDamaged, VerificationError
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
-from oldump.engine.lines import Lines
-from oldump.engine.shuffle import Batch
+from oldump.engine.frames import Batch
+from oldump.engine.text_lines import Lines
 from oldump.records.document import parsed, printed
 from oldump.records.keys import order_key
 from oldump.stages.deworks.intermediate import KIND_CODES, SECTION_SHIFT, Contribution, Section

@@ -16,7 +16,7 @@ from typing import Any
 
 from xxhash import xxh3_64_intdigest
 
-from oldump.engine.shuffle import Batch
+from oldump.engine.frames import Batch
 from oldump.records.keys import COLLECTIONS, REVISION_BITS, order_key, rank
 
 SECTION_SHIFT = 62

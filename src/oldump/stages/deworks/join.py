@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii
 from typing import NamedTuple
 
-from oldump.engine.shuffle import Batch
+from oldump.engine.frames import Batch
 from oldump.records.copytext import NULL, escaped, unescaped
 from oldump.records.links import author_keys, edition_links, location_of
 from oldump.records.record import column, columns

@@ -21,30 +21,16 @@ import msgspec
 import numpy as np
 
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
-from oldump.engine.checkpoint import NO_REST, Checkpoint, Rest
-from oldump.engine.room import Room
-from oldump.engine.segments import Segment, TextWriter, segment_of, uncompressed
-from oldump.engine.shuffle import (
-    HELD_PER_TEXT_OF_OBJECTS,
-    Batch,
-    Buckets,
-    Budget,
-    FileStream,
-    Frames,
-    Gathering,
-    Scattering,
-    Stream,
-    StreamSoFar,
-    budget_within,
-    cut_spills,
-    frames_of,
-    gatherer,
-    scatterer,
-    slices,
-    spill_folder,
-    spill_sizes,
-    workers_within,
-)
+from oldump.engine.buckets import Buckets, slices
+from oldump.engine.budget import HELD_PER_TEXT_OF_OBJECTS, Budget, budget_within, workers_within
+from oldump.engine.buffer import Buffer
+from oldump.engine.checkpoint import NO_PAUSE, Checkpoint, Pause
+from oldump.engine.frames import Batch, Frames, frames_of
+from oldump.engine.gather import FileStream, Gathering, Stream, StreamPosition, gather_worker
+from oldump.engine.scatter import Scattering, scatter_worker
+from oldump.engine.segment_writer import TextWriter
+from oldump.engine.segments import Segment, segment_of, uncompressed
+from oldump.engine.spill_files import spill_folder, spill_sizes, truncate_spills
 from oldump.engine.workers import Crew
 from oldump.errors import RecordError, SourceEmpty, VerificationError
 from oldump.records.document import Rejected
@@ -99,9 +85,9 @@ class DeworksJob:
             checkpoint,
         )
 
-    def resting(self, state: Callable[[], "DeworksState"]) -> Rest:
+    def resting(self, state: Callable[[], "DeworksState"]) -> Pause:
         """When a pass comes to rest, and what is kept of it then."""
-        return self.checkpoint.resting(state) if self.checkpoint else NO_REST
+        return self.checkpoint.resting(state) if self.checkpoint else NO_PAUSE
 
 
 class DeworksState(msgspec.Struct):
@@ -115,7 +101,7 @@ class DeworksState(msgspec.Struct):
     joins: bytes | None = None
     """Of the joins that are left; None: the scatter lasts."""
     tally: DeworksTally = msgspec.field(default_factory=DeworksTally)
-    stream: StreamSoFar | None = None
+    stream: StreamPosition | None = None
     """None: the gather has not begun."""
 
 
@@ -200,7 +186,7 @@ def _resumed(checkpoint: Checkpoint, path: Path) -> DeworksState | None:
     if reached is None:
         checkpoint.clear()
     else:
-        cut_spills(spill, files(reached))
+        truncate_spills(spill, files(reached))
         log.info("deworks: goes on behind %s works and editions", f"{reached.read.works + reached.read.editions:,}")
     return reached
 
@@ -290,7 +276,7 @@ class _Passes:
         job, so_far = self._job, self._so_far
         shared = SharedMemory(job.workers + 4)
         reading = _InputReader(inputs, redirects, shared)
-        with Crew(job.workers, scatterer(reading, job.spill, job.budget)) as crew:
+        with Crew(job.workers, scatter_worker(reading, job.spill, job.budget)) as crew:
             scattering = Scattering(crew, frames_of(so_far.frames))
             rest = job.resting(lambda: DeworksState(so_far.read, reading.begun, scattering.frames().tobytes()))
             for number, counts in scattering.run(reading.tasks(so_far.tasks), None, rest, first=so_far.tasks):
@@ -307,7 +293,7 @@ class _Passes:
         job, so_far = self._job, self._so_far
         buckets = Buckets(frames_of(so_far.joins or b""), job.budget)
         total = len(buckets)
-        with Crew(job.workers, scatterer(_Answering(job), job.spill, job.budget)) as crew:
+        with Crew(job.workers, scatter_worker(_Answering(job), job.spill, job.budget)) as crew:
             scattering = Scattering(crew, frames_of(so_far.frames))
 
             def state() -> DeworksState:
@@ -327,7 +313,7 @@ class _Passes:
             assert isinstance(stream, FileStream)  # noqa: S101 - what is made elsewhere never rests
             return DeworksState(read, 0, buckets.left().tobytes(), b"", total, stream.reached())
 
-        with Crew(job.workers, gatherer(in_work, Denormal, compress, job.spill, job.budget)) as crew:
+        with Crew(job.workers, gather_worker(in_work, Denormal, compress, job.spill, job.budget)) as crew:
             for tally in Gathering(crew, {STREAM: stream}, compress).run(buckets, job.resting(state)):
                 assert isinstance(tally, DeworksTally)  # noqa: S101 - what Denormal.tally gives
                 total.add(tally)
@@ -393,7 +379,7 @@ class _Answering:
 
     def __init__(self, job: DeworksJob) -> None:
         self._job = job
-        self._room = Room()
+        self._room = Buffer()
 
     def __call__(self, frames: Frames) -> Generator[Batch, None, None]:
         answers = Answers()

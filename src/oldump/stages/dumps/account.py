@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from oldump.engine.segments import Packer, Position, SegmentWriter, segment_of
+from oldump.engine.segment_writer import Position, SegmentWriter
+from oldump.engine.segments import Packer, segment_of
 from oldump.errors import SourceDamaged, TooManyRejects
 from oldump.records.document import Reject
 from oldump.records.privacy import Drop

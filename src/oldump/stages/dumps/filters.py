@@ -18,22 +18,17 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
+from oldump.engine.buckets import Buckets
+from oldump.engine.budget import budget_within, workers_within
 from oldump.engine.commit import CommittedFile
-from oldump.engine.lines import Lines
-from oldump.engine.segments import Compressing, Packer, SegmentWriter, TextWriter, segment_of, uncompressed
-from oldump.engine.shuffle import (
-    Batch,
-    Buckets,
-    Gathering,
-    Scattering,
-    Stream,
-    budget_within,
-    gatherer,
-    scatterer,
-    spill_folder,
-    workers_within,
-)
-from oldump.engine.workers import Crew, Perform, Task
+from oldump.engine.frames import Batch
+from oldump.engine.gather import Gathering, Stream, gather_worker
+from oldump.engine.scatter import Scattering, scatter_worker
+from oldump.engine.segment_writer import Compressing, SegmentWriter, TextWriter
+from oldump.engine.segments import Packer, segment_of, uncompressed
+from oldump.engine.spill_files import spill_folder
+from oldump.engine.text_lines import Lines
+from oldump.engine.workers import Crew, Task, TaskFunction
 from oldump.errors import ConfigurationError, NotSorted, RecordError, SourceDamaged, SourceEmpty, VerificationError
 from oldump.kernel.rows import COMPILED, RecordReader
 from oldump.records import rows
@@ -76,7 +71,7 @@ def cdump(
     source = Source(path, shared)
     cutoff = first_text_after(day)
 
-    def begin(_: int) -> Perform:
+    def begin(_: int) -> TaskFunction:
         def perform(content: Content) -> Task:
             yield from ()  # a task without conversation
             batch = rows.ConvertedRows(source.text(content), cutoff)
@@ -151,7 +146,7 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
         lines = _LineCount(source.name)
         blocks: dict[int, Block] = {}
         progress.begin("sort", "scatter")
-        with Crew(workers, scatterer(partial(_read_records, source), folder, budget)) as crew:
+        with Crew(workers, scatter_worker(partial(_read_records, source), folder, budget)) as crew:
             scattering = Scattering(crew)
             for number, heard in scattering.run(_tasks(source, blocks), source.arrivals):
                 block = blocks.pop(number)
@@ -163,7 +158,7 @@ def sort(path: Path | None, output: BinaryIO, spill_parent: Path | None, setting
         buckets = Buckets(scattering.frames(), budget)
         written = 0
         progress.begin("sort", "gather")
-        with Crew(workers, gatherer(record_order, _AsTheyAre, uncompressed, folder, budget)) as crew:
+        with Crew(workers, gather_worker(record_order, _AsTheyAre, uncompressed, folder, budget)) as crew:
             gathering = Gathering(crew, {"records": Stream(TextWriter(output))}, uncompressed)
             for records in gathering.run(buckets):
                 assert isinstance(records, int)  # noqa: S101 - what _AsTheyAre.tally gives

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from oldump.engine.blocks import BLOCK_BYTES
-from oldump.engine.lines import Lines
+from oldump.engine.text_lines import Lines
+from oldump.engine.text_stream import BLOCK_BYTES
 from oldump.errors import SourceEmpty
 from oldump.outside.postgres import Copying, SnapshotConnection, midnight_after
 from oldump.records import rows

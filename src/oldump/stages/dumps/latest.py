@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from oldump.engine.lines import Lines, chained
-from oldump.engine.shuffle import Batch
+from oldump.engine.frames import Batch
+from oldump.engine.text_lines import Lines, chained
 from oldump.kernel.arrays import Digests, Flags
 from oldump.records.keys import documents, settled
 from oldump.records.record import OTHER_NUMBER, PART_NUMBER_OF_TYPE, PARTS, columns

@@ -19,28 +19,17 @@ from typing import Any, Self
 
 import msgspec
 
-from oldump.engine.blocks import START, Block, Content, Place, SharedMemory, Source
+from oldump.engine.blocks import START, Block, Content, SharedMemory, Source, SourcePosition
+from oldump.engine.buckets import Buckets
+from oldump.engine.budget import Budget, budget_within, workers_within
 from oldump.engine.checkpoint import Checkpoint
-from oldump.engine.lines import Lines
-from oldump.engine.segments import Compress, SegmentWriter, index_path, segment_of
-from oldump.engine.shuffle import (
-    NO_FRAMES,
-    Batch,
-    Buckets,
-    Budget,
-    FileStream,
-    Frames,
-    Gathering,
-    Scattering,
-    StreamSoFar,
-    budget_within,
-    cut_spills,
-    frames_of,
-    gatherer,
-    scatterer,
-    spill_sizes,
-    workers_within,
-)
+from oldump.engine.frames import NO_FRAMES, Batch, Frames, frames_of
+from oldump.engine.gather import FileStream, Gathering, StreamPosition, gather_worker
+from oldump.engine.scatter import Scattering, scatter_worker
+from oldump.engine.segment_writer import SegmentWriter
+from oldump.engine.segments import Compress, index_path, segment_of
+from oldump.engine.spill_files import spill_sizes, truncate_spills
+from oldump.engine.text_lines import Lines
 from oldump.engine.workers import Crew
 from oldump.errors import SourceEmpty, VerificationError, storage_errors
 from oldump.records import rows
@@ -96,7 +85,7 @@ class DumpsJob:
 class ScatterState(msgspec.Struct, tag=True):
     """Where the scatter rests."""
 
-    place: Place
+    place: SourcePosition
     frames: bytes
     account: AccountState
     rejects: RejectsState
@@ -110,7 +99,7 @@ class GatherState(msgspec.Struct, tag=True):
     counts: RowCounts
     tallies: dict[str, Tally]
     last_keys: dict[str, str]
-    streams: dict[str, StreamSoFar]
+    streams: dict[str, StreamPosition]
 
 
 def make_dumps(
@@ -153,7 +142,7 @@ def _resumed(job: DumpsJob, folder: RunFolder, paths: Mapping[str, Path]) -> Sca
             for path in (folder.rejects, index_path(folder.rejects)):
                 path.unlink(missing_ok=True)
     elif isinstance(reached, ScatterState):
-        cut_spills(job.spill, files(reached))
+        truncate_spills(job.spill, files(reached))
         log.info("dumps: goes on behind row %s", f"{reached.account.counts.rows:,}")
     else:
         log.info("dumps: goes on behind record %s of the cdump", f"{reached.tallies[CDUMP].records:,}")
@@ -224,7 +213,7 @@ def _scatter(
             place = place.behind(block)
             yield f"{source.name}, up to byte {block.position_bytes:,}", block.content
 
-    with Crew(job.workers, scatterer(_Reader(source, job.day), job.spill, job.budget)) as crew:
+    with Crew(job.workers, scatter_worker(_Reader(source, job.day), job.spill, job.budget)) as crew:
         scattering = Scattering(crew, frames)
         rest = job.checkpoint.resting(
             lambda: ScatterState(place, scattering.frames().tobytes(), account.reached(), account.rejects.reached())
@@ -255,7 +244,7 @@ class _Gather:
         self.counts = counts
         self._tallies = reached.tallies if reached else {name: Tally() for name in (CDUMP, *PARTS)}
         self._last_keys = reached.last_keys if reached else {}
-        self._reached: Mapping[str, StreamSoFar] = reached.streams if reached else {}
+        self._reached: Mapping[str, StreamPosition] = reached.streams if reached else {}
 
     def run(
         self, frames: Frames, paths: Mapping[str, Path], folder: RunFolder, job: DumpsJob, progress: Progress
@@ -271,7 +260,7 @@ class _Gather:
                 name: stack.enter_context(FileStream(path, self._reached.get(name))) for name, path in paths.items()
             }
             crew = stack.enter_context(
-                Crew(job.workers, gatherer(record_order, Latest, compress, job.spill, job.budget))
+                Crew(job.workers, gather_worker(record_order, Latest, compress, job.spill, job.budget))
             )
             rest = job.checkpoint.resting(lambda: self._state(buckets, streams))
             for tally in Gathering(crew, streams, compress).run(buckets, rest):

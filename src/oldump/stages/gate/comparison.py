@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from oldump.engine.segments import Entry, read_index, read_segment
+from oldump.engine.segments import IndexEntry, read_index, read_segment
 from oldump.engine.workers import Crew, Task
 from oldump.errors import SourceError, storage_errors
 from oldump.records.fill import FIELDS, filled
@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
     name: str
     path: Path
-    entries: list[Entry]
+    entries: list[IndexEntry]
     is_earlier: bool = False
     """Whether it belongs to the run that is compared with."""
 
@@ -47,7 +47,7 @@ class Range(NamedTuple):
 
     first: bytes | None
     end: bytes | None
-    segments: list[list[Entry]]
+    segments: list[list[IndexEntry]]
 
 
 @dataclass
@@ -123,7 +123,7 @@ def ranges(parts: list[Part], range_bytes: int) -> Iterator[Range]:
         yield Range(first, None, _cut(parts, starts, taken))
 
 
-def _keyed(place: int, part: Part) -> Iterator[tuple[object, int, Entry]]:
+def _keyed(place: int, part: Part) -> Iterator[tuple[object, int, IndexEntry]]:
     return ((order_key(entry.first_key), place, entry) for entry in part.entries)
 
 
@@ -135,7 +135,7 @@ def _starts(parts: list[Part], taken: list[int], first: bytes) -> list[int]:
     ]
 
 
-def _cut(parts: list[Part], starts: list[int], ends: list[int]) -> list[list[Entry]]:
+def _cut(parts: list[Part], starts: list[int], ends: list[int]) -> list[list[IndexEntry]]:
     return [part.entries[start:end] for part, start, end in zip(parts, starts, ends, strict=True)]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from oldump.engine.shuffle import workers_within
+from oldump.engine.budget import workers_within
 from oldump.errors import GateClosed, SourceError, StorageError, VerificationError
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder

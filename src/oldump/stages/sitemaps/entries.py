@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from oldump.engine.mapped import mapped
+from oldump.engine.block_map import map_lines
 from oldump.errors import NotSorted, RecordError, SourceEmpty
 from oldump.records.document import Rejected, parsed
 from oldump.records.keys import order_key
@@ -269,7 +269,7 @@ def entries_made(
     progress.begin(stage, "read")
     for path in paths:
         order.open(str(path or "standard input"))
-        for block, share in mapped(path, read, workers):
+        for block, share in map_lines(path, read, workers):
             order.hear(block)
             yield block.made
             progress.update(order.lines, share)

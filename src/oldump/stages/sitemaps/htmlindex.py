@@ -15,8 +15,8 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from oldump.engine.budget import workers_within
 from oldump.engine.replacement import Replacement
-from oldump.engine.shuffle import workers_within
 from oldump.errors import SourceEmpty
 from oldump.records.urls import encoded
 from oldump.run.progress import Progress

@@ -9,7 +9,7 @@ Memory:     some blocks a worker
 from pathlib import Path
 from typing import BinaryIO
 
-from oldump.engine.shuffle import workers_within
+from oldump.engine.budget import workers_within
 from oldump.run.progress import Progress
 from oldump.settings import Settings
 from oldump.stages.sitemaps.entries import Entry, entries_made

@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 from zlib_ng import zlib_ng
 
+from oldump.engine.budget import workers_within
 from oldump.engine.replacement import Replacement
-from oldump.engine.shuffle import workers_within
 from oldump.errors import ConfigurationError, SourceEmpty
 from oldump.records.urls import encoded, moment
 from oldump.run.progress import Progress

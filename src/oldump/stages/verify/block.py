@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from oldump.engine.lines import Lines
+from oldump.engine.text_lines import Lines
 from oldump.kernel.arrays import Flags, Ranks
 from oldump.kernel.rows import COMPILED, NOTHING, Held, RecordReader
 from oldump.records.keys import documents, order_key

@@ -20,7 +20,7 @@ from typing import BinaryIO, NamedTuple
 
 from zlib_ng import zlib_ng
 
-from oldump.engine.segments import INDEX_COLUMNS, Entry, index_path, segment_texts
+from oldump.engine.segments import INDEX_COLUMNS, IndexEntry, index_path, segment_texts
 from oldump.errors import storage_errors
 
 HEADER = bytes.fromhex("1f8b08000000000000ff")
@@ -42,7 +42,7 @@ class Stretch(NamedTuple):
     """A segment as it lies in the file, with what the index says of it."""
 
     data: bytes
-    entry: Entry
+    entry: IndexEntry
 
 
 class Text(NamedTuple):
@@ -116,13 +116,13 @@ def sums_of(path: Path) -> Sums:
         return reading.sums()
 
 
-def _entry_of(line: bytes) -> Entry:
+def _entry_of(line: bytes) -> IndexEntry:
     """The entry that a line of an index is. Raises ValueError if it is none as the format says."""
     first_key, *numbers, crc32 = line.rsplit(b"\t", 5)
     if len(numbers) != 4 or not all(map(bytes.isdigit, numbers)) or not _CRC.fullmatch(crc32):
         raise ValueError(line[:80].decode(errors="backslashreplace"))
     records, offset, size_bytes, text_bytes = map(int, numbers)
-    return Entry(first_key, records, offset, size_bytes, text_bytes, int(crc32, 16))
+    return IndexEntry(first_key, records, offset, size_bytes, text_bytes, int(crc32, 16))
 
 
 @dataclass
@@ -142,7 +142,7 @@ class IndexTotals:
     """Of what is wrong."""
 
 
-def entries(path: Path) -> Iterator[Entry]:
+def entries(path: Path) -> Iterator[IndexEntry]:
     """The entries of an index of which `index_totals` said nothing. Raises StorageError."""
     with storage_errors(path), index_path(path).open("rb") as stream:
         next(stream)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from oldump.engine.lines import Lines
+from oldump.engine.text_lines import Lines
 from oldump.records.tally import digests_of
 
 Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]

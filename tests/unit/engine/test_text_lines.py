@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from oldump.engine.lines import Lines, chained
+from oldump.engine.text_lines import Lines, chained
 
 SOME = [b"one", b"", b"three\t3", b"4"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from oldump.engine.blocks import Block, Content, SharedMemory, Source
-from oldump.engine.workers import Crew, Perform, Task
+from oldump.engine.workers import Crew, Task, TaskFunction
 from oldump.errors import SourceDamaged
 
 Made = TypeVar("Made")
@@ -26,7 +26,7 @@ class OfBlock(NamedTuple, Generic[Made]):
     """How much of the file has been read with it, 0 to 1; None if nobody knows."""
 
 
-def mapped(path: Path | None, make: Callable[[list[bytes]], Made], workers: int) -> Iterator[OfBlock[Made]]:
+def map_lines(path: Path | None, make: Callable[[list[bytes]], Made], workers: int) -> Iterator[OfBlock[Made]]:
     """What make gives for the lines (without newlines) of each block, in order. path: None is standard input.
 
     make runs in forked processes. Draw all. Raises SourceError, WorkerError, and what make raises.
@@ -37,7 +37,7 @@ def mapped(path: Path | None, make: Callable[[list[bytes]], Made], workers: int)
     waiting: dict[int, OfBlock[Made]] = {}
     following = 0
 
-    def begin(_: int) -> Perform:
+    def begin(_: int) -> TaskFunction:
         def perform(content: Content) -> Task:
             yield from ()  # a task without conversation
             return make(_lines(source.text(content), source.name))

@@ -7,8 +7,8 @@ again. Pages that were never written to are not there: a large room costs what i
 import mmap
 
 
-class Room:
-    """Room for one text at a time."""
+class Buffer:
+    """Buffer for one text at a time."""
 
     def __init__(self, size_bytes: int = 0) -> None:
         """Take how much is going to be asked for, if it is known."""

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
-from oldump.kernel import lines as as_installed
+from oldump.kernel import spans as as_installed
 from unit.kernel.plain import plain
 
-both = pytest.mark.parametrize("kernel", [as_installed, plain("lines")], ids=["as installed", "plain"])
+both = pytest.mark.parametrize("kernel", [as_installed, plain("spans")], ids=["as installed", "plain"])
 texts = st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b"") + b"\n"), max_size=8)
 
 

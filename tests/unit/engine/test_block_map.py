@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from oldump.engine.blocks import BLOCK_BYTES
-from oldump.engine.mapped import mapped
+from oldump.engine.block_map import map_lines
+from oldump.engine.text_stream import BLOCK_BYTES
 from oldump.errors import SourceDamaged
 
 LINES = 300_000
@@ -18,7 +18,7 @@ def test_results_come_in_the_blocks_order(packed: bool, tmp_path: Path) -> None:
     text = b"".join(b"%08d\n" % number for number in range(LINES))
     path = tmp_path / "file"
     path.write_bytes(gzip.compress(text, 1) if packed else text)
-    found = list(mapped(path, lambda lines: (lines[0], len(lines)), 2))
+    found = list(map_lines(path, lambda lines: (lines[0], len(lines)), 2))
     assert len(found) > len(text) // (2 * BLOCK_BYTES)
     assert [each.made[0] for each in found] == sorted(each.made[0] for each in found)
     assert sum(each.made[1] for each in found) == LINES
@@ -32,4 +32,4 @@ def test_a_line_that_is_cut_off_is_no_line(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"one\ntw")
     with pytest.raises(SourceDamaged, match="ends in the middle of a line"):
-        list(mapped(path, len, 1))
+        list(map_lines(path, len, 1))

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from oldump.kernel.arrays import Flags, Places, Text
-from oldump.kernel.lines import gathered
+from oldump.kernel.spans import gathered
 
 Chosen = slice | Places | Flags
 """Which lines: a stretch of them, their places among them, or a flag for each."""
