@@ -1,31 +1,31 @@
-"""Everything that oldump can fail with, and the exit code of each.
+"""Error classes of oldump, each with its exit code.
 
     OldumpError
-    ├── ConfigurationError   2   a flag, a variable, a file of settings, a date
-    ├── SourceError         10   the rows could not be read
-    │   ├── SourceMissing   11   no such file, or no right to read it
-    │   ├── SourceDamaged   12   truncated or corrupted gzip, an index that does not fit, data after the end
-    │   ├── SourceUnreachable 13 no connection to the database, or the database broke it off
-    │   │   └── SnapshotLost 15  the connection that held the snapshot broke, and broke again at every new beginning
-    │   └── SourceEmpty     14   no rows at all, or none that became a record
-    ├── RecordError         20   the rows were read, but records cannot be made of them
+    ├── ConfigurationError   2   invalid option, environment variable, settings file or date
+    ├── SourceError         10   the rows cannot be read
+    │   ├── SourceMissing   11   no such file, or no permission to read it
+    │   ├── SourceDamaged   12   truncated or corrupt gzip, an index that does not match, data after the end
+    │   ├── SourceUnreachable 13 cannot connect to the database, or the connection broke
+    │   │   └── SnapshotLost 15  the connection that held the snapshot broke, and so did each new attempt
+    │   └── SourceEmpty     14   the source has no rows, or none that can be published
+    ├── RecordError         20   the rows were read, but cannot become records
     │   ├── TooManyRejects  21   more rejects than --max-rejects
-    │   └── NotSorted       22   a command that needs sorted records was given others
-    ├── StorageError        30   a file of ours could not be written or read back
-    │   ├── StorageFull     31   no space left
-    │   └── RunBusy         32   another process works on this run
-    ├── VerificationError   40   what was made contradicts what was read, or itself
-    │   └── GateClosed      41   what was made is not what the last complete run lets expect
-    ├── ArchiveError        50   archive.org could not be used
-    │   ├── ArchiveRefused  51   it refuses: keys, rights, a collection, a file
-    │   ├── ArchiveUnreachable 52 no answer, or "later", for longer than it is waited for
-    │   └── ArchiveMismatch 53   what it holds differs from what was sent, again and again
-    ├── RunLate             54   a run is late, dead or failed, as `status --check` was to find out
-    └── WorkerError         60   a worker process died, or could not be started
+    │   └── NotSorted       22   the input of a command that needs sorted records is not sorted
+    ├── StorageError        30   an output or temporary file cannot be written or read back
+    │   ├── StorageFull     31   no space left on the disk
+    │   └── RunBusy         32   another process is using the run
+    ├── VerificationError   40   the output contradicts the input, or itself
+    │   └── GateClosed      41   the output differs too much from the last complete run
+    ├── ArchiveError        50   an upload to archive.org failed
+    │   ├── ArchiveRefused  51   archive.org refuses the keys, the permissions, the collection or a file
+    │   ├── ArchiveUnreachable 52 archive.org does not answer, or keeps asking to retry later
+    │   └── ArchiveMismatch 53   archive.org repeatedly holds something other than what was sent
+    ├── RunLate             54   `status --check` found a run that is late, dead or failed
+    └── WorkerError         60   a worker process died or could not be started
 
-Every message says what, where, and what to do next. An exception that is not in this tree is a bug: the command
-line shows its traceback and ends with exit code 70. Interrupted by SIGINT or SIGTERM: 130 or 143; 141 when nobody
-reads standard output any more.
+An error says what happened and where (`message`), and what to do about it (`hint`). `retryable` says whether rerunning
+the same command can help. Any other exception is a bug: the command line shows its traceback and exits with code 70.
+The remaining exit codes are 129, 130 and 143 (stopped by SIGHUP, SIGINT or SIGTERM) and 141 (standard output closed).
 """
 
 import errno
@@ -39,88 +39,88 @@ BUG_EXIT_CODE = 70
 
 
 class OldumpError(Exception):
-    """The root: catch this to catch whatever oldump foresees."""
+    """The base class of all expected errors."""
 
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
-    """Whether the same command may succeed when it is simply given again."""
+    """Whether rerunning the same command, with nothing changed, can succeed."""
 
     def __init__(self, message: str, hint: str = "") -> None:
-        """Take what is wrong and where, without a full stop, and what to do about it; or both in one text."""
+        """message: what happened and where, without a full stop. hint: what to do about it, as full sentences."""
         super().__init__(f"{message}. {hint}" if hint else message)
         self.message = message
         self.hint = hint
 
 
 class ConfigurationError(OldumpError):
-    """A flag, a variable or a setting that makes no sense."""
+    """An option, environment variable or setting is invalid."""
 
     exit_code = 2
 
 
 class SourceError(OldumpError):
-    """The rows could not be read."""
+    """The rows cannot be read."""
 
     exit_code = 10
 
 
 class SourceMissing(SourceError):
-    """The file is not there, or may not be read."""
+    """The source file does not exist, or its permissions forbid reading it."""
 
     exit_code = 11
 
 
 class SourceDamaged(SourceError):
-    """The file is there, but is not whole."""
+    """The source file exists, but is truncated or corrupt."""
 
     exit_code = 12
 
 
 class SourceUnreachable(SourceError):
-    """The database could not be reached, or broke off."""
+    """Cannot connect to the database, or the connection broke."""
 
     exit_code = 13
     retryable = True
 
 
 class SnapshotLost(SourceUnreachable):
-    """The connection that held the snapshot is lost, and with it what was copied in it."""
+    """The connection that held the snapshot broke, so the rows copied from it are unusable."""
 
     exit_code = 15
 
 
 class SourceEmpty(SourceError):
-    """The source holds no rows, or none that may be published."""
+    """The source has no rows, or none that can be published."""
 
     exit_code = 14
 
 
 class RecordError(OldumpError):
-    """Records cannot be made of the rows."""
+    """The rows cannot become records."""
 
     exit_code = 20
 
 
 class TooManyRejects(RecordError):
-    """More rows were rejected than the run allows."""
+    """More rows were rejected than `max_rejects` allows."""
 
     exit_code = 21
 
 
 class NotSorted(RecordError):
-    """Records that must be sorted are not."""
+    """Records that must be sorted are not sorted."""
 
     exit_code = 22
 
 
 class StorageError(OldumpError):
-    """A file of ours could not be written or read back."""
+    """An output or temporary file cannot be written or read back."""
 
     exit_code = 30
 
 
 class StorageFull(StorageError):
-    """The disk is full; what was committed is safe."""
+    """The disk is full. Committed work is kept."""
 
     exit_code = 31
     retryable = True
@@ -134,71 +134,71 @@ class RunBusy(StorageError):
 
 
 class VerificationError(OldumpError):
-    """Two things that must agree do not: counts, files, or a file and the format."""
+    """Counts or files contradict each other, or a file violates the format."""
 
     exit_code = 40
 
 
 class GateClosed(VerificationError):
-    """The run differs too much from the last complete one, or not at all."""
+    """The run differs too much from the last complete run, or not at all."""
 
     exit_code = 41
 
 
 class ArchiveError(OldumpError):
-    """archive.org could not be used."""
+    """An upload to archive.org failed."""
 
     exit_code = 50
 
 
 class ArchiveRefused(ArchiveError):
-    """archive.org refuses, and will again: the keys, the right to the collection, the collection, the file."""
+    """archive.org refuses the keys, the permissions, the collection or a file; a retry does not help."""
 
     exit_code = 51
 
 
 class ArchiveUnreachable(ArchiveError):
-    """archive.org gives no answer, or says to come again later."""
+    """archive.org does not answer, or asks to retry later."""
 
     exit_code = 52
     retryable = True
 
     def __init__(self, message: str, hint: str = "", wait_seconds: float = 0) -> None:
-        """wait_seconds: how long it asks not to be asked again."""
+        """wait_seconds: how long archive.org asks to wait before the next request."""
         super().__init__(message, hint)
         self.wait_seconds = wait_seconds
 
 
 class ArchiveMismatch(ArchiveError):
-    """What archive.org holds differs from what was sent, after new tries."""
+    """archive.org holds something other than what was sent, even after retries."""
 
     exit_code = 53
 
 
 class RunLate(OldumpError):
-    """Somebody should look: a run was not made in time, or ended before it was complete."""
+    """A run is late, or ended before it was complete."""
 
     exit_code = 54
 
 
 class WorkerError(OldumpError):
-    """A worker process died, or could not be started: for want of memory perhaps."""
+    """A worker process died or could not be started, for example because memory ran out."""
 
     exit_code = 60
     retryable = True
 
 
 class Stopped(BaseException):
-    """SIGHUP, SIGINT or SIGTERM arrived."""
+    """The process received SIGHUP, SIGINT or SIGTERM. Not an Exception, so that only the top level handles it."""
 
     def __init__(self, number: int) -> None:
-        """Take the signal's number."""
+        """number: the signal's number."""
         self.signal = signal.Signals(number)
         super().__init__(f"stopped by {self.signal.name}")
 
 
 def exit_code_of(error: BaseException) -> int:
-    """What the command ends with because of this."""
+    """Return the exit code for this error."""
     if isinstance(error, OldumpError):
         return error.exit_code
     if isinstance(error, Stopped):
@@ -206,30 +206,30 @@ def exit_code_of(error: BaseException) -> int:
     return BUG_EXIT_CODE
 
 
-def mark(error: BaseException, marks: Mapping[str, str | None]) -> None:
-    """Note with what ends a run which run and stage that was: run_date, stage. What was noted first stands."""
-    error.__dict__.setdefault("marks", marks)
+def attach_log_fields(error: BaseException, fields: Mapping[str, str | None]) -> None:
+    """Attach log fields (run_date, stage) to an error. Fields that are already attached are kept."""
+    error.__dict__.setdefault("log_fields", fields)
 
 
-def marks_of(error: BaseException | None) -> Mapping[str, str | None]:
-    """What was noted so; nothing of what was raised elsewhere."""
-    return {} if error is None else error.__dict__.get("marks", {})
+def log_fields_of(error: BaseException | None) -> Mapping[str, str | None]:
+    """Return the log fields attached to an error, or an empty mapping."""
+    return {} if error is None else error.__dict__.get("log_fields", {})
 
 
-def stage_of(error: BaseException | None) -> str:
-    """The stage that was at work when a run was ended by this; empty if none was."""
-    return marks_of(error).get("stage") or ""
+def failed_stage_of(error: BaseException | None) -> str:
+    """Return the name of the stage that raised this error, or an empty string if no stage did."""
+    return log_fields_of(error).get("stage") or ""
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Translate errors of the operating system into StorageError and StorageFull, naming the path."""
+    """Translate OSError into StorageError or StorageFull, with the path in the message."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(
                 f"{path}: no space left on the disk",
-                "Free some and give the command again: what was committed is kept, and a run continues from there.",
+                "Free space and rerun. Committed work is kept.",
             ) from error
-        raise StorageError(f"{path}: {error.strerror or error}", "Mend it and give the command again.") from error
+        raise StorageError(f"{path}: {error.strerror or error}", "Fix the cause and rerun.") from error

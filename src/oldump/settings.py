@@ -70,7 +70,7 @@ def _address(text: str) -> str:
     return text.rstrip("/")
 
 
-class Told(BaseSettings):
+class NotificationSettings(BaseSettings):
     """Who is told of runs, and where these lie: readable apart from the rest, so that they hear of a mistake in it."""
 
     # What is wrong with a value is said without the value, which may be a secret.
@@ -103,13 +103,13 @@ class Told(BaseSettings):
         return init_settings, env_settings, toml
 
     @classmethod
-    def readable(cls, out: Path | None) -> "Told":
+    def load_leniently(cls, out: Path | None) -> "NotificationSettings":
         """What can be read of it, whatever is wrong elsewhere: all, else what variables say, else nothing.
 
         out: what the flag says.
         """
-        told = Told.model_construct()
-        for source in (_ToldByVariables, Told):
+        told = NotificationSettings.model_construct()
+        for source in (_NotificationSettingsWithoutFile, NotificationSettings):
             with suppress(OSError, RecursionError, ValueError):
                 told = source()
         return told if out is None else told.model_copy(update={"out": out})
@@ -120,12 +120,12 @@ class Told(BaseSettings):
         return self.sentry_dsn.get_secret_value() or os.environ.get("SENTRY_DSN", "")
 
     @property
-    def anybody(self) -> bool:
+    def is_any_set(self) -> bool:
         """Whether anybody is told."""
         return any((self.metrics, self.ping_url.get_secret_value(), self.sentry, self.on_success, self.on_failure))
 
 
-class _ToldByVariables(Told):
+class _NotificationSettingsWithoutFile(NotificationSettings):
     """The same, when oldump.toml cannot be read."""
 
     @classmethod
@@ -141,7 +141,7 @@ class _ToldByVariables(Told):
         return init_settings, env_settings
 
 
-class Settings(Told):
+class Settings(NotificationSettings):
     """All that a run can be told."""
 
     model_config = SettingsConfigDict(extra="forbid")

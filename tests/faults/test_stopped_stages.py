@@ -54,7 +54,7 @@ def test_a_run_that_is_stopped(
         began = time.monotonic()
         ran = faulty([Rule(name, to=to, **where)], *arguments_of(table, out), cwd=tmp_path)  # type: ignore[arg-type] # its own fields
         assert ran.code == code, (where, ran.err)
-        failed(ran, code, f"stopped by {name}", "give the command again to go on")
+        failed(ran, code, f"stopped by {name}", "committed work is kept; rerun to resume")
         assert time.monotonic() - began < SOON, where
         stopped.update(re.findall(r" INFO (\S+): begins$", ran.err, re.MULTILINE)[-1:])
         assert place >= len(PLACES) - PUBLISHING or not has_published(out)

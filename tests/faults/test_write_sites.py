@@ -110,7 +110,7 @@ def test_a_folder_that_may_only_be_read(
     """From the beginning, or all at once, as a disk with errors becomes: exit code 30, and what to do."""
     out = tmp_path / "out"
     ran = faulty([rule], *arguments_of(table, out), cwd=tmp_path)
-    failed(ran, 30, "Read-only file system", "Mend it and give the command again")
+    failed(ran, 30, "Read-only file system", "Fix the cause and rerun")
     assert not cdump_of(out).exists()
     run(table, out, cwd=tmp_path)
     assert published(out) == undisturbed

@@ -279,7 +279,7 @@ def test_a_stopped_extract_leaves_nothing(wide: str, proxied: Proxied, tmp_path:
     with started(*line, cwd=tmp_path) as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
-    assert err.decode().splitlines()[-1].endswith("give the command again to go on")
+    assert err.decode().splitlines()[-1].endswith("rerun to resume")
     assert [worker.is_running() for worker in workers] == [False, False]
     assert sorted(path.name for path in private_of(tmp_path).iterdir()) == [
         "journal.jsonl",

@@ -9,7 +9,7 @@ import pytest
 
 from oldump.errors import ConfigurationError
 from oldump.run.log import named_format
-from oldump.settings import Settings, Told, date_of, reason_of, size_bytes
+from oldump.settings import NotificationSettings, Settings, date_of, reason_of, size_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -128,18 +128,18 @@ def test_who_is_told_is_read_whatever_is_wrong_elsewhere(alone: Path, monkeypatc
         ("metrics = 3", ""),
     ):
         (alone / "oldump.toml").write_text(content, encoding="utf-8")
-        told = Told.readable(Path("elsewhere"))
+        told = NotificationSettings.load_leniently(Path("elsewhere"))
         assert (told.out, told.metrics, told.on_failure) == (Path("elsewhere"), metrics, "mail")
 
 
 def test_nobody_is_told_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """SENTRY_DSN counts, as it does for Sentry's SDK; ours comes first."""
     monkeypatch.delenv("SENTRY_DSN", raising=False)
-    assert not Told.readable(None).anybody
+    assert not NotificationSettings.load_leniently(None).is_any_set
     monkeypatch.setenv("SENTRY_DSN", "https://theirs@host/1")
-    assert Told.readable(None).sentry == "https://theirs@host/1"
+    assert NotificationSettings.load_leniently(None).sentry == "https://theirs@host/1"
     monkeypatch.setenv("OLDUMP_SENTRY_DSN", "https://ours@host/1")
-    assert Told.readable(None).sentry == "https://ours@host/1"
+    assert NotificationSettings.load_leniently(None).sentry == "https://ours@host/1"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_file_that_cannot_be_read_is_named(
     monkeypatch.setenv("OLDUMP_TOML", path)
     with pytest.raises(ConfigurationError, match=word):
         Settings.of()
-    assert not Told.readable(None).anybody
+    assert not NotificationSettings.load_leniently(None).is_any_set
     assert named_format() == "text"
 
 

@@ -26,7 +26,7 @@ from oldump.errors import (
     Stopped,
     StorageError,
     exit_code_of,
-    marks_of,
+    log_fields_of,
     storage_errors,
 )
 from oldump.run.log import FORMATTERS, named_format
@@ -156,10 +156,10 @@ def _announced(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)  # typer reads the flags from what is wrapped
     def announced_command(**given: Any) -> None:  # noqa: ANN401 - flags of any type
-        from oldump.settings import Told
+        from oldump.settings import NotificationSettings
 
-        told = Told.readable(given["out"])
-        if given["dry_run"] or not told.anybody:
+        told = NotificationSettings.load_leniently(given["out"])
+        if given["dry_run"] or not told.is_any_set:
             command(**given)
             return
         from oldump.monitoring.notifications import announced
@@ -805,16 +805,16 @@ def _exit_codes() -> Iterator[None]:
     try:
         yield
     except OldumpError as error:
-        log.error("%s", error, extra=marks_of(error))  # noqa: TRY400 - foreseen: one clear line, no traceback
+        log.error("%s", error, extra=log_fields_of(error))  # noqa: TRY400 - foreseen: one clear line, no traceback
         sys.exit(_exit_code_of(error))
     except Stopped as stopped:
-        told = "%s; what was committed is kept, give the command again to go on"
-        log.error(told, stopped, extra=marks_of(stopped))  # noqa: TRY400 - foreseen
+        told = "%s; committed work is kept; rerun to resume"
+        log.error(told, stopped, extra=log_fields_of(stopped))  # noqa: TRY400 - foreseen
         sys.exit(_exit_code_of(stopped))
     except _NobodyReads as error:
         sys.exit(_exit_code_of(error))
     except Exception as error:
-        log.exception("This is a bug in oldump. Please report it with the lines below.", extra=marks_of(error))
+        log.exception("This is a bug in oldump. Please report it with the lines below.", extra=log_fields_of(error))
         sys.exit(_exit_code_of(error))
 
 

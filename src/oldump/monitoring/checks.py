@@ -11,10 +11,10 @@ from pathlib import Path
 from oldump.errors import OldumpError, storage_errors
 from oldump.outside import pings, sentry
 from oldump.pipeline.preflight import Check
-from oldump.settings import Told
+from oldump.settings import NotificationSettings
 
 
-def checks(told: Told) -> Iterator[Check]:
+def checks(told: NotificationSettings) -> Iterator[Check]:
     """All of them, of what is set."""
     if told.metrics:
         yield _verdict("metrics", f"{told.metrics}: can be written", _wrong_with_metrics(Path(told.metrics)))

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from oldump.errors import ConfigurationError, OldumpError, RunBusy, stage_of
+from oldump.errors import ConfigurationError, OldumpError, RunBusy, failed_stage_of
 from oldump.monitoring import metrics_file
 from oldump.outside import pings, sentry
 from oldump.outside.metrics import Figures
@@ -29,7 +29,7 @@ from oldump.run.folder import RunFolder
 from oldump.run.journal import Journal
 from oldump.run.lock import Timing, require_free
 from oldump.run.log import logged
-from oldump.settings import Told, date_of
+from oldump.settings import NotificationSettings, date_of
 
 log = logging.getLogger("oldump")
 
@@ -103,7 +103,10 @@ class Planned(NamedTuple):
 
 @contextmanager
 def announced(
-    told: Told, day: str | None, exit_code_of: Callable[[BaseException], int], patience: Patience = PATIENCE
+    told: NotificationSettings,
+    day: str | None,
+    exit_code_of: Callable[[BaseException], int],
+    patience: Patience = PATIENCE,
 ) -> Iterator[None]:
     """Tell whom the settings name that a run begins, and how it ended. day: as the command line has it.
 
@@ -123,7 +126,11 @@ class Notices:
     """What is told of one run."""
 
     def __init__(
-        self, told: Told, day: str | None, patience: Patience = PATIENCE, clock: Callable[[], float] = time.time
+        self,
+        told: NotificationSettings,
+        day: str | None,
+        patience: Patience = PATIENCE,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """day: as the command line has it, which may be no date."""
         self._told, self._patience, self._clock = told, patience, clock
@@ -185,7 +192,11 @@ class Notices:
             line = str(getattr(self._told, name))
             yield from self._hook(name, line, self._variables(ending, error), most or self._patience.hook)
         if ending.error is not None:
-            tags = {"exit_code": str(ending.exit_code), "stage": stage_of(ending.error) or "none", "date": self._date}
+            tags = {
+                "exit_code": str(ending.exit_code),
+                "stage": failed_stage_of(ending.error) or "none",
+                "date": self._date,
+            }
             yield from self._sentry(ending.error, tags, most or self._patience.end)
 
     def _pings(self, event: Event, body: str, seconds: float) -> Iterator[Planned]:
@@ -222,7 +233,7 @@ class Notices:
             "DUMP_FOLDER": str(folder.published(folder.items[1]).absolute()) if folder and ending.is_complete else "",
             "DUMP_EXIT_CODE": str(ending.exit_code),
             "DUMP_SECONDS": f"{ending.seconds:.0f}",
-            "DUMP_STAGE": stage_of(ending.error),
+            "DUMP_STAGE": failed_stage_of(ending.error),
             # A variable holds neither a NUL nor half a character.
             "DUMP_ERROR": error.replace("\0", " ").encode(errors="backslashreplace").decode(),
         }

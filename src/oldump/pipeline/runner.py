@@ -21,7 +21,7 @@ import tenacity
 from oldump.engine.budget import workers_within
 from oldump.engine.commit import sync_folder, write_whole
 from oldump.engine.segments import index_path
-from oldump.errors import OldumpError, SnapshotLost, SourceUnreachable, mark, storage_errors
+from oldump.errors import OldumpError, SnapshotLost, SourceUnreachable, attach_log_fields, storage_errors
 from oldump.outside import postgres
 from oldump.pipeline.disk import Disks, DiskWatch, Watched, leftovers, room_of
 from oldump.pipeline.durations import outline_of, remember_run
@@ -181,7 +181,7 @@ def _deliver(choice: Choice, context: Context) -> None:
         try:
             _take_elsewhere(delivery, context)
         except OldumpError as error:
-            mark(error, context.report.marks.known)  # another one is at work when the run is ended by this
+            attach_log_fields(error, context.report.marks.known)  # another one is at work when the run is ended by this
             failures.append((delivery.name, error))
     for name, failure in failures[1:]:
         log.warning("%s: failed too: %s", name, failure)

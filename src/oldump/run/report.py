@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from oldump.errors import OldumpError, Stopped, exit_code_of, mark
+from oldump.errors import OldumpError, Stopped, attach_log_fields, exit_code_of
 from oldump.run.folder import RunFolder
 from oldump.run.forecast import TYPICAL, Forecast, Outlook, Standing, outlook
 from oldump.run.journal import Journal
@@ -202,7 +202,7 @@ class Report:
         is_foreseen = isinstance(error, OldumpError | Stopped)
         self._error = _printable(str(error) if is_foreseen else f"{type(error).__name__}: {error}")
         self._exit_code = exit_code_of(error)
-        mark(error, self.marks.known)
+        attach_log_fields(error, self.marks.known)
 
     def ended(self) -> None:
         """This process works on the run no more."""

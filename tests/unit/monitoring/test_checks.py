@@ -9,17 +9,17 @@ from pydantic import SecretStr
 from listener import Listener
 from oldump.monitoring.checks import checks
 from oldump.pipeline.preflight import Check, Verdict
-from oldump.settings import Told
+from oldump.settings import NotificationSettings
 
 UUID = "0f4cafe0"
 
 
-def told(**settings: object) -> Told:
+def told(**settings: object) -> NotificationSettings:
     """With these settings, and no others."""
-    return Told.model_construct(**{**Told.model_construct().model_dump(), **settings})
+    return NotificationSettings.model_construct(**{**NotificationSettings.model_construct().model_dump(), **settings})
 
 
-def only(settings: Told) -> Check:
+def only(settings: NotificationSettings) -> Check:
     """The one check."""
     (check,) = checks(settings)
     return check

@@ -13,13 +13,13 @@ import pytest
 from pydantic import SecretStr
 
 from listener import CLOSE, DRIP, HANG, Listener
-from oldump.errors import GateClosed, OldumpError, RunBusy, mark
+from oldump.errors import GateClosed, OldumpError, RunBusy, attach_log_fields
 from oldump.monitoring.notifications import Notices, Patience, announced
 from oldump.outside.metrics import figures_in
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Committed, Journal
 from oldump.run.lock import locked
-from oldump.settings import Told
+from oldump.settings import NotificationSettings
 from unit.monitoring.test_metrics_file import artifact
 
 DAY = "2022-07-31"
@@ -41,9 +41,9 @@ def code_of(error: BaseException) -> int:
 
 
 @pytest.fixture
-def told(listener: Listener, tmp_path: Path) -> Told:
+def told(listener: Listener, tmp_path: Path) -> NotificationSettings:
     """Everybody: a file of metrics, a switch, Sentry, two hooks that write their variables down."""
-    return Told.model_construct(
+    return NotificationSettings.model_construct(
         out=tmp_path / "out",
         metrics=str(tmp_path / "oldump.prom"),
         ping_url=SecretStr(f"http://{listener.place}/{UUID}"),
@@ -76,14 +76,14 @@ def lines() -> Iterator[list[str]]:
     logger.setLevel(level)
 
 
-def folder_of(told: Told) -> RunFolder:
+def folder_of(told: NotificationSettings) -> RunFolder:
     """The run's, with its private folder made."""
     folder = RunFolder(told.out, date.fromisoformat(DAY))
     folder.private.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def commit(told: Told, *, published: bool = True) -> None:
+def commit(told: NotificationSettings, *, published: bool = True) -> None:
     """A run, as far as the journal knows."""
     journal = Journal(folder_of(told).journal)
     counts = {"rows": 1, "drops": {}, "rejects": {}}
@@ -93,25 +93,27 @@ def commit(told: Told, *, published: bool = True) -> None:
         journal.publish({})
 
 
-def fail(told: Told, error: BaseException, patience: Patience = PATIENT, day: str = DAY) -> None:
+def fail(told: NotificationSettings, error: BaseException, patience: Patience = PATIENT, day: str = DAY) -> None:
     """A run that ends with this error, which comes out as it went in."""
     with pytest.raises(type(error)) as caught, announced(told, day, code_of, patience):
         raise error
     assert caught.value is error
 
 
-def variables(told: Told, name: str) -> dict[str, str]:
+def variables(told: NotificationSettings, name: str) -> dict[str, str]:
     """What a hook was told."""
     text = (Path(told.metrics).parent / name).read_text(encoding="utf-8")
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
-def metric(told: Told, name: str) -> float | None:
+def metric(told: NotificationSettings, name: str) -> float | None:
     """One that has no label."""
     return figures_in(Path(told.metrics).read_text(encoding="utf-8")).get(f"oldump_{name}", {}).get("")
 
 
-def test_a_complete_run_is_told_to_all_but_sentry(told: Told, listener: Listener, tmp_path: Path) -> None:
+def test_a_complete_run_is_told_to_all_but_sentry(
+    told: NotificationSettings, listener: Listener, tmp_path: Path
+) -> None:
     """Beginning and end with the same run id; the hook of success alone."""
     with announced(told, DAY, code_of, PATIENT):
         assert metric(told, "last_start_timestamp_seconds")
@@ -133,10 +135,10 @@ def test_a_complete_run_is_told_to_all_but_sentry(told: Told, listener: Listener
     assert metric(told, "last_success_timestamp_seconds")
 
 
-def test_a_failed_run_is_told_to_all(told: Told, listener: Listener, tmp_path: Path) -> None:
+def test_a_failed_run_is_told_to_all(told: NotificationSettings, listener: Listener, tmp_path: Path) -> None:
     """Exit code, stage and error; no time of success."""
     error = GateClosed("/srv: half a table", "Look.")
-    mark(error, {"run_date": DAY, "stage": "gate"})
+    attach_log_fields(error, {"run_date": DAY, "stage": "gate"})
     with pytest.raises(GateClosed), announced(told, DAY, code_of, PATIENT):
         raise error
     assert sorted(listener.paths) == sorted([f"/{UUID}/start", f"/{UUID}/fail", "/api/1/envelope/"])
@@ -161,7 +163,9 @@ def test_a_failed_run_is_told_to_all(told: Told, listener: Listener, tmp_path: P
         (OldumpError("\ud83d \0 half a character"), "half a character"),
     ],
 )
-def test_every_way_to_end_is_told(told: Told, listener: Listener, error: BaseException, words: str) -> None:
+def test_every_way_to_end_is_told(
+    told: NotificationSettings, listener: Listener, error: BaseException, words: str
+) -> None:
     """A bug, a signal; without secrets, whatever the text is made of."""
     fail(told, error)
     (ping,) = (heard for heard in listener.heard if heard.path.endswith("/fail"))
@@ -169,7 +173,9 @@ def test_every_way_to_end_is_told(told: Told, listener: Listener, error: BaseExc
     assert variables(told, "failure")["DUMP_OUTCOME"] == "failure"
 
 
-def test_a_run_that_is_not_complete_yet_is_no_success(told: Told, listener: Listener, tmp_path: Path) -> None:
+def test_a_run_that_is_not_complete_yet_is_no_success(
+    told: NotificationSettings, listener: Listener, tmp_path: Path
+) -> None:
     """A switch that it calmed would not notice that no dump was made."""
     with announced(told, DAY, code_of, PATIENT):
         commit(told, published=False)
@@ -178,7 +184,9 @@ def test_a_run_that_is_not_complete_yet_is_no_success(told: Told, listener: List
     assert metric(told, "last_success_timestamp_seconds") is None
 
 
-def test_a_run_that_another_process_works_on_is_not_described_by_us(told: Told, listener: Listener) -> None:
+def test_a_run_that_another_process_works_on_is_not_described_by_us(
+    told: NotificationSettings, listener: Listener
+) -> None:
     """It is told as a failure; but metrics and log are that process's."""
     with announced(told, DAY, code_of, PATIENT):
         commit(told)
@@ -191,21 +199,21 @@ def test_a_run_that_another_process_works_on_is_not_described_by_us(told: Told, 
     assert variables(told, "failure")["DUMP_EXIT_CODE"] == "32"
 
 
-def test_a_date_that_is_none_is_told_too(told: Told, listener: Listener) -> None:
+def test_a_date_that_is_none_is_told_too(told: NotificationSettings, listener: Listener) -> None:
     """As is every mistake on the way to a run."""
     fail(told, OldumpError("'July' is not a date"), day="July")
     assert listener.heard[0].body == b"no date: begins"
     assert variables(told, "failure")["DUMP_DATE"] == "no date"
 
 
-def test_who_cannot_be_told_is_in_the_log(told: Told, listener: Listener, lines: list[str]) -> None:
+def test_who_cannot_be_told_is_in_the_log(told: NotificationSettings, listener: Listener, lines: list[str]) -> None:
     """Each by the name of its setting, and the run ends as it does: here with success."""
     listener.answers = [404]
     broken = told.model_copy(update={"metrics": "/nowhere/x.prom", "on_success": "echo told; exit 3"})
     with announced(broken, DAY, code_of, PATIENT):
         commit(told)
     metrics = "WARNING metrics: nobody is told by it: /nowhere/x.prom.part: No such file or directory"
-    assert [line.removesuffix(". Mend it and give the command again.") for line in lines] == [
+    assert [line.removesuffix(". Fix the cause and rerun.") for line in lines] == [
         metrics,
         "WARNING ping_url: nobody is told by it: the answer was 404 Not Found",
         metrics,
@@ -218,7 +226,7 @@ def test_who_cannot_be_told_is_in_the_log(told: Told, listener: Listener, lines:
 
 @pytest.mark.parametrize("answer", [HANG, DRIP, CLOSE])
 def test_who_does_not_answer_delays_nothing_for_long(
-    told: Told, listener: Listener, answer: int, lines: list[str]
+    told: NotificationSettings, listener: Listener, answer: int, lines: list[str]
 ) -> None:
     """Neither a switch, nor Sentry, nor a hook: all are waited for at the same time, and then killed."""
     listener.answers = [answer]
@@ -230,7 +238,9 @@ def test_who_does_not_answer_delays_nothing_for_long(
     assert not any(UUID in line for line in lines)
 
 
-def test_a_signal_while_others_are_told_changes_nothing(told: Told, listener: Listener, lines: list[str]) -> None:
+def test_a_signal_while_others_are_told_changes_nothing(
+    told: NotificationSettings, listener: Listener, lines: list[str]
+) -> None:
     """A complete run stays a success: only some may not know."""
 
     def stop(number: int, _: object) -> NoReturn:
@@ -248,7 +258,7 @@ def test_a_signal_while_others_are_told_changes_nothing(told: Told, listener: Li
     assert lines == ["WARNING stopped by SIGTERM while others were told how the run ended: some may not know"]
 
 
-def test_a_signal_while_the_beginning_is_told_ends_the_run(told: Told, listener: Listener) -> None:
+def test_a_signal_while_the_beginning_is_told_ends_the_run(told: NotificationSettings, listener: Listener) -> None:
     """And that is told."""
 
     def stop(number: int, _: object) -> NoReturn:
@@ -265,7 +275,7 @@ def test_a_signal_while_the_beginning_is_told_ends_the_run(told: Told, listener:
     assert variables(told, "failure")["DUMP_EXIT_CODE"] == "143"
 
 
-def test_a_trial_is_heard_by_all(told: Told, listener: Listener, tmp_path: Path) -> None:
+def test_a_trial_is_heard_by_all(told: NotificationSettings, listener: Listener, tmp_path: Path) -> None:
     """As what it is: nobody takes it for a run."""
     assert {check.verdict.value for check in Notices(told, DAY, PATIENT).tried()} == {"ok"}
     assert sorted(listener.paths) == [f"/{UUID}/log", "/api/1/envelope/"]
@@ -273,7 +283,7 @@ def test_a_trial_is_heard_by_all(told: Told, listener: Listener, tmp_path: Path)
     assert not Path(told.metrics).exists()
 
 
-def test_a_trial_that_is_not_heard_is_a_failure(told: Told, listener: Listener) -> None:
+def test_a_trial_that_is_not_heard_is_a_failure(told: NotificationSettings, listener: Listener) -> None:
     """With the setting's name and what is wrong; doctor ends with exit code 2."""
     listener.answers = [404]
     found = {check.what: check for check in Notices(told, DAY, PATIENT).tried()}

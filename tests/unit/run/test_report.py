@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oldump.errors import BUG_EXIT_CODE, GateClosed, Stopped, marks_of, stage_of
+from oldump.errors import BUG_EXIT_CODE, GateClosed, Stopped, failed_stage_of, log_fields_of
 from oldump.run.folder import RunFolder
 from oldump.run.forecast import Forecast
 from oldump.run.journal import Committed, Journal
@@ -195,8 +195,8 @@ def test_the_last_status_says_how_it_ended(
     status = written(folder)
     assert (status.state, status.exit_code, status.error) == (state, code, told)
     assert (status.stage, status.eta, status.stage_of["dumps"].state) == ("dumps", None, state.value)
-    assert marks_of(error) == {"run_date": "2022-07-31", "stage": "dumps"}
-    assert stage_of(error) == "dumps"
+    assert log_fields_of(error) == {"run_date": "2022-07-31", "stage": "dumps"}
+    assert failed_stage_of(error) == "dumps"
 
 
 def test_a_complete_run_says_so_and_another_command_that_ends_well_is_stopped(folder: RunFolder, hands: Hands) -> None:
