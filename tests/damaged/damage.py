@@ -119,7 +119,7 @@ HASH = "0a1b2$" + "0123456789abcdef" * 2
 LINES: dict[str, tuple[Change, set[str]]] = {
     "swapped lines": (swapped, {"order"}),
     "deleted line": (deleted, {"latest", "manifest"}),
-    "doubled line": (doubled, {"twice", "manifest"}),
+    "doubled line": (doubled, {"duplicate", "manifest"}),
     "stale revision": (stale, {"latest", "order"}),
     "private page": (rekeyed("/people/mary"), {"private"}),
     "user": (rekeyed("/works/OL1W", "/type/user"), {"private"}),
@@ -131,11 +131,11 @@ LINES: dict[str, tuple[Change, set[str]]] = {
     "id": (with_member("id", 7), {"spelling"}),
     "legacy key": (with_member("link", {"key": "/b/OL1M"}), {"spelling"}),
     "spaced datetime": (with_member("on", {"type": "/type/datetime", "value": "2008-04-30 20:50:18"}), {"spelling"}),
-    "other spaces": (respelled(b'": ', b'":  '), {"dress"}),
+    "other spaces": (respelled(b'": ', b'":  '), {"non-canonical"}),
     "no JSON": (respelled(b"{", b"{{"), {"json"}),
     "six columns": (respelled(b"\t{", b"\tx\t{"), {"columns"}),
-    "another type": (respelled(b"/type/", b"/type/x"), {"head"}),
-    "another key": (with_member("key", "/x/OL1X"), {"head"}),
+    "another type": (respelled(b"/type/", b"/type/x"), {"mismatch"}),
+    "another key": (with_member("key", "/x/OL1X"), {"mismatch"}),
     "after the cutoff": (
         lambda lines, chance: rekeyed_moment(lines, chance, b"2999-01-01T00:00:00"),
         {"cutoff"},

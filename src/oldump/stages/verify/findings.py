@@ -1,4 +1,4 @@
-"""What verify finds: kinds, findings, and a bounded collection of them.
+"""Findings of verify: their kinds, and a bounded collection of them.
 
 Does not: check anything.
 """
@@ -10,119 +10,120 @@ from enum import StrEnum
 from typing import NamedTuple
 
 SHOWN = 10
-"""So many findings of a kind are kept; all are counted."""
+"""Findings that are kept for each kind and file. All are counted."""
 _KEY_CHARACTERS = 60
 
+HEADING = ("kind", "file", "line", "key", "what")
 
-class Kind(StrEnum):
-    """What is wrong; its value is its name in the table."""
+OUT_OF_ORDER = "out of order: sorts before the previous line"
+
+
+class FindingKind(StrEnum):
+    """A kind of finding. Its value is its name in the table."""
 
     MISSING = "missing"
-    """A file that must be there is not."""
+    """A listed file does not exist."""
     UNLISTED = "unlisted"
-    """A file that nothing names."""
+    """A file is not listed in the manifest."""
     SUMS = "sums"
-    """SHA256SUMS or MD5SUMS does not say what the files are."""
+    """SHA256SUMS or MD5SUMS does not match the files."""
     MANIFEST = "manifest"
-    """The manifest does not say what the files are, or contradicts itself."""
+    """The manifest does not match the files, or contradicts itself."""
     GZIP = "gzip"
-    """Damaged gzip, or not written as the format says."""
+    """The gzip data is damaged, or not written as the format requires."""
     INDEX = "index"
-    """An index that does not describe its file."""
+    """An index does not match its file."""
     BORDERS = "borders"
-    """Segments that do not end where the format says."""
+    """A segment does not end where the format requires."""
     COLUMNS = "columns"
-    """Not five columns, or a character that may not stand in one."""
+    """A line does not have five columns, or a column has a forbidden character."""
     JSON = "json"
     """The fifth column is not a JSON object."""
-    DRESS = "dress"
-    """JSON that is not ASCII, or not spaced as the format says."""
-    HEAD = "head"
-    """A column that is not what the JSON says."""
+    NON_CANONICAL = "non-canonical"
+    """JSON that is not ASCII, or not spaced as the format requires."""
+    MISMATCH = "mismatch"
+    """A column differs from the JSON."""
     SPELLING = "spelling"
-    """A legacy key, a spaced datetime, or an id."""
+    """A legacy key, a datetime with a space, or a top-level `id`."""
     ORDER = "order"
-    """A line that stands before its place."""
-    TWICE = "twice"
-    """A key with two records in the dump."""
+    """A line sorts before the previous line."""
+    DUPLICATE = "duplicate"
+    """A key has two records in the dump."""
     PART = "part"
-    """A record of a type that belongs elsewhere."""
+    """A record is in the part of another type."""
     CUTOFF = "cutoff"
-    """A record after the cutoff."""
+    """A record is newer than the cutoff."""
     PRIVATE = "private"
-    """A page that is withheld."""
+    """A page that must not be published."""
     ACCOUNT = "account"
-    """What account documents hold: an e-mail address, a password's hash."""
+    """Account data: an e-mail address or a password hash."""
     LATEST = "latest"
-    """The dump is not the latest of the cdump."""
+    """A part differs from the latest records of the cdump."""
     DUMP = "dump"
-    """The dump is not its parts."""
+    """The dump differs from its parts."""
     DEWORKS = "deworks"
-    """Denormalized works that are not made of the parts."""
+    """The denormalized works differ from the parts."""
     TABLE = "table"
-    """A line of a table dump that has another shape."""
+    """A line of a table dump does not have the table's columns."""
 
 
-class Finding(NamedTuple):
-    """One thing that is wrong."""
+class VerifyFinding(NamedTuple):
+    """A contradiction between a file and the format, the manifest or another file."""
 
-    kind: Kind
+    kind: FindingKind
     file: str
-    """Its name; of the cdump's item or the dump's."""
+    """The file's name."""
     what: str
     line: int | None = None
-    """From 1; of an index or a sums file, its own."""
+    """Line number from 1; in an index or a sums file, of that file."""
     key: str = ""
 
     @property
     def row(self) -> tuple[str, ...]:
-        """The finding in the table."""
+        """The finding as a row of the table."""
         key = self.key if len(self.key) <= _KEY_CHARACTERS else f"{self.key[: _KEY_CHARACTERS - 1]}…"
         return self.kind.value, self.file, "" if self.line is None else f"{self.line:,}", key, self.what
 
 
-HEADING = ("kind", "file", "line", "key", "what")
-
-
 @dataclass
 class Findings:
-    """All findings: the first SHOWN of each kind and file, and how many there are."""
+    """Findings: the first SHOWN of each kind and file, and the number of all."""
 
-    shown: list[Finding] = field(default_factory=list)
-    counts: Counter[tuple[Kind, str]] = field(default_factory=Counter)
+    shown: list[VerifyFinding] = field(default_factory=list)
+    counts: Counter[tuple[FindingKind, str]] = field(default_factory=Counter)
     """By kind and file."""
 
-    def add(self, finding: Finding) -> None:
-        """Take one."""
+    def add(self, finding: VerifyFinding) -> None:
+        """Add one finding."""
         place = finding.kind, finding.file
         self.counts[place] += 1
         if self.counts[place] <= SHOWN:
             self.shown.append(finding)
 
-    def update(self, findings: Iterable[Finding]) -> None:
-        """Take several."""
+    def update(self, findings: Iterable[VerifyFinding]) -> None:
+        """Add several findings."""
         for finding in findings:
             self.add(finding)
 
-    def merge(self, other: "Findings", lines_before: int | None = 0) -> None:
-        """Take all of another collection, whose lines are counted from here; None: nobody knows from where."""
+    def merge(self, other: "Findings", lines_before: int = 0) -> None:
+        """Add another collection. lines_before: added to its line numbers."""
         for finding in other.shown:
             if self.counts[finding.kind, finding.file] + 1 <= SHOWN:
-                line = None if finding.line is None or lines_before is None else finding.line + lines_before
+                line = None if finding.line is None else finding.line + lines_before
                 self.shown.append(finding._replace(line=line))
             self.counts[finding.kind, finding.file] += 1
         for place, count in other.counts.items():
             self.counts[place] += count - min(count, SHOWN)
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
+        """Whether there are findings."""
         return bool(self.counts)
 
     @property
     def table(self) -> list[tuple[str, ...]]:
-        """A heading and a row for each finding that is kept, and one for those that are not, by kind and file."""
+        """A heading, a row for each finding that is kept, and a row with the number of the others."""
         rows: list[tuple[str, ...]] = [HEADING]
-        for kind, file in sorted(self.counts, key=lambda place: (list(Kind).index(place[0]), place[1])):
+        for kind, file in sorted(self.counts, key=lambda place: (list(FindingKind).index(place[0]), place[1])):
             rows += [finding.row for finding in self.shown if (finding.kind, finding.file) == (kind, file)]
             more = self.counts[kind, file] - SHOWN
             if more > 0:
@@ -132,7 +133,7 @@ class Findings:
     @property
     def summary(self) -> str:
         """The number of findings by kind, such as `2 order, 1 latest`."""
-        by_kind: Counter[Kind] = Counter()
+        by_kind: Counter[FindingKind] = Counter()
         for (kind, _), count in self.counts.items():
             by_kind[kind] += count
-        return ", ".join(f"{by_kind[kind]:,} {kind.value}" for kind in Kind if by_kind[kind])
+        return ", ".join(f"{by_kind[kind]:,} {kind.value}" for kind in FindingKind if by_kind[kind])
