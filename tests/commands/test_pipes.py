@@ -170,7 +170,7 @@ def test_nothing_in_is_an_error(command: str, tmp_path: Path) -> None:
 def test_split_needs_one_place_for_the_name(name_format: str, tmp_path: Path) -> None:
     """Otherwise the parts would overwrite each other, or go astray."""
     records = (DATA / "cdump.txt").read_bytes()
-    failed(oldump("split", "--format", name_format, cwd=tmp_path, stdin=records), 2, "write %s once")
+    failed(oldump("split", "--format", name_format, cwd=tmp_path, stdin=records), 2, "%s must occur once")
 
 
 def test_split_into_a_folder_that_is_not_there(tmp_path: Path) -> None:

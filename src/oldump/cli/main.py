@@ -424,13 +424,13 @@ def cdump(
 ) -> None:
     """Write the records of the rows in FILE to standard output, in the rows' order."""
     from oldump.settings import Settings, date_of
-    from oldump.stages.dumps import filters
+    from oldump.stages.dumps import cdump as stage
 
     settings = Settings.of(workers=workers, memory=memory, max_rejects=max_rejects)
     day = None if date is None else date_of(date)
     path = _path(file)
     with _standard_output() as output, _progress_of_filter(reads_input=path is None) as progress:
-        counts = filters.cdump(path, day, output, rejects, settings, progress)
+        counts = stage.write_cdump(path, day, output, rejects, settings, progress)
     log.info("cdump: %s", counts)
     if counts.rejects:
         log.warning("cdump: the rejected rows are in %s", rejects)
@@ -445,23 +445,23 @@ def sort(
 ) -> None:
     """Write records to standard output in order: by key, then by revision."""
     from oldump.settings import Settings
-    from oldump.stages.dumps import filters
+    from oldump.stages.dumps import sort as stage
 
     settings = Settings.of(tmpdir=tmpdir, workers=workers, memory=memory)
     path = _path(file)
     with _standard_output() as output, _progress_of_filter(reads_input=path is None) as progress:
-        records = filters.sort(path, output, settings.tmpdir, settings, progress)
+        records = stage.write_sorted(path, output, settings.tmpdir, settings, progress)
     log.info("sort: %s records", f"{records:,}")
 
 
 @app.command()
 def dump(file: File = None) -> None:
     """Write the latest record of each key to standard output, from records in order."""
-    from oldump.stages.dumps import filters
+    from oldump.stages.dumps import dump as stage
 
     path = _path(file)
     with _standard_output() as output, _progress_of_filter(reads_input=path is None) as progress:
-        records = filters.dump(path, output, progress)
+        records = stage.write_latest(path, output, progress)
     log.info("dump: %s records", f"{records:,}")
 
 
@@ -476,12 +476,12 @@ def split(
 ) -> None:
     """Write records to one file a part: authors, deletes, editions, lists, other, redirects, works."""
     from oldump.settings import Settings
-    from oldump.stages.dumps import filters
+    from oldump.stages.dumps import split as stage
 
     settings = Settings.of(workers=workers)
     path = _path(file)
     with _progress_of_filter(reads_input=path is None, writes_data=False) as progress:
-        counts = filters.split(path, name_format, settings, progress)
+        counts = stage.write_parts(path, name_format, settings, progress)
     for part, records in counts.items():
         log.info("split: %s, %s records", part, f"{records:,}")
 

@@ -28,6 +28,7 @@ from oldump.run.report import Report
 from oldump.settings import Settings, flag_of
 from oldump.stages import extract, splice, tables
 from oldump.stages.dumps import stage as dumps
+from oldump.stages.dumps.job import DumpsJob
 
 log = logging.getLogger("oldump")
 
@@ -150,7 +151,7 @@ def _table_stage(table: tables.Table) -> Stage:
 
 def _dumps(context: Context) -> Outcome:
     data = context.folder.data if is_database(context.settings.source) else file_of(context.settings.source)
-    job = dumps.DumpsJob.within(context.settings, context.folder, data, context.checkpoint("dumps"))
+    job = DumpsJob.within(context.settings, context.folder, data, context.checkpoint("dumps"))
     if job.workers < context.settings.workers:
         log.warning(
             "dumps: %d workers instead of %d: more do not fit into the memory", job.workers, context.settings.workers

@@ -1,7 +1,7 @@
 """Convert rows of table `data`, one block of COPY text at a time.
 
-Each row becomes a record, a drop or a reject. The kernel converts nearly all rows in one pass over their bytes (the
-fast path, see kernel.rows). Each row that it cannot prove to be correct takes the slow path through
+Each row becomes a record, a drop or a reject. The kernel converts nearly all rows in one pass over their bytes: this is
+the fast path (see kernel.rows). A row that it cannot convert with certainty takes the slow path, through
 `document.normalised`. Both paths give the same bytes.
 """
 

@@ -17,8 +17,9 @@ from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
 from oldump.run.progress import Silence
 from oldump.stages.dumps.account import RowCounts
+from oldump.stages.dumps.job import DumpsJob
 from oldump.stages.dumps.latest import CDUMP
-from oldump.stages.dumps.stage import DumpsJob, make_dumps
+from oldump.stages.dumps.stage import make_dumps
 from reference import Reference, dumps_of, same_record
 from tables import DATE
 

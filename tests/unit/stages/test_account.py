@@ -13,7 +13,8 @@ from oldump.errors import OldumpError, TooManyRejects
 from oldump.records.document import Reject
 from oldump.records.privacy import first_text_after
 from oldump.records.rows import ConvertedRows, Rejection
-from oldump.stages.dumps.account import Account, BlockSummary, RejectsWriter
+from oldump.stages.dumps.account import Account, BlockSummary
+from oldump.stages.dumps.rejects import RejectsWriter
 from tables import copy_row
 
 MARKER = b"\\.\n"
@@ -41,7 +42,7 @@ def told(path: Path, blocks: Sequence[bytes], most: int) -> str:
         with RejectsWriter(path, "data", most) as rejects:
             account = Account("data", rejects)
             for number, block in numbered:
-                account.hear(number, BlockSummary.of(ConvertedRows(block, first_text_after(None))))
+                account.add(number, BlockSummary.of(ConvertedRows(block, first_text_after(None))))
             rejects.commit()
     except OldumpError as error:
         return f"{type(error).__name__}: {error}"
@@ -52,10 +53,10 @@ def told(path: Path, blocks: Sequence[bytes], most: int) -> str:
     ("lines", "expected"),
     [
         ([ROW, ROW, ROW, MARKER], "3 rows, 3 records"),
-        ([ROW, ROW, MARKER, MARKER], "SourceDamaged: data: there are rows after .* behind row 2[.]"),
-        ([ROW, MARKER, ROW, ROW], "SourceDamaged: data: there are rows after .* behind row 1[.]"),
-        ([ROW, MARKER, BROKEN, BROKEN], "SourceDamaged: data: there are rows after .* behind row 1[.]"),
-        ([MARKER, MARKER], "SourceDamaged: data: there are rows after .* behind row 0[.]"),
+        ([ROW, ROW, MARKER, MARKER], "SourceDamaged: data: text follows .* after row 2[.]"),
+        ([ROW, MARKER, ROW, ROW], "SourceDamaged: data: text follows .* after row 1[.]"),
+        ([ROW, MARKER, BROKEN, BROKEN], "SourceDamaged: data: text follows .* after row 1[.]"),
+        ([MARKER, MARKER], "SourceDamaged: data: text follows .* after row 0[.]"),
         ([ROW, BROKEN, BROKEN, MARKER, ROW], "TooManyRejects: data: more than 1 rows .*2 not_three_columns"),
         ([ROW, BROKEN, BROKEN, b"1\t1\t{"], "TooManyRejects: data: more than 1 rows .*2 not_three_columns"),
         ([ROW, ROW, BROKEN, b"1\t1\t{"], "SourceDamaged: data: the text ends in the middle of row 4[.]"),

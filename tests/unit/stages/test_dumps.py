@@ -251,7 +251,7 @@ def test_too_many_rejects(tmp_path: Path) -> None:
 def test_no_rows_at_all(tmp_path: Path, text: bytes, form: Form) -> None:
     """An export that failed is not a table that is empty: nothing is made."""
     form(tmp_path / "data", text)
-    with pytest.raises(SourceEmpty, match="data: holds no rows"):
+    with pytest.raises(SourceEmpty, match="data: contains no rows"):
         made(tmp_path / "data", tmp_path)
     assert left(tmp_path) == set()
 
@@ -292,7 +292,7 @@ def test_only_dropped_rows(tmp_path: Path) -> None:
 def test_text_after_the_end_of_data(tmp_path: Path, text: bytes, form: Form) -> None:
     """A file of two tables, or two exports in one: refused, with the file and the number of rows before it."""
     form(tmp_path / "data", text)
-    with pytest.raises(SourceDamaged, match=r"data: there are rows after the end-of-data marker"):
+    with pytest.raises(SourceDamaged, match=r"data: text follows the end-of-data marker"):
         made(tmp_path / "data", tmp_path)
     assert left(tmp_path) == set()
 

@@ -19,7 +19,10 @@ from oldump.run.progress import Silence
 from oldump.settings import Settings
 from oldump.stages.deworks.stage import make_artifact
 from oldump.stages.dumps.account import RowCounts
-from oldump.stages.dumps.stage import DumpsJob, GatherState, ScatterState, make_dumps
+from oldump.stages.dumps.gather import GatherState
+from oldump.stages.dumps.job import DumpsJob
+from oldump.stages.dumps.scatter import ScatterState
+from oldump.stages.dumps.stage import make_dumps
 from oldump.stages.splice import splice
 from oldump.synth.table import copy_blocks
 from unit.stages.making import (

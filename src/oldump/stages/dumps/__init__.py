@@ -1,1 +1,1 @@
-"""Latest and complete dumps: the stage, and the steps of the old procedure as filters."""
+"""The dumps stage, and the commands of the old procedure: cdump, sort, dump, split, idump."""

@@ -1,8 +1,9 @@
-"""Incremental dump: the records of the revisions that were created on one day.
+"""Incremental dump: the records of the revisions created on one day.
 
-The day is that of the transaction, in UTC; records stand in the order of their transactions, as changes are replayed.
+The day is that of the transaction, in UTC. Records are in the order of their transactions, so that changes can be
+replayed.
 
-Memory:     some blocks
+Memory:     a few blocks
 """
 
 from datetime import date
@@ -14,36 +15,37 @@ from oldump.engine.text_lines import Lines
 from oldump.engine.text_stream import BLOCK_BYTES
 from oldump.errors import SourceEmpty
 from oldump.outside.postgres import Copying, SnapshotConnection, midnight_after
-from oldump.records import rows
 from oldump.records.privacy import first_text_after
+from oldump.records.rows import ConvertedRows
 from oldump.run.progress import Progress
-from oldump.stages.dumps.account import Account, BlockSummary, RejectsWriter, RowCounts
+from oldump.stages.dumps.account import Account, BlockSummary, RowCounts
+from oldump.stages.dumps.rejects import RejectsWriter
 
 TABLES = ("transaction", "version", "data")
 
 
 def idump(
-    leading: SnapshotConnection, day: date, output: BinaryIO, rejects: Path, max_rejects: int, progress: Progress
+    snapshot: SnapshotConnection, day: date, output: BinaryIO, rejects_path: Path, max_rejects: int, progress: Progress
 ) -> RowCounts:
-    """Write the records of a day. Raises SourceError, TooManyRejects, VerificationError."""
+    """Write the records of a day, and return the counts. Raises SourceError, TooManyRejects, VerificationError."""
     name = f"the revisions of {day}"
     progress.begin("idump", "copy")
-    with leading.reader() as reader, RejectsWriter(rejects, name, max_rejects) as rejected:
-        account = Account(name, rejected)
+    with snapshot.reader() as reader, RejectsWriter(rejects_path, name, max_rejects) as rejects:
+        account = Account(name, rejects)
         copying = Copying(reader, _query(day))
         for number, text in enumerate(iter(partial(copying.take, BLOCK_BYTES), b"")):
-            batch = rows.ConvertedRows(text, first_text_after(None))
-            account.hear(number, BlockSummary.of(batch))
-            output.write(Lines(batch.text, batch.starts, batch.ends).joined())
+            rows = ConvertedRows(text, first_text_after(None))
+            account.add(number, BlockSummary.of(rows))
+            output.write(Lines(rows.text, rows.starts, rows.ends).joined())
             progress.update(account.counts.rows, None)
-        rejected.commit()
+        rejects.commit()
     if not account.counts.records:
-        raise SourceEmpty(f"{leading.place}: {name} gave no record ({account.counts}). Is it the right day?")
+        raise SourceEmpty(f"{snapshot.place}: {name} gave no records ({account.counts})", "Check the day.")
     return account.counts
 
 
 def _query(day: date) -> str:
-    """What COPY takes: rows as in table data. A version without its row there has NULL, and is rejected, not lost."""
+    """Return the query for COPY. A version without a row in `data` gives NULL, so that it is rejected and not lost."""
     return f"""(
         SELECT version.thing_id, version.revision, data.data
         FROM transaction
@@ -51,4 +53,4 @@ def _query(day: date) -> str:
         LEFT JOIN data ON data.thing_id = version.thing_id AND data.revision = version.revision
         WHERE transaction.created >= timestamp '{day}' AND transaction.created < {midnight_after(day)}
         ORDER BY transaction.created, transaction.id, version.id
-    )"""  # noqa: S608 - no word is a user's
+    )"""  # noqa: S608 - contains no user input

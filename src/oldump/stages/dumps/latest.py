@@ -1,6 +1,6 @@
-"""Which of sorted records are the latest of their documents, and what can be said of them.
+"""Select the latest record of each document from sorted records, and tally them.
 
-Does not: sort; the engine does.
+The engine sorts; this module does not.
 """
 
 from collections import Counter
@@ -16,13 +16,13 @@ from oldump.records.record import OTHER_NUMBER, PART_NUMBER_OF_TYPE, PARTS, colu
 from oldump.records.tally import Tally, digests_of, newest_of, types_of
 
 CDUMP = "cdump"
-NOT_LOOKED_AT = "-"
-"""Stands for the newest record where it is known from elsewhere; sorts before any date."""
+_NEWEST_UNKNOWN = "-"
+"""In place of the cdump's latest date, which the scatter already knows; sorts before any date."""
 _TYPE_OF_NUMBER = {number: type_key.decode() for type_key, number in PART_NUMBER_OF_TYPE.items()}
 
 
-class Tallies(NamedTuple):
-    """What the leader hears of a bucket."""
+class BucketTallies(NamedTuple):
+    """The tallies of a bucket, which its worker sends to the leader."""
 
     of_stream: dict[str, Tally]
     same_revision: int
@@ -30,37 +30,37 @@ class Tallies(NamedTuple):
 
 
 class Latest:
-    """Arranges a bucket's sorted records: all go to the cdump, the latest of each key to its part."""
+    """Distributes a bucket's sorted records: all go to the cdump, the latest of each key also to its part."""
 
     def __init__(self) -> None:
-        """Begin a bucket."""
+        """Start a bucket."""
         self._held: Batch | None = None
-        """The last record of the slice before, which is the latest of its key if the next one has another."""
+        """The last record of the previous slice. It is the latest of its key if the next record has another key."""
         self._tallies = {name: Tally() for name in (CDUMP, *PARTS)}
         self._last_keys: dict[str, str] = {}
         self._same_revision = 0
 
     def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:
-        """The next lines of the cdump and of the parts."""
+        """Return the next lines of the cdump and of each part."""
         records = batch if self._held is None else _chained(self._held, batch)
         held = len(records.ranks) - len(batch.ranks)
         same = _same_document(records)
         self._same_revision += _same_revisions(records)
         self._held = None if last else _alone(records, len(records.ranks) - 1)
         digests = digests_of(records.lines.text, records.lines.starts, records.lines.ends)
-        streams = {CDUMP: self._noted(CDUMP, batch, digests[held:], NOT_LOOKED_AT)}
+        streams = {CDUMP: self._counted(CDUMP, batch, digests[held:], _NEWEST_UNKNOWN)}
         latest = np.append(~same, last)
         for number, part in enumerate(PARTS):
             chosen = latest & (records.tags == number)
-            streams[part] = self._noted(part, records.take(chosen), digests[chosen])
+            streams[part] = self._counted(part, records.take(chosen), digests[chosen])
         return streams
 
-    def tally(self) -> Tallies:
-        """Counts of what was arranged; the newest of the cdump is not looked for, the scatter knows it."""
-        return Tallies(self._tallies, self._same_revision, self._last_keys)
+    def tally(self) -> BucketTallies:
+        """Return the bucket's tallies. The cdump's has no latest date."""
+        return BucketTallies(self._tallies, self._same_revision, self._last_keys)
 
-    def _noted(self, name: str, records: Batch, digests: Digests, newest: str = "") -> Lines:
-        """The next lines of a stream, counted. newest: their latest last_modified, if it is known."""
+    def _counted(self, name: str, records: Batch, digests: Digests, newest: str = "") -> Lines:
+        """Count the next lines of a stream and return them. newest: their latest last_modified, if known."""
         lines = records.lines
         if len(lines):
             self._last_keys[name] = columns(lines.line(-1)).key.decode()
@@ -70,7 +70,7 @@ class Latest:
 
 
 def _types(records: Batch) -> Counter[str]:
-    """How many records there are of each type: the part tells it, but for `other`."""
+    """Return the number of records of each type. Only those in `other` must be read for it."""
     counts = np.bincount(records.tags, minlength=len(PARTS)).tolist()
     by_type = Counter({type_key: counts[number] for number, type_key in _TYPE_OF_NUMBER.items() if counts[number]})
     if counts[OTHER_NUMBER]:
@@ -79,7 +79,7 @@ def _types(records: Batch) -> Counter[str]:
 
 
 def _alone(records: Batch, place: int) -> Batch:
-    """One record in a text of its own, so that the others' need not stay in memory."""
+    """Return one record with a copy of its text, so that the batch's text can be freed."""
     record = records.take(slice(place, place + 1))
     return record._replace(lines=Lines.of([*record.lines]))
 
@@ -93,7 +93,7 @@ def _chained(held: Batch, batch: Batch) -> Batch:
 
 
 def _same_document(records: Batch) -> Flags:
-    """For each record but the last, whether the next one has the same key."""
+    """Return for each record except the last whether the next one has the same key."""
     same: Flags = np.diff(documents(records.ranks)) == 0
     unsettled = ~settled(records.ranks)
     for place in np.flatnonzero(same & (unsettled[:-1] | unsettled[1:])).tolist():
@@ -102,7 +102,7 @@ def _same_document(records: Batch) -> Flags:
 
 
 def _same_revisions(records: Batch) -> int:
-    """How many records have the key and the revision of the one before them."""
+    """Return how many records have the same key and revision as the record before them."""
     equal = np.flatnonzero(np.diff(records.ranks) == 0)
     surely = settled(records.ranks[equal])
     doubtful = equal[~surely].tolist()

@@ -13,7 +13,10 @@ import pytest
 
 from oldump.engine.text_stream import BLOCK_BYTES
 from oldump.settings import Settings
-from oldump.stages.dumps import filters
+from oldump.stages.dumps.cdump import WINDOW, write_cdump
+from oldump.stages.dumps.dump import write_latest
+from oldump.stages.dumps.sort import write_sorted
+from oldump.stages.dumps.split import write_parts
 from oldump.synth.table import copy_blocks
 from unit.stages.making import Watching
 
@@ -42,10 +45,10 @@ def test_progress_of_every_command(table: Path, tmp_path: Path) -> None:
     rejects, cdump, records = tmp_path / "rejects.txt.gz", tmp_path / "cdump", tmp_path / "sorted"
     settings = Settings.of(workers=1, level=1)  # so that blocks are done in order
     told: dict[str, Watching] = {name: Watching() for name in ("cdump", "sort", "dump", "split")}
-    cdump.write_bytes(output_of(lambda out: filters.cdump(table, None, out, rejects, settings, told["cdump"])))
-    records.write_bytes(output_of(lambda out: filters.sort(cdump, out, tmp_path, settings, told["sort"])))
-    output_of(lambda out: filters.dump(records, out, told["dump"]))
-    filters.split(records, str(tmp_path / "%s.txt"), settings, told["split"])
+    cdump.write_bytes(output_of(lambda out: write_cdump(table, None, out, rejects, settings, told["cdump"])))
+    records.write_bytes(output_of(lambda out: write_sorted(cdump, out, tmp_path, settings, told["sort"])))
+    output_of(lambda out: write_latest(records, out, told["dump"]))
+    write_parts(records, str(tmp_path / "%s.txt"), settings, told["split"])
     lines = cdump.read_bytes().count(b"\n")
     assert {name: each.steps for name, each in told.items()} == {
         "cdump": ["cdump read"],
@@ -84,6 +87,6 @@ def test_cdump_does_not_run_ahead_of_a_slow_block(tmp_path: Path) -> None:
     path.write_bytes(b"".join(copy_blocks(ROWS)) * 8)
     stopping = _Stopping()
     with (tmp_path / "out").open("wb") as output:
-        filters.cdump(path, None, output, tmp_path / "rejects.txt.gz", Settings.of(workers=WORKERS), stopping)
+        write_cdump(path, None, output, tmp_path / "rejects.txt.gz", Settings.of(workers=WORKERS), stopping)
     assert path.stat().st_size > 20 * BLOCK_BYTES
-    assert stopping.while_stopped <= filters._WINDOW * WORKERS
+    assert stopping.while_stopped <= WINDOW * WORKERS
