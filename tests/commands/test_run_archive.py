@@ -11,7 +11,7 @@ from archive_org.server import OTHER_ACCOUNT, ArchiveOrg, archive_org
 from commands.archiving import assert_complete, client, uploads
 from commands.command import DATE, Ran, failed, item_of, oldump, private_of
 from integration.archiving import config_of
-from oldump.run.history import past_runs
+from oldump.run.history import completed_runs
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_run_is_made_and_uploaded_and_the_second_time_nothing_is(
 def test_the_next_run_is_forecast_with_its_upload(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
     """The history has what the upload took, though the run was remembered before that."""
     assert archived(site, small, tmp_path / "out").code == 0
-    past = past_runs(tmp_path / "out" / "history.jsonl")[-1]
+    past = completed_runs(tmp_path / "out" / "history.jsonl")[-1]
     assert past.stages["archive"].seconds > 0
 
 

@@ -13,7 +13,7 @@ import pytest
 from commands.command import COMMAND, DATE, SECONDS, environment, failed, item_of, oldump, private_of, started
 from commands.test_interruption import PATIENCE, waited_for
 from commands.test_terminal import terminal
-from oldump.run.history import past_runs
+from oldump.run.history import completed_runs
 from oldump.run.status import Status
 
 NEVER_LATE = {"OLDUMP_LATE_DAYS": "100000"}
@@ -24,7 +24,7 @@ def status_of(out: Path) -> Status | None:
     path = private_of(out) / "status.json"
     if not path.exists():
         return None
-    status = Status.read(path.read_bytes())
+    status = Status.parse(path.read_bytes())
     assert status, "a reader found a part of it"
     return status
 
@@ -89,7 +89,7 @@ def test_a_run_that_was_killed_is_shown_as_dead(killed: tuple[Path, set[str]]) -
     assert status
     assert (status.state.value, status.step) == ("running", "scatter")
     ran = oldump("status", DATE, "--out", out, "--check", cwd=out.parent, env=NEVER_LATE)
-    failed(ran, 54, f"{DATE} is dead", "ended without a word")
+    failed(ran, 54, f"{DATE} is dead", "ended without reporting")
     assert f"run      {DATE}, dead\n" in ran.out.decode()
     assert "dumps    dead" in ran.out.decode()
 
@@ -121,7 +121,7 @@ def test_a_run_that_goes_on_ends_complete_and_is_remembered(small: Path, tmp_pat
     assert done.began == stopped.began == fell.began
     assert done.seconds > fell.seconds >= stopped.seconds
     assert {stage.state for stage in done.stages} == {"committed"}
-    (past,) = past_runs(out / "history.jsonl")
+    (past,) = completed_runs(out / "history.jsonl")
     assert (past.date, past.rows, set(past.stages)) == (DATE, 600, {stage.name for stage in done.stages})
     assert past.stages["dumps"].steps.keys() == {"scatter", "gather"}
 

@@ -16,7 +16,7 @@ from damaged.damage import BYTES, EDITS, LINES, Damage, edit_manifest, lines_of,
 from oldump.errors import OldumpError
 from oldump.pipeline.runner import run
 from oldump.pipeline.table import selected
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.settings import Settings
 from oldump.stages.verify.stage import item_in, verify
 from oldump.synth.table import copy_blocks
@@ -28,7 +28,7 @@ def finished_run(out: Path, rows: int = 600) -> Path:
     """A complete run over synthetic rows; its output folder."""
     (out / "data.txt").write_bytes(b"".join(copy_blocks(rows)))
     settings = Settings.of(source=str(out / "data.txt"), out=out, workers=1)
-    run(settings, date.fromisoformat(DAY), selected([], [], settings), Silence())
+    run(settings, date.fromisoformat(DAY), selected([], [], settings), NoProgress())
     return out
 
 
@@ -70,7 +70,7 @@ def damaged(out: Path, chance: random.Random) -> tuple[str, Damage]:
 def overlooked(mutations: int, seed: int, folder: Path) -> tuple[list[str], Counter[str]]:
     """The mutations that verify does not find and name; and how many there were, by their names."""
     whole = finished_run(folder)
-    assert not verify(item_in(whole), 1, 256 << 20, Silence()).findings
+    assert not verify(item_in(whole), 1, 256 << 20, NoProgress()).findings
     missed: list[str] = []
     done: Counter[str] = Counter()
     for number in range(mutations):
@@ -81,7 +81,7 @@ def overlooked(mutations: int, seed: int, folder: Path) -> tuple[list[str], Coun
         name, damage = damaged(copy, chance)
         done[name] += 1
         try:
-            shown = verify(item_in(copy), 1, 256 << 20, Silence()).findings.shown
+            shown = verify(item_in(copy), 1, 256 << 20, NoProgress()).findings.shown
             told = [(finding.kind.value, finding.file) for finding in shown]
         except OldumpError as error:
             told = [(kind, damage.file) for kind in damage.kinds or {"missing"} if damage.file in str(error)]

@@ -8,13 +8,13 @@ import pytest
 
 from commands.command import started
 from oldump.errors import WorkerError
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.stages.dumps.stage import make_dumps
 from oldump.synth.table import copy_blocks
 from unit.stages.making import MANY_BUCKETS, folder_in, job, made, plain
 
 
-class Killing(Silence):
+class Killing(NoProgress):
     """Kills a worker at the first news of a step."""
 
     def __init__(self, step: str) -> None:

@@ -53,7 +53,7 @@ def test_a_lock_of_a_process_that_was_killed(
     out = tmp_path / "out"
     rule = Rule("SIGKILL", "rename", "*/out/ol_*", to="group")
     assert faulty([rule], *arguments_of(table, out), cwd=tmp_path).code == -9
-    dead = Owner.read((private_of(out) / "lock").read_bytes())
+    dead = Owner.parse((private_of(out) / "lock").read_bytes())
     began = time.monotonic()
     ran = run(table, out, cwd=tmp_path)
     assert f"lock: was left by {dead}; this process takes over" in ran.err
@@ -66,7 +66,7 @@ def test_a_lock_of_another_machine(table: Path, tmp_path: Path) -> None:
     """Where the operating system does not pass locks on, a fresh heartbeat keeps others away."""
     lock = private_of(tmp_path / "out") / "lock"
     lock.parent.mkdir(parents=True)
-    lock.write_bytes(replace(Owner.ours(), pid=7, host="elsewhere", kernel="another").written())
+    lock.write_bytes(replace(Owner.current(), pid=7, host="elsewhere", kernel="another").to_json())
     failed(oldump(*arguments_of(table, tmp_path / "out"), cwd=tmp_path), 32, "pid 7 on elsewhere since ", "heartbeat ")
 
 
@@ -75,10 +75,10 @@ def test_a_run_whose_lock_is_taken_over(table: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with started(*arguments_of("-", out), cwd=tmp_path) as process:
         assert waited_for(lambda: scatters(out))
-        other = replace(Owner.ours(), pid=7, host="elsewhere")
-        (private_of(out) / "lock").write_bytes(other.written())
+        other = replace(Owner.current(), pid=7, host="elsewhere")
+        (private_of(out) / "lock").write_bytes(other.to_json())
         _, err = process.communicate(table.read_bytes(), timeout=SECONDS)
     assert process.returncode == 32, err
     assert b"another process has taken over this run (pid 7 on elsewhere" in err
     assert not list(out.glob("ol_*"))
-    assert Owner.read((private_of(out) / "lock").read_bytes()) == other
+    assert Owner.parse((private_of(out) / "lock").read_bytes()) == other

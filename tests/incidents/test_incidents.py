@@ -39,7 +39,7 @@ from oldump.pipeline import runner
 from oldump.pipeline import table as pipeline
 from oldump.pipeline.preflight import Work, disk_check
 from oldump.run.folder import RunFolder
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.settings import Settings
 from oldump.stages import tables
 from oldump.stages.archive.stage import preflight
@@ -329,7 +329,7 @@ def test_10514_a_stopped_container_loses_nothing(tmp_path: Path) -> None:
     assert published(out) == published(tmp_path / "undisturbed")
 
 
-class Filling(Silence):
+class Filling(NoProgress):
     """Lets the disk be full for one file that is made behind stage dumps."""
 
     def __init__(self, path: Path) -> None:

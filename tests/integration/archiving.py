@@ -8,7 +8,7 @@ from archive_org.store import Account
 from oldump.outside.archive_org import ArchiveOrg
 from oldump.outside.retries import Patience
 from oldump.run.folder import RunFolder
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.settings import Settings
 from oldump.stages.archive import stage
 from oldump.stages.archive.pointer import Archived
@@ -20,7 +20,7 @@ def archived(folder: RunFolder, ia_config: Path | None = None, *, total_seconds:
     """Archive the run."""
     patience = Patience(total_seconds, 0.01)
     folder.private.mkdir(exist_ok=True)
-    return stage.archive(folder, ArchiveOrg(ia_config, TIMEOUT_SECONDS), Settings.of(), Silence(), patience=patience)
+    return stage.archive(folder, ArchiveOrg(ia_config, TIMEOUT_SECONDS), Settings.of(), NoProgress(), patience=patience)
 
 
 def config_of(fake: Fake, account: Account, path: Path) -> Path:

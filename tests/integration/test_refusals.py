@@ -17,7 +17,7 @@ from oldump.errors import StorageFull
 from oldump.outside.postgres import SnapshotConnection
 from oldump.outside.synthetic_databases import TABLES as SCHEMA
 from oldump.run.folder import RunFolder
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.settings import date_of
 from oldump.stages.extract import extract
 from oldump.synth.table import copy_blocks
@@ -195,7 +195,7 @@ def test_a_full_disk(wide: str, tmp_path: Path) -> None:
     (folder.private / f"data.txt.gz{TEMPORARY_SUFFIX}").symlink_to("/dev/full")
     failures: list[str] = []
     with SnapshotConnection(wide) as leading, pytest.raises(StorageFull, match=r"data\.txt\.gz.*no space left"):
-        extract(leading, folder, 2, Silence(), failures.append)
+        extract(leading, folder, 2, NoProgress(), failures.append)
     assert (list(folder.private.iterdir()), failures) == ([], [])
     run(wide, ".", *ONLY_EXTRACT, cwd=tmp_path)
     assert folder.data.exists()

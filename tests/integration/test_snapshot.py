@@ -16,7 +16,7 @@ from oldump.outside.postgres import SnapshotConnection
 from oldump.outside.synthetic_databases import fill
 from oldump.pipeline import runner
 from oldump.pipeline import table as pipeline
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.settings import Settings, date_of
 from oldump.stages.tables import TABLE_OF
 from oldump.synth.table import copy_blocks
@@ -33,7 +33,7 @@ def data_of(out: Path) -> bytes:
     return (private_of(out) / "data.txt.gz").read_bytes()
 
 
-class Meddling(Silence):
+class Meddling(NoProgress):
     """Copies the tables in the run's snapshot at the first news, and changes them at every one."""
 
     def __init__(self, conninfo: str) -> None:
@@ -155,7 +155,7 @@ def test_real_data_over_any_number_of_connections(database: Database, tmp_path: 
     assert {name_of(name) for name in OF_SOURCE[:3]} <= set(manifests[0]["artifacts"])
 
 
-class Unlucky(Silence):
+class Unlucky(NoProgress):
     """At the first news the leading connection ends, and a worker cannot connect."""
 
     def __init__(self, conninfo: str) -> None:

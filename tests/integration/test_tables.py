@@ -16,7 +16,7 @@ from oldump.outside.synthetic_databases import TABLES as SCHEMA
 from oldump.outside.synthetic_databases import Databases, fill
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Journal
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.settings import Settings, date_of
 from oldump.stages.tables import TABLE_OF, TABLES, make_table
 from oldump.synth.table import copy_blocks
@@ -63,7 +63,7 @@ def made(name: str, conninfo: str, out: Path) -> bytes:
         folder.made(item).mkdir(parents=True, exist_ok=True)
     table = TABLE_OF[name]
     with SnapshotConnection(conninfo, table.tables) as leading:
-        artifact, failures = make_table(table, leading, folder, Settings.of(workers=1), Silence())
+        artifact, failures = make_table(table, leading, folder, Settings.of(workers=1), NoProgress())
     assert failures == []
     text = gzip.decompress(folder.artifact(artifact.name, artifact.item).read_bytes())
     assert artifact.records == text.count(b"\n")

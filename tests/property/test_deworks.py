@@ -14,7 +14,7 @@ from oldump.engine.budget import Budget
 from oldump.engine.gather import Stream
 from oldump.engine.segment_writer import TextWriter
 from oldump.engine.segments import uncompressed
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.stages.deworks.stage import DeworksJob, DeworksResult, Input, make_deworks
 
 AMPLE = Budget(spill_bytes=8 << 20, bucket_bytes=32 << 20, bucket_shift=31)
@@ -35,7 +35,7 @@ def made_in(
         Stream(TextWriter(output)),
         DeworksJob(workers, budget, folder / "spill"),
         uncompressed,
-        Silence(),
+        NoProgress(),
     )
     shutil.rmtree(folder / "spill")
     return output.getvalue().split(b"\n")[:-1], made

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler import crawled
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.settings import Settings
 from oldump.stages.sitemaps.stage import Limits, make_sitemaps
 
@@ -56,7 +56,7 @@ def test_every_key_stands_in_one_sitemap_of_its_range(catalogue: dict[str, dict[
     with TemporaryDirectory() as name:
         path, out = Path(name) / "dump", Path(name) / "out"
         path.write_bytes(dump_of(catalogue))
-        make_sitemaps([path], out, Settings.of(workers=1), Silence(), limits=limits)
+        make_sitemaps([path], out, Settings.of(workers=1), NoProgress(), limits=limits)
         found = crawled(out)
         files = {each.name for each in out.glob("sitemap_*")}
     assert files == set(found)

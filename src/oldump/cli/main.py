@@ -33,7 +33,8 @@ from oldump.run.log import FORMATTERS, named_format
 from oldump.run.progress import Progress
 
 if TYPE_CHECKING:
-    from oldump.monitoring.overview import Looking, Seen
+    from oldump.monitoring.summary import RunSummary
+    from oldump.monitoring.watch import RunWatcher
     from oldump.pipeline.plan import Plan
     from oldump.settings import Settings
 
@@ -162,9 +163,9 @@ def _announced(command: Callable[..., None]) -> Callable[..., None]:
         if given["dry_run"] or not told.is_any_set:
             command(**given)
             return
-        from oldump.monitoring.notifications import announced
+        from oldump.monitoring.notifications import notifying
 
-        with announced(told, given["date"], _exit_code_of):
+        with notifying(told, given["date"], _exit_code_of):
             command(**given)
 
     return announced_command
@@ -262,57 +263,58 @@ def status(
     ] = None,
 ) -> None:
     """Say how runs stand: all in the output folder, or one. It changes nothing, and needs no terminal of the run's."""
-    from oldump.monitoring import overview
+    from oldump.monitoring.health import Expectation, require_healthy
+    from oldump.monitoring.watch import RunWatcher
     from oldump.settings import Settings, date_of
 
     settings = Settings.of(out=out, archive=archive)
-    expected = overview.Expected(settings.late_days, settings.archive)
-    look = overview.Looking(settings.out, expected, None if date is None else date_of(date))
+    expected = Expectation(settings.late_days, settings.archive)
+    watcher = RunWatcher(settings.out, expected, None if date is None else date_of(date))
     try:
-        runs = _followed(look, as_json=as_json) if watch else look.now()
+        runs = _followed(watcher, as_json=as_json) if watch else watcher.read()
     except Stopped as stopped:  # nothing was at work here that could be gone on with
         sys.exit(_exit_code_of(stopped))
-    if not (watch and look.day):
-        _say_runs(runs, look, as_json=as_json)
+    if not (watch and watcher.day):
+        _say_runs(runs, watcher, as_json=as_json)
     if check:
-        overview.require_well(runs)
+        require_healthy(runs)
 
 
-def _followed(look: "Looking", *, as_json: bool) -> list["Seen"]:
+def _followed(watcher: "RunWatcher", *, as_json: bool) -> list["RunSummary"]:
     """Show the run whenever it changes, until it ends: on a terminal in place, elsewhere line by line."""
-    from oldump.monitoring import overview
+    from oldump.monitoring import text
     from oldump.terminal.display import shown_in_place
 
-    if not look.choose():
-        return look.now()
+    if not watcher.select_running():
+        return watcher.read()
     if sys.stdout.isatty() and not as_json:
         with _standard_output():
-            return shown_in_place(look.changes, overview.facts_of, overview.table_of_stages)
-    runs: list[Seen] = []
+            return shown_in_place(watcher.changes, text.run_facts, text.stages_table)
+    runs: list[RunSummary] = []
     before = ""
-    for runs in look.changes():
-        told = json.dumps(runs[0].as_json()) if as_json else overview.told_line(runs[0])
+    for runs in watcher.changes():
+        told = json.dumps(runs[0].as_json()) if as_json else text.run_line(runs[0])
         if told != before:
             _say(told)
         before = told
     return runs
 
 
-def _say_runs(runs: list["Seen"], look: "Looking", *, as_json: bool) -> None:
+def _say_runs(runs: list["RunSummary"], watcher: "RunWatcher", *, as_json: bool) -> None:
     """Print a table of all runs, or what is to be said of one."""
-    from oldump.monitoring import overview
+    from oldump.monitoring import text
 
     if as_json:
-        _say(overview.as_text(runs, look.day))
-    elif look.day:
-        _print_pairs(overview.facts_of(runs[0]))
-        if stages := overview.table_of_stages(runs[0]):
+        _say(text.runs_as_json(runs, watcher.day))
+    elif watcher.day:
+        _print_pairs(text.run_facts(runs[0]))
+        if stages := text.stages_table(runs[0]):
             _say("")
             _print_table(stages, is_boxed=False)
     elif runs:
-        _print_table(overview.table_of_runs(runs), is_boxed=False)
+        _print_table(text.runs_table(runs), is_boxed=False)
     else:
-        log.info("%s: no runs", look.out)
+        log.info("%s: no runs", watcher.out)
 
 
 @app.command()
@@ -342,8 +344,8 @@ def doctor(
     With --archive a tiny file is sent to an item of archive.org that is there for that.
     """
     given = locals()
-    from oldump.monitoring.checks import checks
-    from oldump.monitoring.notifications import Notices
+    from oldump.monitoring.checks import notification_checks
+    from oldump.monitoring.notifications import RunNotifier
     from oldump.pipeline import runner
     from oldump.pipeline import table as pipeline
     from oldump.settings import date_of
@@ -351,9 +353,9 @@ def doctor(
     settings = _settings(given)
     choice = pipeline.selected(only or [], skip or [], settings)
     _warn_of_passwords(source=source, coverstore=coverstore, archive_database=archive_database)
-    found = [*runner.doctor(settings, date_of(date), choice), *checks(settings)]
+    found = [*runner.doctor(settings, date_of(date), choice), *notification_checks(settings)]
     if notify:
-        found += Notices(settings, date).tried()
+        found += RunNotifier(settings, date).send_test()
     _print_table([("check", "verdict", "found", "what to do")] + [each.row for each in found])
     for check in found:
         if check.error:

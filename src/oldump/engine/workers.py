@@ -15,10 +15,9 @@ import multiprocessing
 import os
 import pickle
 import signal
-import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
@@ -26,6 +25,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from oldump.errors import OldumpError, WorkerError
+from oldump.run.signals import STOP_SIGNALS, stop_signals_held
 from oldump.run.steps import STEPS
 
 Task = Generator[Any, Any, Any]
@@ -33,7 +33,6 @@ TaskFunction = Callable[[Any], Task]
 """What a worker does with the description of a task."""
 
 
-_STOPPING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _HEAP_FIGURES = [
     "arena",
     "ordblks",
@@ -49,29 +48,6 @@ _HEAP_FIGURES = [
 _MOST_FREED_BYTES = 24 << 20
 """What a worker keeps of freed memory: more than most tasks need again."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-
-
-@contextmanager
-def _stopping_held() -> Iterator[None]:
-    """Signals that stop us wait meanwhile.
-
-    A child has our handlers until it has its own: what is blocked here is blocked there. And what a handler raises
-    within a fork's callbacks is lost, and with it the signal; since another thread (a live display has one) may take a
-    signal that this one blocks, handlers only note it meanwhile.
-    """
-    arrived: list[int] = []
-    handlers = {}
-    if threading.current_thread() is threading.main_thread():
-        handlers = {number: signal.signal(number, lambda n, _: arrived.append(n)) for number in _STOPPING}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for noted in arrived:
-            signal.raise_signal(noted)
 
 
 class TaskMessage(NamedTuple):
@@ -101,7 +77,7 @@ class Crew:
         self._workers: list[_Worker] = []
         self._descriptions: dict[int, str] = {}
         try:
-            with _stopping_held():
+            with stop_signals_held(block=True):
                 for number in range(workers):
                     try:
                         self._workers.append(self._forked(number, perform))
@@ -270,7 +246,7 @@ def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the leader, which ends the workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # to the leader too
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     _keep_freed_memory()
     gc.freeze()
     gc.disable()  # batches have no cycles: searching them for some costs a tenth of the time

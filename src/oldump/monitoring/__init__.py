@@ -1,1 +1,1 @@
-"""Run status as seen from outside, notifications and metrics."""
+"""Run status seen from outside, notifications and metrics."""

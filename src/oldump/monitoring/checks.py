@@ -1,6 +1,6 @@
-"""Whether whoever the settings name can be told of runs, as doctor wants to know it: nobody is told.
+"""Check the notification settings for `oldump doctor`, without sending anything.
 
-Does not: fail. A run goes well without, so what is wrong is a warning.
+Does not: fail. A run succeeds without notifications, so every problem is a warning.
 """
 
 import subprocess
@@ -14,32 +14,32 @@ from oldump.pipeline.preflight import Check
 from oldump.settings import NotificationSettings
 
 
-def checks(told: NotificationSettings) -> Iterator[Check]:
-    """All of them, of what is set."""
-    if told.metrics:
-        yield _verdict("metrics", f"{told.metrics}: can be written", _wrong_with_metrics(Path(told.metrics)))
-    url = told.ping_url.get_secret_value()
+def notification_checks(settings: NotificationSettings) -> Iterator[Check]:
+    """Yield a check of each notification that is configured."""
+    if settings.metrics:
+        yield _check("metrics", f"{settings.metrics}: writable", _metrics_problem(Path(settings.metrics)))
+    url = settings.ping_url.get_secret_value()
     if url:
-        yield _verdict("ping_url", "is well-formed; nobody was asked", pings.what_is_wrong(url))
-    if told.sentry:
-        yield _verdict("sentry_dsn", "is well-formed, and the SDK is there", sentry.what_is_wrong(told.sentry))
+        yield _check("ping_url", "well-formed; not contacted", pings.what_is_wrong(url))
+    if settings.sentry:
+        yield _check("sentry_dsn", "well-formed, and the SDK is installed", sentry.what_is_wrong(settings.sentry))
     for name in ("on_success", "on_failure"):
-        line = str(getattr(told, name))
-        if line:
-            yield _verdict(name, "the shell understands it, and finds its program", _wrong_with_hook(line))
+        command = str(getattr(settings, name))
+        if command:
+            yield _check(name, "valid shell syntax, program found", _hook_problem(command))
 
 
-def _verdict(what: str, told: str, wrong: str | None) -> Check:
-    if wrong is None:
-        return Check.passed(what, told)
-    return Check.warned(what, wrong, "Correct it, or nobody is told by it how runs end.")
+def _check(setting: str, found: str, problem: str | None) -> Check:
+    if problem is None:
+        return Check.passed(setting, found)
+    return Check.warned(setting, problem, "Correct the setting; until then this notification fails.")
 
 
-def _wrong_with_metrics(path: Path) -> str | None:
+def _metrics_problem(path: Path) -> str | None:
     if path.suffix != ".prom":
-        return f"{path}: does not end with .prom, and node_exporter reads nothing else"
+        return f"{path}: does not end with .prom; node_exporter reads no other files"
     if path.exists() and not path.is_file():
-        return f"{path}: is there, and no plain file"
+        return f"{path}: not a regular file"
     try:
         with storage_errors(path), tempfile.TemporaryFile(dir=path.parent):
             return None
@@ -47,12 +47,12 @@ def _wrong_with_metrics(path: Path) -> str | None:
         return error.message
 
 
-def _wrong_with_hook(line: str) -> str | None:
-    """What the shell says against it, without running it."""
-    parsed = subprocess.run(["/bin/sh", "-n", "-c", line], capture_output=True, text=True, check=False)
+def _hook_problem(command: str) -> str | None:
+    """Return what the shell reports about a command without running it; None if it is fine."""
+    parsed = subprocess.run(["/bin/sh", "-n", "-c", command], capture_output=True, text=True, check=False)
     if parsed.returncode:
-        return f"/bin/sh does not understand it: {parsed.stderr.strip()}"
-    program = line.split(maxsplit=1)[0] if line.strip() else "true"
+        return f"/bin/sh cannot parse it: {parsed.stderr.strip()}"
+    program = command.split(maxsplit=1)[0] if command.strip() else "true"
     found = subprocess.run(["/bin/sh", "-c", 'command -v -- "$1"', "sh", program], capture_output=True, check=False)
-    is_plain = not any(character in program for character in "=$`\"'(){};&|<>")
-    return f"{program}: no such program" if is_plain and found.returncode else None
+    is_plain_word = not any(character in program for character in "=$`\"'(){};&|<>")
+    return f"{program}: program not found" if is_plain_word and found.returncode else None

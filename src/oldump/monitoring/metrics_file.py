@@ -1,7 +1,7 @@
-"""The file of metrics, and what a run says in it.
+"""Update the file of metrics at the start and the end of a run.
 
-A failed run leaves what the last complete one said: the file is read back, since that run's own folder may be gone. A
-reader sees the old file or the new one.
+A failed run keeps the figures of the last complete one. They are read back from the file, since that run's own folder
+may be gone. Readers see either the old file or the new one.
 """
 
 import json
@@ -19,51 +19,51 @@ from oldump.run.journal import Journal
 log = logging.getLogger("oldump")
 
 
-def renew(path: Path, news: Figures) -> None:
-    """Replace these figures in the file, and keep the others. Raises StorageError."""
-    if path.exists() and not path.is_file():  # a pipe would never be read to its end, and a device be replaced
-        raise StorageError(f"{path}: is no plain file", "Name another file for metrics.")
-    text = metrics.text_of(_earlier(path) | news)
+def update(path: Path, figures: Figures) -> None:
+    """Replace these figures in the file and keep all others. Raises StorageError."""
+    if path.exists() and not path.is_file():  # reading a pipe would block forever, and a device would be replaced
+        raise StorageError(f"{path}: not a regular file", "Set metrics to another file.")
+    text = metrics.text_of(_current_figures(path) | figures)
     with CommittedFile(path) as file:
         with storage_errors(path):
-            os.fchmod(file.stream.fileno(), 0o644)  # the collector is another user
+            os.fchmod(file.stream.fileno(), 0o644)  # the collector runs as another user
         file.write(text)
         file.commit()
 
 
-def _earlier(path: Path) -> Figures:
+def _current_figures(path: Path) -> Figures:
     try:
         with storage_errors(path):
             return metrics.figures_in(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError as error:
-        log.warning("%s: is no file of metrics (%s), and is replaced: what it said is lost", path, error)
+        log.warning("%s: not a metrics file (%s); replacing it, its figures are lost", path, error)
         return {}
 
 
-def of_start(now: float) -> Figures:
-    """What is new when a run begins. now: seconds since 1970."""
+def start_figures(now: float) -> Figures:
+    """Return the figures that change when a run starts. now: seconds since 1970."""
     return {"oldump_last_start_timestamp_seconds": {"": now}}
 
 
-def of_failure(now: float, exit_code: int) -> Figures:
-    """What is new when a run has failed."""
+def failure_figures(now: float, exit_code: int) -> Figures:
+    """Return the figures that change when a run fails."""
     return {
         "oldump_last_failure_timestamp_seconds": {"": now},
         "oldump_last_failure_exit_code": {"": exit_code},
     }
 
 
-def most_memory_bytes(status: Path) -> int | None:
-    """What the file status.json of a run says of its memory at its peak; None if it says nothing."""
+def peak_memory_bytes(status: Path) -> int | None:
+    """Return the peak memory from a run's status.json; None if the file does not have it."""
     try:
-        told = json.loads(status.read_bytes())["most_memory_bytes"]
+        peak = json.loads(status.read_bytes())["most_memory_bytes"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return told if isinstance(told, int) else None
+    return peak if isinstance(peak, int) else None
 
 
-def of_success(now: float, journal: Journal, day: date, memory_bytes: int | None = None) -> Figures:
-    """What is new when a run is complete, now or before. memory_bytes: at its peak, None if nobody knows."""
+def success_figures(now: float, journal: Journal, day: date, memory_bytes: int | None = None) -> Figures:
+    """Return the figures of a complete run. memory_bytes: its peak memory, None if unknown."""
     artifacts = {
         artifact.name.removesuffix(".txt.gz").removesuffix(f"_{day}"): artifact for artifact in journal.artifacts()
     }

@@ -1,10 +1,10 @@
-"""Who is told of a run, and of what: metrics, a dead man's switch, Sentry, a hook.
+"""Notify about a run: metrics, a dead man's switch, Sentry and a hook.
 
-A run that is refused, fails, is stopped, or meets a bug is told as a failure, with the exit code that it ends with; one
-that is complete, now or before, as a success. One that ends well and is not complete yet is neither.
+A run that is refused, fails, is stopped or hits a bug is reported as a failure, with its exit code. A complete run is
+reported as a success, even if it was complete before. A run that ends well without being complete yet is neither.
 
-Does not: change how a run ends. What cannot be told is a warning in the log. Whoever is killed (kill -9) tells nobody:
-that is what the dead man's switch is for.
+Does not: change how a run ends. A notification that fails is a warning in the log. A killed process (kill -9) notifies
+nobody; the dead man's switch exists for that.
 """
 
 import logging
@@ -23,36 +23,36 @@ from oldump.outside import pings, sentry
 from oldump.outside.metrics import Figures
 from oldump.outside.pings import Event
 from oldump.outside.redaction import Redaction
-from oldump.outside.timed_tasks import Call, Errand, Hook, stopping_held
+from oldump.outside.timed_tasks import Call, Errand, Hook
 from oldump.pipeline.preflight import Check
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Journal
 from oldump.run.lock import Timing, require_free
 from oldump.run.log import logged
+from oldump.run.signals import stop_signals_held
 from oldump.settings import NotificationSettings, date_of
 
 log = logging.getLogger("oldump")
 
-_MOST_CHARACTERS = 2_000
-"""Of an error, for those who are told."""
-_AT_ONCE = Timing(watch=0, ending=0)
-_SIGNALS = 128
-"""The exit code of a process that a signal ended is more than this."""
+_MAX_ERROR_CHARACTERS = 2_000
+_WITHOUT_WAITING = Timing(watch=0, ending=0)
+_SIGNAL_BASE = 128
+"""Processes that end by a signal have a greater exit code."""
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long, in seconds, is waited for whoever is told: so much at most is a run delayed."""
+class NotificationTimeouts:
+    """How many seconds to wait for notifications. They run in parallel, so the longest is the most a run is delayed."""
 
     start: float = 10.0
     end: float = 40.0
-    """Three tries to ping, of ten seconds."""
+    """Enough for three pings of ten seconds."""
     hook: float = 60.0
     stopped: float = 3.0
-    """All of it, when the run was stopped: a container is killed soon after."""
+    """For all notifications of a run that was stopped: a container is killed soon after SIGTERM."""
 
 
-PATIENCE = Patience()
+TIMEOUTS = NotificationTimeouts()
 
 
 @dataclass(frozen=True)
@@ -63,166 +63,169 @@ class Ending:
     error: BaseException | None
     seconds: float
     journal: Journal | None
-    """Of a run that went well."""
+    """The journal of a run that ended well."""
 
     @property
     def is_stopped(self) -> bool:
-        """Whether a signal ended it."""
-        return self.exit_code > _SIGNALS
+        """Whether a signal ended the run."""
+        return self.exit_code > _SIGNAL_BASE
 
     @property
     def is_complete(self) -> bool:
-        """Whether it has published its items, now or before."""
+        """Whether the run has published its items, now or before."""
         return self.journal is not None and self.journal.published
 
     @property
     def event(self) -> Event:
-        """What the dead man's switch hears."""
+        """The event for the dead man's switch."""
         if self.error is not None:
             return Event.FAILURE
         return Event.SUCCESS if self.is_complete else Event.LOG
 
     @property
-    def told(self) -> str:
-        """What went wrong, with the secrets that may be in it; empty if nothing did."""
+    def error_text(self) -> str:
+        """The error message, which may contain secrets; empty if there was no error."""
         if self.error is None:
             return ""
         if isinstance(self.error, OldumpError) or self.is_stopped:
             return str(self.error)
-        return f"a bug: {type(self.error).__name__}: {self.error}"
+        return f"bug: {type(self.error).__name__}: {self.error}"
 
 
-class Planned(NamedTuple):
-    """An errand that is not begun yet."""
+class Notification(NamedTuple):
+    """A notification that is not sent yet."""
 
-    what: str
-    """The setting that it comes from."""
-    seconds: float
-    begin: Callable[[], Errand]
+    setting: str
+    """The setting that requests it."""
+    timeout: float
+    send: Callable[[], Errand]
 
 
 @contextmanager
-def announced(
-    told: NotificationSettings,
+def notifying(
+    settings: NotificationSettings,
     day: str | None,
     exit_code_of: Callable[[BaseException], int],
-    patience: Patience = PATIENCE,
+    timeouts: NotificationTimeouts = TIMEOUTS,
 ) -> Iterator[None]:
-    """Tell whom the settings name that a run begins, and how it ended. day: as the command line has it.
+    """Send notifications about the start and the end of the run in the block. day: the command line's argument.
 
-    Nothing here is raised but what the run raises.
+    Only the exceptions of the block are raised.
     """
-    notices = Notices(told, day, patience)
+    notifier = RunNotifier(settings, day, timeouts)
     try:
-        notices.begin()
+        notifier.report_start()
         yield
     except BaseException as error:
-        notices.end(exit_code_of(error), error)
+        notifier.report_end(exit_code_of(error), error)
         raise
-    notices.end(0, None)
+    notifier.report_end(0, None)
 
 
-class Notices:
-    """What is told of one run."""
+class RunNotifier:
+    """Sends the notifications about one run."""
 
     def __init__(
         self,
-        told: NotificationSettings,
+        settings: NotificationSettings,
         day: str | None,
-        patience: Patience = PATIENCE,
+        timeouts: NotificationTimeouts = TIMEOUTS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """day: as the command line has it, which may be no date."""
-        self._told, self._patience, self._clock = told, patience, clock
+        """Prepare notifications. day: the command line's argument, which may not be a date."""
+        self._settings, self._timeouts, self._clock = settings, timeouts, clock
         self._run_id = str(uuid.uuid4())
-        self._began = time.monotonic()
-        self._redacted = Redaction([told.ping_url.get_secret_value(), told.sentry])
-        self._is_others = False
+        self._started = time.monotonic()
+        self._redacted = Redaction([settings.ping_url.get_secret_value(), settings.sentry])
+        self._is_busy_elsewhere = False
         """Whether another process works on the run, as far as is known."""
         self._folder: RunFolder | None = None
         with suppress(OldumpError):
-            self._folder = RunFolder(told.out, date_of(day))
+            self._folder = RunFolder(settings.out, date_of(day))
 
-    def begin(self) -> None:
-        """Tell that the run begins."""
-        with self._guarded("metrics"):
-            self._is_others = self._is_busy()
-            self._renew_metrics({} if self._is_others else metrics_file.of_start(self._clock()))
-        with self._guarded("ping_url"):
-            self._warn_of(self._performed(self._pings(Event.START, f"{self._date}: begins", self._patience.start)))
+    def report_start(self) -> None:
+        """Report that the run starts."""
+        with self._errors_logged("metrics"):
+            self._is_busy_elsewhere = self._is_busy()
+            if not self._is_busy_elsewhere:
+                self._update_metrics(metrics_file.start_figures(self._clock()))
+        with self._errors_logged("ping_url"):
+            self._log_failures(self._send(self._ping(Event.START, f"{self._date}: started", self._timeouts.start)))
 
-    def end(self, exit_code: int, error: BaseException | None) -> None:
-        """Tell how it ended. A signal that arrives meanwhile only cuts this short."""
+    def report_end(self, exit_code: int, error: BaseException | None) -> None:
+        """Report how the run ended. A signal meanwhile only cuts the notifications short."""
         try:
-            with self._logged(error), self._guarded("notices"):
-                ending = Ending(exit_code, error, time.monotonic() - self._began, self._journal(error))
-                with self._guarded("metrics"):
-                    self._renew_metrics(self._figures(ending))
-                self._warn_of(self._performed(self._errands(ending)))
-        except BaseException as signalled:  # noqa: BLE001 - the run is over, and ends as it did
-            log.warning("%s while others were told how the run ended: some may not know", signalled)
+            with self._run_log(error), self._errors_logged("end"):
+                ending = Ending(exit_code, error, time.monotonic() - self._started, self._journal(error))
+                with self._errors_logged("metrics"):
+                    self._update_metrics(self._figures(ending))
+                self._log_failures(self._send(self._end_notifications(ending)))
+        except BaseException as signalled:  # noqa: BLE001 - the run is over, and its outcome must not change
+            log.warning("%s while sending notifications: some may not have been sent", signalled)
 
-    def tried(self) -> Iterator[Check]:
-        """Whether everybody hears a trial: a line in the log of the dead man's switch, an event, both hooks."""
-        told, patience = self._told, self._patience
+    def send_test(self) -> Iterator[Check]:
+        """Send a test to the dead man's switch, Sentry and both hooks; yield whether each succeeded."""
+        settings, timeouts = self._settings, self._timeouts
         variables = {**self._variables(None), "DUMP_OUTCOME": "trial"}
-        failures = self._performed(
+        failures = self._send(
             [
-                *self._pings(Event.LOG, "a trial: oldump doctor --notify", patience.end),
-                *self._sentry(None, {}, patience.end),
-                *self._hook("on_success", told.on_success, variables, patience.hook),
-                *self._hook("on_failure", told.on_failure, variables, patience.hook),
+                *self._ping(Event.LOG, "test notification of oldump doctor --notify", timeouts.end),
+                *self._sentry_event(None, {}, timeouts.end),
+                *self._hook("on_success", settings.on_success, variables, timeouts.hook),
+                *self._hook("on_failure", settings.on_failure, variables, timeouts.hook),
             ]
         )
-        for what, failure in failures.items():
+        for setting, failure in failures.items():
             if failure is None:
-                yield Check.passed(f"{what}, tried", "went well")
+                yield Check.passed(f"{setting} test", "succeeded")
             else:
-                yield Check.failed(f"{what}, tried", ConfigurationError(f"{what}: {failure}", "Correct the setting."))
+                error = ConfigurationError(f"{setting}: {failure}", "Correct the setting.")
+                yield Check.failed(f"{setting} test", error)
 
-    # ---------------------------------------------------------------------------------------------- what is told
+    # --------------------------------------------------------------------------------------------------- contents
 
-    def _errands(self, ending: Ending) -> Iterator[Planned]:
-        """All that are to be done at the end."""
-        most = self._patience.stopped if ending.is_stopped else None
-        error = self._redacted(ending.told)[:_MOST_CHARACTERS]
-        yield from self._pings(ending.event, self._body(ending, error), most or self._patience.end)
+    def _end_notifications(self, ending: Ending) -> Iterator[Notification]:
+        timeout = self._timeouts.stopped if ending.is_stopped else None
+        error = self._redacted(ending.error_text)[:_MAX_ERROR_CHARACTERS]
+        yield from self._ping(ending.event, self._ping_body(ending, error), timeout or self._timeouts.end)
         name = {Event.SUCCESS: "on_success", Event.FAILURE: "on_failure"}.get(ending.event)
         if name:
-            line = str(getattr(self._told, name))
-            yield from self._hook(name, line, self._variables(ending, error), most or self._patience.hook)
+            command = str(getattr(self._settings, name))
+            yield from self._hook(name, command, self._variables(ending, error), timeout or self._timeouts.hook)
         if ending.error is not None:
             tags = {
                 "exit_code": str(ending.exit_code),
                 "stage": failed_stage_of(ending.error) or "none",
                 "date": self._date,
             }
-            yield from self._sentry(ending.error, tags, most or self._patience.end)
+            yield from self._sentry_event(ending.error, tags, timeout or self._timeouts.end)
 
-    def _pings(self, event: Event, body: str, seconds: float) -> Iterator[Planned]:
-        url = self._told.ping_url.get_secret_value()
+    def _ping(self, event: Event, body: str, timeout: float) -> Iterator[Notification]:
+        url = self._settings.ping_url.get_secret_value()
         if url:
-            yield Planned("ping_url", seconds, partial(Call, partial(pings.ping, url, event, self._run_id, body)))
+            ping = partial(pings.ping, url, event, self._run_id, body)
+            yield Notification("ping_url", timeout, partial(Call, ping))
 
-    def _sentry(self, error: BaseException | None, tags: dict[str, str], seconds: float) -> Iterator[Planned]:
-        if self._told.sentry:
-            event = partial(sentry.capture, self._told.sentry, error, tags, self._redacted, "a trial of oldump's")
-            yield Planned("sentry_dsn", seconds, partial(Call, event))
+    def _sentry_event(
+        self, error: BaseException | None, tags: dict[str, str], timeout: float
+    ) -> Iterator[Notification]:
+        if self._settings.sentry:
+            capture = partial(sentry.capture, self._settings.sentry, error, tags, self._redacted, "oldump test event")
+            yield Notification("sentry_dsn", timeout, partial(Call, capture))
 
     @staticmethod
-    def _hook(name: str, line: str, variables: dict[str, str], seconds: float) -> Iterator[Planned]:
-        if line:
-            yield Planned(name, seconds, partial(Hook, line, variables))
+    def _hook(setting: str, command: str, variables: dict[str, str], timeout: float) -> Iterator[Notification]:
+        if command:
+            yield Notification(setting, timeout, partial(Hook, command, variables))
 
-    def _body(self, ending: Ending, error: str) -> str:
-        """For the dead man's switch."""
+    def _ping_body(self, ending: Ending, error: str) -> str:
         after = f"after {ending.seconds:.0f} s"
         if ending.error is not None:
             return f"{self._date}: failed {after} with exit code {ending.exit_code}: {error}"
-        return f"{self._date}: {'complete' if ending.is_complete else 'well, but not complete yet,'} {after}"
+        return f"{self._date}: {'complete' if ending.is_complete else 'ended well, not complete yet,'} {after}"
 
     def _variables(self, ending: Ending | None, error: str = "") -> dict[str, str]:
-        """For a hook. None: of a trial."""
+        """Return a hook's environment variables; ending is None for a test."""
         folder = self._folder
         variables = {"DUMP_DATE": self._date, "DUMP_LOG": str(folder.log.absolute()) if folder else ""}
         if ending is None:
@@ -234,7 +237,7 @@ class Notices:
             "DUMP_EXIT_CODE": str(ending.exit_code),
             "DUMP_SECONDS": f"{ending.seconds:.0f}",
             "DUMP_STAGE": failed_stage_of(ending.error),
-            # A variable holds neither a NUL nor half a character.
+            # An environment variable cannot contain NUL or lone surrogates.
             "DUMP_ERROR": error.replace("\0", " ").encode(errors="backslashreplace").decode(),
         }
 
@@ -242,74 +245,74 @@ class Notices:
     def _date(self) -> str:
         return str(self._folder.date) if self._folder else "no date"
 
-    # ----------------------------------------------------------------------------------------------- how it is done
+    # ---------------------------------------------------------------------------------------------------- sending
 
-    def _performed(self, errands: Iterable[Planned]) -> dict[str, str | None]:
-        """Why each errand failed, None if it went well; all are under way at the same time."""
+    def _send(self, notifications: Iterable[Notification]) -> dict[str, str | None]:
+        """Send all notifications in parallel; return why each failed, None if it succeeded, by setting."""
         failures: dict[str, str | None] = {}
         with ExitStack() as stack:
-            begun: list[tuple[str, Errand, float]] = []
-            for what, seconds, begin in errands:
+            sent: list[tuple[str, Errand, float]] = []
+            for setting, timeout, send in notifications:
                 try:
-                    with stopping_held():
-                        errand = begin()
-                        stack.callback(errand.end)
+                    with stop_signals_held():
+                        task = send()
+                        stack.callback(task.end)
                 except (OSError, ValueError) as error:
-                    failures[what] = self._redacted(str(error))
+                    failures[setting] = self._redacted(str(error))
                 else:
-                    begun.append((what, errand, time.monotonic() + seconds))
-            for what, errand, until in begun:
-                failure = errand.failure(until)
-                failures[what] = failure and self._redacted(failure)
-                for line in errand.output:
-                    log.info("%s: %s", what, self._redacted(line))
+                    sent.append((setting, task, time.monotonic() + timeout))
+            for setting, task, deadline in sent:
+                failure = task.failure(deadline)
+                failures[setting] = failure and self._redacted(failure)
+                for line in task.output:
+                    log.info("%s: %s", setting, self._redacted(line))
         return failures
 
     @staticmethod
-    def _warn_of(failures: dict[str, str | None]) -> None:
-        for what, failure in failures.items():
+    def _log_failures(failures: dict[str, str | None]) -> None:
+        for setting, failure in failures.items():
             if failure is not None:
-                log.warning("%s: nobody is told by it: %s", what, failure)
+                log.warning("notification %s failed: %s", setting, failure)
 
     @contextmanager
-    def _guarded(self, what: str) -> Iterator[None]:
-        """Whatever goes wrong is a warning."""
+    def _errors_logged(self, setting: str) -> Iterator[None]:
+        """Log an exception of the block as a warning, and suppress it."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - a notification that fails never fails a run
-            told = str(error) if isinstance(error, OldumpError) else f"{type(error).__name__}: {error}"
-            self._warn_of({what: self._redacted(told)})
+            message = str(error) if isinstance(error, OldumpError) else f"{type(error).__name__}: {error}"
+            self._log_failures({setting: self._redacted(message)})
 
     @contextmanager
-    def _logged(self, error: BaseException | None) -> Iterator[None]:
-        """The run's log has it too, unless it is another process's now."""
-        is_ours = not self._is_others and not isinstance(error, RunBusy)
+    def _run_log(self, error: BaseException | None) -> Iterator[None]:
+        """Also log to the run's log file, unless another process works on the run."""
+        is_ours = not self._is_busy_elsewhere and not isinstance(error, RunBusy)
         with ExitStack() as stack:
             if self._folder and self._folder.private.is_dir() and is_ours:
                 with suppress(OldumpError):
                     stack.enter_context(logged(self._folder.log))
             yield
 
-    def _renew_metrics(self, news: Figures) -> None:
-        if self._told.metrics and news:
-            metrics_file.renew(Path(self._told.metrics), news)
+    def _update_metrics(self, figures: Figures) -> None:
+        if self._settings.metrics and figures:
+            metrics_file.update(Path(self._settings.metrics), figures)
 
     def _figures(self, ending: Ending) -> Figures:
-        """What is new at the end. A run that another process works on says nothing: it is that one's to say."""
+        """Return the figures that change at the end; none if another process works on the run and reports them."""
         if isinstance(ending.error, RunBusy):
             return {}
         if ending.error is not None:
-            return metrics_file.of_failure(self._clock(), ending.exit_code)
+            return metrics_file.failure_figures(self._clock(), ending.exit_code)
         if ending.journal is None or self._folder is None or not ending.is_complete:
             return {}
-        memory_bytes = metrics_file.most_memory_bytes(self._folder.private / "status.json")
-        return metrics_file.of_success(self._clock(), ending.journal, self._folder.date, memory_bytes)
+        memory_bytes = metrics_file.peak_memory_bytes(self._folder.status)
+        return metrics_file.success_figures(self._clock(), ending.journal, self._folder.date, memory_bytes)
 
     def _is_busy(self) -> bool:
         """Whether another process works on the run."""
         try:
             if self._folder:
-                require_free(self._folder.lock, _AT_ONCE)
+                require_free(self._folder.lock, _WITHOUT_WAITING)
         except RunBusy:
             return True
         return False

@@ -12,11 +12,12 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
-_STOPPING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+from oldump.run.signals import STOP_SIGNALS
+
 _SHELL = "/bin/sh"
 _TOLD_BYTES = 1 << 14
 
@@ -134,25 +135,6 @@ def _failure_of(function: Callable[[], None]) -> str | None:
     return None
 
 
-@contextmanager
-def stopping_held() -> Iterator[None]:
-    """Signals that stop us wait meanwhile: for whoever begins an errand, and must not lose it between two lines.
-
-    Handlers note them, rather than that they are blocked: what is blocked here would be blocked in a hook.
-    """
-    arrived: list[int] = []
-    handlers = {number: handler for number in _STOPPING if callable(handler := signal.getsignal(number))}
-    for number in handlers:
-        signal.signal(number, lambda noted, _: arrived.append(noted))
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for noted in arrived:
-            signal.raise_signal(noted)
-
-
 def _take_no_signals_over() -> None:
-    for number in _STOPPING:
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_DFL)

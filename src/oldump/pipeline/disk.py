@@ -14,7 +14,8 @@ from oldump.engine.commit import TEMPORARY_SUFFIX
 from oldump.errors import StorageFull
 from oldump.pipeline.preflight import size_bytes
 from oldump.run.folder import RunFolder
-from oldump.run.progress import Progress, shown_bytes
+from oldump.run.formatting import format_bytes
+from oldump.run.progress import Progress
 
 log = logging.getLogger("oldump")
 
@@ -73,13 +74,13 @@ class DiskWatch:
         if room is None:
             return
         needed = self._still_needed()
-        told = f"{self._place}: {shown_bytes(room.free)} are free"
+        told = f"{self._place}: {format_bytes(room.free)} are free"
         if needed is not None:
-            told += f", and about {shown_bytes(needed)} are still needed, estimated"
+            told += f", and about {format_bytes(needed)} are still needed, estimated"
         reserve = min(_MOST_RESERVE_BYTES, room.total // _RESERVE_SHARE)
         if room.free < reserve:
             raise StorageFull(
-                f"{told}; the last {shown_bytes(reserve)} are not used, so that the run can end in order",
+                f"{told}; the last {format_bytes(reserve)} are not used, so that the run can end in order",
                 "Free some and give the command again: what was committed is kept, and a run continues from there.",
             )
         is_short = needed is not None and room.free < needed

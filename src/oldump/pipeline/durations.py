@@ -12,8 +12,9 @@ from oldump.errors import SourceMissing, StorageError
 from oldump.pipeline.sources import is_database, is_file, status_of
 from oldump.pipeline.table import STAGES, Choice, Context, Stage, applies
 from oldump.run.folder import RunFolder
-from oldump.run.forecast import Forecast, forecast_from, shown_seconds
-from oldump.run.history import Past, PastStage, past_runs, remember
+from oldump.run.forecast import Forecast, forecast_from
+from oldump.run.formatting import format_seconds
+from oldump.run.history import CompletedRun, CompletedStage, append_run, completed_runs
 from oldump.run.journal import Artifact, Journal
 from oldump.run.report import Outline
 from oldump.settings import Settings
@@ -26,7 +27,7 @@ def forecast_of(settings: Settings, folder: RunFolder, journal: Journal) -> Fore
     """What the last completed run lets expect of this one."""
     extracted = journal.stages.get("extract")
     return forecast_from(
-        past_runs(folder.history),
+        completed_runs(folder.history),
         _kind(settings.source),
         _source_bytes(settings.source),
         extracted.artifacts[0].text_bytes if extracted else None,
@@ -61,21 +62,21 @@ def outline_of(to_do: list[Stage], choice: Choice, context: Context) -> Outline:
 def remember_run(context: Context) -> None:
     """Put down how long the run took. Where that cannot be written, the run is complete all the same."""
     try:
-        remember(context.folder.history, past_of(context))
+        append_run(context.folder.history, past_of(context))
     except StorageError as error:
         log.warning("how long this run took is not kept: %s", error)
 
 
-def past_of(context: Context) -> Past:
+def past_of(context: Context) -> CompletedRun:
     """What the history is to say of this run, which is complete."""
     journal, report, begun = context.journal, context.report, context.journal.begun or {}
     extracted = journal.stages.get("extract")
     stages = {
-        name: PastStage(committed.seconds, report.rows_of(name), report.steps_of(name))
+        name: CompletedStage(committed.seconds, report.rows_of(name), report.step_seconds(name))
         for name, committed in (journal.stages | journal.delivered).items()
     }
     artifacts = [artifact for artifact in journal.artifacts() if artifact.item]
-    return Past(
+    return CompletedRun(
         date=str(context.folder.date),
         began=report.began,
         completed=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -100,14 +101,14 @@ def with_forecast(lines: list[tuple[str, ...]], forecast: Forecast, to_do: Itera
     """The table of stages with a column more: how long each stage that is to be run will take."""
     names = set(to_do)
     heading, *rows = lines
-    cells = [shown_seconds(forecast.seconds_of(row[0])) if row[0] in names else "" for row in rows]
+    cells = [format_seconds(forecast.seconds_of(row[0])) if row[0] in names else "" for row in rows]
     return [(*heading, "forecast"), *((*row, cell) for row, cell in zip(rows, cells, strict=True))]
 
 
 def told_forecast(forecast: Forecast, to_do: Iterable[str], now: datetime) -> str | None:
     """How long all of it will take, and until when if it began now; None if nobody knows."""
-    seconds = forecast.seconds_of_all(to_do)
+    seconds = forecast.total_seconds(to_do)
     if seconds is None:
         return None
     end = (now + timedelta(seconds=seconds)).strftime("%Y-%m-%d %H:%M")
-    return f"about {shown_seconds(seconds)}, from {forecast.origin}; begun now, it would end about {end} UTC"
+    return f"about {format_seconds(seconds)}, from {forecast.origin}; begun now, it would end about {end} UTC"

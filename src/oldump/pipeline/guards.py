@@ -13,7 +13,7 @@ from oldump.errors import ConfigurationError, StorageError, storage_errors
 from oldump.pipeline.sources import beginning
 from oldump.pipeline.table import STAGES, Choice, Context, Stage, applies
 from oldump.run.folder import RunFolder
-from oldump.run.journal import Committed, Journal, sha256_of, still_has_its_digest
+from oldump.run.journal import Committed, Journal, is_intact, sha256_of
 
 log = logging.getLogger("oldump")
 
@@ -101,7 +101,7 @@ def require_intact(context: Context) -> None:
     for artifact in context.journal.artifacts():
         if artifact.item:
             path = context.folder.artifact(artifact.name, artifact.item)
-            if not still_has_its_digest(path, artifact):
+            if not is_intact(path, artifact):
                 raise _changed(path)
     for name, sha256 in context.journal.others.items():
         path = context.folder.out / name
@@ -207,7 +207,7 @@ def is_done(stage: Stage, context: Context) -> bool:
 def _stands(committed: Committed, folder: RunFolder) -> bool:
     for artifact in committed.artifacts:
         path = folder.artifact(artifact.name, artifact.item)
-        if not still_has_its_digest(path, artifact) or not index_path(path).is_file():
+        if not is_intact(path, artifact) or not index_path(path).is_file():
             log.warning("%s: is not as %s committed it", path, committed.stage)
             return False
     return True

@@ -22,8 +22,8 @@ from oldump.outside import postgres
 from oldump.outside.postgres import SCANS_RANGES, Examined, Query, TableSize
 from oldump.pipeline.sources import naming, status_of
 from oldump.run.folder import RunFolder
+from oldump.run.formatting import format_bytes
 from oldump.run.lock import require_free
-from oldump.run.progress import shown_bytes
 from oldump.run.spill import require_place
 from oldump.settings import flag_of
 from oldump.stages import extract
@@ -227,7 +227,7 @@ def file_check(name: str) -> tuple[Check, int | None]:
         source = Source(Path(name), SharedMemory(1, 1))
     except OldumpError as error:
         return Check.failed("source", error), None
-    size = "of unknown size" if source.size_bytes is None else shown_bytes(source.size_bytes)
+    size = "of unknown size" if source.size_bytes is None else format_bytes(source.size_bytes)
     return Check.passed("source", f"{name}: can be read, {size}"), source.about_text_bytes
 
 
@@ -310,7 +310,7 @@ def _shown_size(size: TableSize | None) -> str:
     if size is None:
         return "of unknown size"
     rows = "rows not counted yet" if size.rows is None else f"about {size.rows:,} rows"
-    return f"{shown_bytes(size.all_bytes)}, {rows}"
+    return f"{format_bytes(size.all_bytes)}, {rows}"
 
 
 # ----------------------------------------------------------------------------------------------------------- disk
@@ -388,18 +388,18 @@ def disk_check(work: Work, needed: Mapping[str, int] | None, free: int) -> Check
 def _room_check(place: Path, needed: Mapping[str, int] | None, free: int, left: int, another: str) -> Check:
     """The same of one disk. free, left by a run that was stopped: bytes; another: what to give in its stead."""
     room = free + left
-    has = f"{shown_bytes(free)} are free"
+    has = f"{format_bytes(free)} are free"
     if left:
-        has += f" and {shown_bytes(left)} are there already, of the run that was stopped"
+        has += f" and {format_bytes(left)} are there already, of the run that was stopped"
     if needed is None:
         return Check.passed("disk", f"{place}: {has}; how much is needed is not known beforehand")
     if not needed:
         return Check.passed("disk", f"{place}: {has}; nothing is needed")
     total = sum(needed.values())
-    summands = " + ".join(f"{thing} {shown_bytes(size)}" for thing, size in needed.items())
-    told = f"{place}: {summands} = {shown_bytes(total)}, estimated; {has}"
+    summands = " + ".join(f"{thing} {format_bytes(size)}" for thing, size in needed.items())
+    told = f"{place}: {summands} = {format_bytes(total)}, estimated; {has}"
     if room < total:
-        hint = f"Make room for {shown_bytes(total - room)} more, or give {another} on a larger disk."
+        hint = f"Make room for {format_bytes(total - room)} more, or give {another} on a larger disk."
         return Check.failed("disk", StorageFull(told, hint))
     if room < _SPARE * total:
         return Check.warned("disk", told, "That may be too little, as it is an estimate: make more room if you can.")
@@ -411,7 +411,7 @@ def _room_check(place: Path, needed: Mapping[str, int] | None, free: int, left: 
 
 def memory_check(memory_bytes: int, physical_bytes: int) -> Check:
     """Whether the machine has what may be used."""
-    told = f"--memory is {shown_bytes(memory_bytes)}, the machine has {shown_bytes(physical_bytes)}"
+    told = f"--memory is {format_bytes(memory_bytes)}, the machine has {format_bytes(physical_bytes)}"
     if memory_bytes > physical_bytes:
         return Check.warned("memory", told, "Give a smaller --memory, or the kernel may kill workers.")
     return Check.passed("memory", told)

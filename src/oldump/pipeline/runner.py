@@ -46,13 +46,13 @@ from oldump.run.folder import CHECKPOINT, RunFolder
 from oldump.run.journal import Artifact, Committed, Journal, sha256_of
 from oldump.run.lock import locked
 from oldump.run.log import logged
-from oldump.run.manifest import MANIFEST, SUMS, manifest_of, sums_of
-from oldump.run.progress import Progress, Silence
+from oldump.run.manifest import MANIFEST, SUMS, render_manifest, render_sums
+from oldump.run.progress import NoProgress, Progress
 from oldump.run.report import Report, reported
 from oldump.run.spill import is_there, place_spill, remove_spill
 from oldump.run.steps import STEPS
 from oldump.settings import Settings
-from oldump.stages.archive.files import manifest_of as manifest_in
+from oldump.stages.archive.files import read_manifest
 
 log = logging.getLogger("oldump")
 
@@ -63,7 +63,7 @@ def doctor(settings: Settings, day: date, choice: Choice) -> list[Check]:
     Raises OldumpError if the journal cannot be read.
     """
     folder = RunFolder(settings.out, day)
-    context = Context(settings, folder, Journal(folder.journal), Silence())
+    context = Context(settings, folder, Journal(folder.journal), NoProgress())
     lacking = [stage for stage in choice.stages if stage.name not in context.journal.stages]
     return [lock_check(folder), *checks(_work(choice.stages, lacking, context)), *_delivery_checks(choice, context)]
 
@@ -97,7 +97,7 @@ def run(
         _deliver(choice, context)
         if choice.deliveries and not was_complete:
             remember_run(context)  # once more: now with what that took
-        context.report.complete()
+        context.report.mark_complete()
         return folder.dump_item
 
 
@@ -114,14 +114,14 @@ def _at_work(
         logged(folder.log),
         reported(Report(folder, progress, lambda: lock.is_ours)) as report,
     ):
-        if lock.left_by:
-            log.warning("%s: was left by %s; this process takes over", folder.lock, lock.left_by)
+        if lock.previous_owner:
+            log.warning("%s: was left by %s; this process takes over", folder.lock, lock.previous_owner)
         yield Context(
             settings,
             folder,
-            Journal(folder.journal, lock.require),
+            Journal(folder.journal, lock.require_held),
             report,
-            require=lock.require,
+            require=lock.require_held,
             override_gate=override_gate,
             reporting=report,
         )
@@ -131,9 +131,9 @@ def _take_up_complete(choice: Choice, context: Context) -> None:
     """Nothing is left to make."""
     log.info("complete before, nothing to make: %s", context.folder.dump_item)
     if choice.deliveries:
-        context.report.outline(outline_of([], choice, context), context.journal, anew=False)
+        context.report.set_outline(outline_of([], choice, context), context.journal, restarted=False)
     else:
-        context.report.was_complete()
+        context.report.mark_already_complete()
 
 
 def archive(folder: RunFolder, settings: Settings, progress: Progress) -> list[str]:
@@ -141,13 +141,13 @@ def archive(folder: RunFolder, settings: Settings, progress: Progress) -> list[s
 
     Raises OldumpError as in errors.py.
     """
-    manifest_in(folder)  # before anything is made in a folder that is no run's
+    read_manifest(folder)  # before anything is made in a folder that is no run's
     with _at_work(folder, settings, progress) as context:
         deliveries = [delivery for delivery in DELIVERIES if delivery.name == "archive"]
         choice = Choice([], list(context.journal.stages), deliveries)
-        context.report.outline(outline_of([], choice, context), context.journal, anew=False)
+        context.report.set_outline(outline_of([], choice, context), context.journal, restarted=False)
         _deliver(choice, context)
-        context.report.complete()
+        context.report.mark_complete()
     return list(folder.items)
 
 
@@ -181,7 +181,9 @@ def _deliver(choice: Choice, context: Context) -> None:
         try:
             _take_elsewhere(delivery, context)
         except OldumpError as error:
-            attach_log_fields(error, context.report.marks.known)  # another one is at work when the run is ended by this
+            attach_log_fields(
+                error, context.report.log_context.fields
+            )  # another one is at work when the run is ended by this
             failures.append((delivery.name, error))
     for name, failure in failures[1:]:
         log.warning("%s: failed too: %s", name, failure)
@@ -191,9 +193,9 @@ def _deliver(choice: Choice, context: Context) -> None:
 
 def _take_elsewhere(delivery: Delivery, context: Context) -> None:
     log.info("%s: begins", delivery.name)
-    context.report.enter(delivery.name, goes_on=delivery.name not in context.journal.delivered)
+    context.report.start_stage(delivery.name, resumed=delivery.name not in context.journal.delivered)
     counts = delivery.run(context)
-    seconds = context.report.leave(delivery.name)
+    seconds = context.report.finish_stage(delivery.name)
     if context.journal.published:  # else it is not this folder that the run was made in
         context.journal.deliver(Committed(delivery.name, [], counts, round(seconds, 3)))
     context.progress.end(delivery.name)
@@ -212,7 +214,7 @@ def _begin(to_do: list[Stage], choice: Choice, context: Context, *, overwrite: b
     is_another = overwrite or (not journal.stages and journal.begun != source)
     if begins_anew(context, overwrite=overwrite):
         journal.begin(source, overwrite=overwrite)
-    context.report.outline(outline_of(to_do, choice, context), journal, anew=is_another)
+    context.report.set_outline(outline_of(to_do, choice, context), journal, restarted=is_another)
     for name in journal.stages.keys() - {stage.name for stage in to_do}:  # a run was killed when it had committed it
         shutil.rmtree(folder.checkpoint(name).parent, ignore_errors=True)
     if is_another or not _checkpoints(folder):
@@ -392,10 +394,10 @@ def _perform(stage: Stage, context: Context) -> None:
     """Run the stage and commit it; what was made of its earlier artifacts, or in another snapshot, is worthless."""
     require_inputs(stage, context)
     log.info("%s: begins", stage.name)
-    context.report.enter(stage.name, goes_on=context.folder.checkpoint(stage.name).is_file())
+    context.report.start_stage(stage.name, resumed=context.folder.checkpoint(stage.name).is_file())
     STEPS.take()  # what other stages have spent
     artifacts, counts = stage.run(context)
-    seconds = context.report.leave(stage.name)
+    seconds = context.report.finish_stage(stage.name)
     context.journal.commit(
         Committed(stage.name, artifacts, counts, round(seconds, 3), STEPS.take()),
         made_from(stage) | _of_other_snapshots(stage, counts, context.journal),
@@ -447,7 +449,7 @@ def _complete(choice: Choice, context: Context) -> bool:
     if missing:
         log.info("not complete: %s still to be run", ", ".join(missing))
         return False
-    context.report.between("publication")
+    context.report.start_activity("publication")
     publish(folder)
     names = {artifact.name for artifact in context.published}
     others = [path for item in folder.items for path in folder.published(item).iterdir() if path.name not in names]
@@ -461,7 +463,7 @@ def _write_sums_and_manifest(context: Context, artifacts: list[Artifact]) -> Non
     journal, folder = context.journal, context.folder
     indexes = [index_path(folder.artifact(artifact.name, artifact.item)) for artifact in artifacts]
     for algorithm, name in SUMS.items():
-        write_whole(folder.dump_item / name, sums_of(algorithm, artifacts, folder.dump_item, indexes))
+        write_whole(folder.dump_item / name, render_sums(algorithm, artifacts, folder.dump_item, indexes))
     skipped = [stage.name for stage in STAGES if stage.is_optional and stage.name not in journal.stages]
     made = journal.stages.get("deworks")
     counts = {
@@ -469,7 +471,7 @@ def _write_sums_and_manifest(context: Context, artifacts: list[Artifact]) -> Non
         "deworks": made.counts if made else None,
         "gate": journal.stages["gate"].counts,
     }
-    manifest = manifest_of(folder.date, _sources(journal), counts, artifacts, skipped)
+    manifest = render_manifest(folder.date, _sources(journal), counts, artifacts, skipped)
     write_whole(folder.dump_item / MANIFEST, manifest)
 
 

@@ -1,12 +1,12 @@
-"""Where a run's files lie.
+"""The paths of a run's files.
 
     DIR/
-      ol_cdump_DATE/  ol_dump_DATE/     the items: what is published, under these names only when it is complete
+      ol_cdump_DATE/  ol_dump_DATE/     the published items; they have these names only once complete
       run-DATE/                         private: journal, lock, log, status, rejects, spill, data.txt.gz
-        making/                         the items while they are made
-      history.jsonl                     how long completed runs took
+        making/                         the items before publication
+      history.jsonl                     durations of completed runs
 
-Does not: create or delete anything but folders.
+Does not: create or delete anything.
 """
 
 from dataclasses import dataclass
@@ -25,17 +25,17 @@ class RunFolder:
 
     @property
     def private(self) -> Path:
-        """What is never uploaded."""
+        """The folder of files that are never uploaded."""
         return self.out / f"run-{self.date}"
 
     @property
     def journal(self) -> Path:
-        """What is committed."""
+        """The record of what is committed."""
         return self.private / "journal.jsonl"
 
     @property
     def lock(self) -> Path:
-        """Held by the process that works on the run."""
+        """The lock of the process that works on the run."""
         return self.private / "lock"
 
     @property
@@ -45,41 +45,41 @@ class RunFolder:
 
     @property
     def status(self) -> Path:
-        """How the run stands, renewed every few seconds."""
+        """The current status, rewritten every few seconds."""
         return self.private / "status.json"
 
     @property
     def history(self) -> Path:
-        """How long the stages of completed runs took, of all dates."""
+        """The durations of completed runs of all dates."""
         return self.out / "history.jsonl"
 
     @property
     def rejects(self) -> Path:
-        """Rows that could not become records."""
+        """The rows that were rejected."""
         return self.private / "rejects.txt.gz"
 
     @property
     def data(self) -> Path:
-        """Table `data`, as it was extracted."""
+        """Table `data`, as extracted."""
         return self.private / "data.txt.gz"
 
     @property
     def ia_metadata(self) -> Path:
-        """The archive's items, as they were extracted."""
+        """The items of the archive's database, as extracted."""
         return self.private / f"ia_metadata_dump_{self.date}.txt.gz"
 
     @property
     def spill(self) -> Path:
-        """Holds the intermediate files of stages."""
+        """The folder of intermediate files."""
         return self.private / "spill"
 
     def checkpoint(self, stage: str) -> Path:
-        """Where a stage notes how far it has got, among its intermediate files: worthless when it is committed."""
+        """Return the path of a stage's checkpoint, which is valid until the stage is committed."""
         return self.spill / stage / CHECKPOINT
 
     @property
     def making(self) -> Path:
-        """Holds the items while they are made."""
+        """The folder of the items before publication."""
         return self.private / "making"
 
     @property
@@ -89,12 +89,12 @@ class RunFolder:
 
     @property
     def cdump_item(self) -> Path:
-        """Where the complete dump is, or is made."""
+        """The folder of the complete dump, published or not."""
         return self._item(self.items[0])
 
     @property
     def dump_item(self) -> Path:
-        """Where the dump and its parts are, or are made."""
+        """The folder of the dump and its parts, published or not."""
         return self._item(self.items[1])
 
     @property
@@ -108,19 +108,19 @@ class RunFolder:
         return self.dump_item / f"ol_dump_{self.date}.txt.gz"
 
     def part(self, name: str) -> Path:
-        """The part of this name."""
+        """Return the path of a part of the dump."""
         return self.dump_item / f"ol_dump_{name}_{self.date}.txt.gz"
 
     def made(self, item: str) -> Path:
-        """Where the item lies while it is made."""
+        """Return the path of an item before publication."""
         return self.making / item
 
     def published(self, item: str) -> Path:
-        """Where the item lies when it is complete."""
+        """Return the path of a published item."""
         return self.out / item
 
     def artifact(self, name: str, item: str | None) -> Path:
-        """Where an artifact is."""
+        """Return the path of an artifact; item is None for private ones."""
         return (self._item(item) if item else self.private) / name
 
     def _item(self, item: str) -> Path:

@@ -1,6 +1,7 @@
-"""How long completed runs took: `history.jsonl` in the output folder, a line a run, or two, the newest last.
+"""The durations of completed runs: `history.jsonl` in the output folder, one line per run, the newest last.
 
-Forecasts are made from it. A line that a crash cut short, or that is none of ours, is as if it were not there.
+A run that is uploaded after its completion has a second line. Forecasts are based on this file. Lines that are
+damaged or have another format are ignored.
 """
 
 import json
@@ -18,70 +19,71 @@ FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
-class PastStage:
-    """What a stage of a completed run took."""
+class CompletedStage:
+    """How long a stage of a completed run took."""
 
     seconds: float
     rows: int | None = None
     steps: dict[str, float] = field(default_factory=dict)
-    """The seconds of each step, in their order."""
+    """The seconds of each step, in order."""
 
 
 @dataclass(frozen=True)
-class Past:
-    """A completed run."""
+class CompletedRun:
+    """How long a completed run took, and its size."""
 
     date: str
     began: str
-    """When it was begun, in UTC: a run that is made anew has another line."""
+    """When the run was started, in UTC. A run that is started again from scratch has another line."""
     completed: str
     seconds: float
-    """That processes worked on it."""
+    """Working time of all processes together."""
     kind: str
-    """Of its source: database, file, standard input."""
+    """The kind of the source: database, file or standard input."""
     source_bytes: int | None
-    """Of the source, if it was a file."""
+    """The size of a source that is a file."""
     text_bytes: int | None
-    """Of the rows, if they were copied from a database."""
+    """The size of the rows that were extracted from a database."""
     rows: int
     records: int
-    """Of the cdump."""
+    """The records in the cdump."""
     size_bytes: int
-    """Of all that was published."""
+    """The size of all published artifacts."""
     workers: int
-    stages: dict[str, PastStage]
+    stages: dict[str, CompletedStage]
     format: int = FORMAT_VERSION
 
     @classmethod
-    def read(cls, line: bytes) -> Self | None:
-        """What the line says; None if it is damaged, or of another format."""
+    def parse(cls, line: bytes) -> Self | None:
+        """Return the run that a line describes, None if the line is damaged or has another format."""
         try:
-            past = msgspec.json.decode(line, type=cls)
+            run = msgspec.json.decode(line, type=cls)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
-        return past if past.format == FORMAT_VERSION else None
+        return run if run.format == FORMAT_VERSION else None
 
 
-def past_runs(path: Path) -> list[Past]:
-    """All that can be read, the one that was completed last behind the others; none if the file cannot be read."""
+def completed_runs(path: Path) -> list[CompletedRun]:
+    """Return all runs in the file, in order of completion; none if the file cannot be read."""
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError:
         return []
-    return [past for line in lines if (past := Past.read(line))]
+    return [run for line in lines if (run := CompletedRun.parse(line))]
 
 
-def remember(path: Path, past: Past) -> None:
-    """Add a completed run, durably, unless it is there with all its stages. Raises StorageError, StorageFull.
+def append_run(path: Path, completed: CompletedRun) -> None:
+    """Append a run durably, unless the file has it with the same stages. Raises StorageError, StorageFull.
 
-    One that was delivered since gets a line more, which counts: it is the last one.
+    A run that was uploaded since has one more stage and gets another line. Readers use the last line.
     """
-    if any((each.date, each.began, *each.stages) == (past.date, past.began, *past.stages) for each in past_runs(path)):
+    identity = (completed.date, completed.began, *completed.stages)
+    if any((run.date, run.began, *run.stages) == identity for run in completed_runs(path)):
         return
-    line = json.dumps(asdict(past)).encode() + b"\n"
+    line = json.dumps(asdict(completed)).encode() + b"\n"
     with storage_errors(path), path.open("ab+") as stream:
         if stream.tell() and not ends_with_newline(stream):
-            line = b"\n" + line  # what a crash cut short must not swallow this one
+            line = b"\n" + line  # a crash left an incomplete line; do not append to it
         stream.write(line)
         stream.flush()
         os.fsync(stream.fileno())

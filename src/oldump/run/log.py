@@ -1,6 +1,7 @@
-"""How a log line looks: time in UTC, the mark that operators grep for, level, message; and a run's log file.
+"""The log: its line formats, a run's log file, and what a run adds to and takes from log lines.
 
-On standard error a line is text or a JSON object, as the setting `log_format` says; in a run's log it is text.
+Each line has the time in UTC, a marker that operators search for, the level and the message. On standard error a line
+is text or a JSON object, depending on the setting `log_format`; a run's log file is always text.
 """
 
 import json
@@ -8,6 +9,7 @@ import logging
 import os
 import time
 import tomllib
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,20 +23,20 @@ _FORMAT = f"%(asctime)s [{MARK}] %(levelname)s %(message)s"
 
 
 class LogFormatter(logging.Formatter):
-    """Formats log lines, on standard error and in a run's log alike."""
+    """Formats log lines as text."""
 
     converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
-        """Take nothing: all lines look the same."""
+        """Use the format of all log lines."""
         super().__init__(_FORMAT, "%Y-%m-%dT%H:%M:%SZ")
 
 
 class JsonFormatter(LogFormatter):
-    """Formats a log line as a JSON object: time, level, logger, message; date and stage of the run, if there is one."""
+    """Formats log lines as JSON objects: time, level, logger and message; in a run also its date and stage."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, which is one whatever the message holds."""
+        """Return the record as one line, whatever its message contains."""
         members = {
             "time": self.formatTime(record, self.datefmt),
             "level": record.levelname,
@@ -48,13 +50,13 @@ class JsonFormatter(LogFormatter):
 
 
 FORMATTERS = {"text": LogFormatter, "json": JsonFormatter}
-"""By what the setting says."""
+"""Formatters by the value of the setting `log_format`."""
 
 
 def named_format(toml: str = "oldump.toml") -> str:
-    """The setting log_format, for what is said before there are settings, which take long to import.
+    """Return the setting `log_format` without loading the settings, for messages from before they are loaded.
 
-    Text if it makes no sense: whoever reads the settings says so.
+    Loading them takes long. An invalid value gives text: whoever loads the settings reports the error.
     """
     named: object = os.environ.get("OLDUMP_LOG_FORMAT")
     if named is None:
@@ -64,21 +66,65 @@ def named_format(toml: str = "oldump.toml") -> str:
     return named if isinstance(named, str) and named in FORMATTERS else "text"
 
 
+class LogContext(logging.Filter):
+    """Adds the run's date and the stage in progress to log records."""
+
+    def __init__(self, day: str) -> None:
+        """Add this date, and the stage that `stage` is set to."""
+        super().__init__()
+        self.day = day
+        self.stage: str | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the fields; keep every record."""
+        record.__dict__.update(self.fields)
+        return True
+
+    @property
+    def fields(self) -> dict[str, str | None]:
+        """The fields by name."""
+        return {"run_date": self.day, "stage": self.stage}
+
+
+class LastWarnings(logging.Handler):
+    """Keeps the last warnings."""
+
+    def __init__(self, number: int) -> None:
+        """Keep this many."""
+        super().__init__(logging.WARNING)
+        self._messages: deque[str] = deque(maxlen=number)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the message of a warning."""
+        if record.levelno == logging.WARNING:
+            self._messages.append(printable(record.getMessage()))
+
+    @property
+    def messages(self) -> list[str]:
+        """The warnings, the latest last."""
+        return list(self._messages)
+
+
+def printable(text: str) -> str:
+    """Escape what cannot be encoded as UTF-8: a message may quote a file name with such bytes."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 class _LogFile(logging.FileHandler):
-    """A log that is not worth ending a run for: a full disk is noticed elsewhere."""
+    """A log file whose errors never end the run: a full disk is detected elsewhere."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Say nothing."""
+        """Ignore a line that cannot be written."""
 
     def close(self) -> None:
-        """End the log, whether its last lines can be written or not."""
+        """Close the file, even if its last lines cannot be written."""
         with suppress(OSError):
             super().close()
 
 
 @contextmanager
 def logged(path: Path) -> Iterator[None]:
-    """Log lines go to the run's log file too."""
+    """Also write log lines to a file, and the exception that ends the block. Raises StorageError."""
     with storage_errors(path):
         handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(LogFormatter())

@@ -1,7 +1,7 @@
-"""The manifest of a run: what was made, from what, and how to check it.
+"""The manifest of a run: its artifacts, their source, and checksums.
 
-manifest.json is written last and makes the run complete. It holds nothing that differs between two runs over the same
-rows, but for the description of the source. docs/format.md explains every member.
+manifest.json is written last and makes the run complete. Apart from the description of the source, it is the same for
+all runs over the same rows. docs/format.md describes every member.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ SUMS = {"sha256": "SHA256SUMS", "md5": "MD5SUMS"}
 MANIFEST = "manifest.json"
 
 
-def manifest_of(
+def render_manifest(
     day: date, source: dict[str, Any], counts: dict[str, Any], artifacts: Iterable[Artifact], skipped: list[str]
 ) -> bytes:
-    """The text of manifest.json. counts: what stages counted; skipped: the stages that the run does without."""
+    """Return the text of manifest.json. counts: the counts of the stages; skipped: the stages that are left out."""
     manifest = {
         "format": FORMAT_VERSION,
         "date": day.isoformat(),
@@ -43,16 +43,16 @@ def manifest_of(
 
 
 class Manifest(NamedTuple):
-    """What a complete run's manifest says."""
+    """The manifest of a complete run."""
 
     date: date
     artifacts: list[Artifact]
     counts: dict[str, Any]
-    """Its other members, as they stand there."""
+    """All other members, unchanged."""
 
     @classmethod
-    def at(cls, path: Path) -> Self:
-        """The manifest in a file. Raises StorageError if it cannot be read, or is none of this format."""
+    def read_file(cls, path: Path) -> Self:
+        """Read a manifest. Raises StorageError if the file is unreadable or has another format."""
         with storage_errors(path):
             text = path.read_bytes()
         try:
@@ -67,18 +67,19 @@ class Manifest(NamedTuple):
             return cls(date.fromisoformat(counts["date"]), artifacts, counts)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise StorageError(
-                f"{path}: is not a manifest as this version of oldump writes it ({error!r})",
-                "Find out who wrote it.",
+                f"{path}: not a manifest of this version of oldump ({error!r})",
+                "Use the version that wrote it.",
             ) from error
 
 
-def sums_of(algorithm: str, artifacts: Iterable[Artifact], folder: Path, others: Iterable[Path]) -> bytes:
-    """A sums file for `sha256sum -c` or `md5sum -c` in the folder: artifacts, then other files, read here.
+def render_sums(algorithm: str, artifacts: Iterable[Artifact], folder: Path, others: Iterable[Path]) -> bytes:
+    """Return a checksum file for `sha256sum -c` or `md5sum -c` in the folder.
 
+    The checksums of artifacts are known; those of the other files are computed here.
     Raises StorageError.
     """
     lines = [
-        f"{getattr(artifact, algorithm)}  {_seen_from(folder, artifact)}" for artifact in artifacts if artifact.item
+        f"{getattr(artifact, algorithm)}  {_relative_path(folder, artifact)}" for artifact in artifacts if artifact.item
     ]
     for path in others:
         with storage_errors(path), path.open("rb") as stream:
@@ -87,5 +88,5 @@ def sums_of(algorithm: str, artifacts: Iterable[Artifact], folder: Path, others:
     return "\n".join(lines).encode() + b"\n"
 
 
-def _seen_from(folder: Path, artifact: Artifact) -> str:
+def _relative_path(folder: Path, artifact: Artifact) -> str:
     return artifact.name if artifact.item == folder.name else f"../{artifact.item}/{artifact.name}"

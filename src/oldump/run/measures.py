@@ -1,6 +1,6 @@
-"""What a run takes of the machine, measured from within, cheaply enough for every few seconds.
+"""Measure the memory and disk space that a run uses, cheaply enough for every few seconds.
 
-Nothing here raises: what cannot be measured is None, or not counted.
+Nothing here raises. What cannot be measured is None or not counted.
 """
 
 import os
@@ -11,10 +11,10 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def memory_bytes() -> int | None:
-    """The resident memory of this process and its children, as the budget counts it: shared pages for each.
+    """Return the resident memory of this process and its children, None if the kernel does not list children.
 
-    Linux says so in proc(5), at next to no cost; the proportional size, which counts shared pages once, takes the
-    kernel 30 ms for each GB. None if the kernel does not list children.
+    Pages that processes share count for each, as in the memory budget. Reading it from proc(5) costs almost nothing;
+    the proportional size, which counts shared pages once, takes the kernel 30 ms per GB.
     """
     try:
         lists = [path.read_text(encoding="ascii") for path in Path("/proc/self/task").glob("*/children")]
@@ -24,14 +24,14 @@ def memory_bytes() -> int | None:
 
 
 def _resident_bytes(pid: str) -> int:
-    """Of a process; 0 if it is gone."""
+    """Return the resident memory of a process, 0 if it has ended."""
     with suppress(OSError, IndexError):
         return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
     return 0
 
 
 def size_bytes(folder: Path) -> int:
-    """Of all files in the folder, as far as they are there."""
+    """Return the total size of all files in the folder; 0 if the folder does not exist."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(OSError):
@@ -40,8 +40,8 @@ def size_bytes(folder: Path) -> int:
 
 
 def free_bytes(folder: Path) -> int | None:
-    """What may still be written to the folder's disk; None if it does not say."""
+    """Return the free space on the folder's disk for this user; None if it is unknown."""
     with suppress(OSError):
-        room = os.statvfs(folder)
-        return room.f_bavail * room.f_frsize
+        disk = os.statvfs(folder)
+        return disk.f_bavail * disk.f_frsize
     return None

@@ -1,6 +1,6 @@
-"""Whose a lock is, as its file says it, and whether that process still runs.
+"""The process that owns a lock, and whether it is still alive.
 
-Does not: hold or take a lock; that is run.lock's.
+Does not: hold or take a lock (run.lock does).
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, told apart from all others on all machines."""
+    """A process, identified uniquely across machines, containers and reboots."""
 
     pid: int
     host: str
@@ -24,56 +24,56 @@ class Owner:
     since: str
     """When it took the lock, in UTC."""
     started: str
-    """When the process was started, in clock ticks of its kernel: another one may have its pid later."""
+    """When the process was started, in clock ticks of its kernel. Distinguishes processes that reuse a pid."""
     kernel: str
-    """The running kernel's id: machines may have equal names, and one that was started again has another id."""
+    """The boot id of the running kernel. Distinguishes machines with the same name, and reboots."""
     pids: str
-    """The namespace of process ids: a pid of one container says nothing in another."""
+    """The pid namespace: a pid means nothing in another container."""
 
     @classmethod
-    def ours(cls) -> Self:
-        """This process."""
+    def current(cls) -> Self:
+        """Return this process."""
         pid, now = os.getpid(), datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(pid, socket.gethostname(), _user(), now, _start_of(pid), _kernel(), _namespace())
+        return cls(pid, socket.gethostname(), _user(), now, _start_of(pid), _boot_id(), _pid_namespace())
 
     @classmethod
-    def read(cls, text: bytes) -> Self | None:
-        """Who wrote this; None if that cannot be read."""
+    def parse(cls, text: bytes) -> Self | None:
+        """Return the owner that a lock file names, None if it names none or is damaged."""
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError):
             return None
 
-    def written(self) -> bytes:
-        """What `read` reads."""
+    def to_json(self) -> bytes:
+        """Return the text that `parse` accepts."""
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @property
-    def has_our_kernel(self) -> bool:
-        """Whether it runs, or ran, on this machine, and this was not started again since."""
-        return bool(self.kernel) and self.kernel == _kernel()
+    def is_on_this_boot(self) -> bool:
+        """Whether the process runs, or ran, on this machine since its last boot."""
+        return bool(self.kernel) and self.kernel == _boot_id()
 
     @property
-    def runs(self) -> bool | None:
-        """Whether the process runs; None if that cannot be seen from here."""
-        if not self.has_our_kernel or self.pids != _namespace():
+    def is_alive(self) -> bool | None:
+        """Whether the process runs; None if that cannot be determined from here."""
+        if not self.is_on_this_boot or self.pids != _pid_namespace():
             return None
         return bool(self.started) and _start_of(self.pid) == self.started
 
     def __str__(self) -> str:
-        """For messages."""
+        """Describe the owner in messages."""
         return f"pid {self.pid} on {self.host} since {self.since}, user {self.user}"
 
 
 def _user() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container may give a number alone
+    except KeyError:  # in a container the user may have no name
         return str(os.getuid())
 
 
 def _start_of(pid: int) -> str:
-    """When the process was started; empty if it does not run (proc(5): state is field 3, starttime 22)."""
+    """Return when the process was started, empty if it does not run (proc(5): state is field 3, starttime 22)."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except (OSError, ValueError):
@@ -81,13 +81,13 @@ def _start_of(pid: int) -> str:
     return "" if state in "ZX" else fields[18]
 
 
-def _kernel() -> str:
+def _boot_id() -> str:
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return ""
 
 
-def _namespace() -> str:
+def _pid_namespace() -> str:
     with suppress(OSError):
         return str(Path("/proc/self/ns/pid").readlink())
     return ""

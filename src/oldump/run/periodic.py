@@ -1,7 +1,7 @@
-"""A thread that does something every few seconds, whatever the rest of the process is at, and stands still at a fork.
+"""Call a function every few seconds in a thread that pauses while the process forks.
 
-Workers are forked, and a fork wants no other thread than the one that forks: hearts stand still meanwhile. A child has
-none.
+Workers are forked, and a fork is only safe in a process with a single thread. All threads of this kind therefore pause
+around a fork; a forked child has none.
 """
 
 import os
@@ -11,70 +11,71 @@ from collections.abc import Callable
 
 
 class PeriodicThread:
-    """Beats from `begin` to `end`."""
+    """Calls a function at intervals, from `start` to `stop`."""
 
-    def __init__(self, name: str, seconds: float, beat: Callable[[], None]) -> None:
-        """Take what to do, and after how many seconds again."""
-        self.beaten = time.monotonic()
-        """When it last beat and nothing failed; at first, when it was made."""
-        self.failure: Exception | None = None
-        """Why it last failed."""
-        self._due = self.beaten + seconds
-        self._name, self._seconds, self._beat_once = name, seconds, beat
-        self._stop = threading.Event()
+    def __init__(self, name: str, seconds: float, function: Callable[[], None]) -> None:
+        """Prepare a thread that calls the function every `seconds`."""
+        self.last_success = time.monotonic()
+        """When the last call succeeded; before the first one, when this object was created."""
+        self.error: Exception | None = None
+        """The error of the last call that failed."""
+        self._due = self.last_success + seconds
+        self._name, self._seconds, self._function = name, seconds, function
+        self._pausing = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
-    def is_beating(self) -> bool:
-        """Whether there is a thread."""
+    def is_running(self) -> bool:
+        """Whether the thread exists; not while it is paused."""
         return self._thread is not None
 
-    def begin(self) -> None:
-        """Let it beat; it stands still at forks from now on."""
+    def start(self) -> None:
+        """Start the thread."""
         self.resume()
-        _beating.append(self)
+        _started.append(self)
 
-    def end(self) -> None:
-        """Stop it for good."""
-        if self in _beating:
-            _beating.remove(self)
+    def stop(self) -> None:
+        """Stop the thread for good; wait until it has ended."""
+        if self in _started:
+            _started.remove(self)
         self.pause()
 
     def pause(self) -> None:
-        """Stop it, and wait until it stands still."""
-        self._stop.set()
+        """End the thread until `resume`; wait for a call in progress."""
+        self._pausing.set()
         if self._thread is not None:
             self._thread.join()
         self._thread = None
 
     def resume(self) -> None:
-        """Let it beat again."""
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._beat, name=self._name, daemon=True)
+        """Continue after `pause`."""
+        self._pausing.clear()
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._thread.start()
 
-    def _beat(self) -> None:
-        while not self._stop.wait(max(0.0, self._due - time.monotonic())):  # forks that follow closely delay no beat
+    def _run(self) -> None:
+        # The due time is kept across pauses, so that frequent forks do not postpone the next call forever.
+        while not self._pausing.wait(max(0.0, self._due - time.monotonic())):
             self._due = time.monotonic() + self._seconds
             try:
-                self._beat_once()
-            except Exception as error:  # noqa: BLE001 - here nobody would hear; whoever works asks for `failure`
-                self.failure = error
+                self._function()
+            except Exception as error:  # noqa: BLE001 - nobody catches it in this thread; the owner reads `error`
+                self.error = error
             else:
-                self.beaten = time.monotonic()
+                self.last_success = time.monotonic()
 
 
-_beating: list[PeriodicThread] = []
+_started: list[PeriodicThread] = []
 
 
-def _pause() -> None:
-    for heart in _beating:
-        heart.pause()
+def _pause_all() -> None:
+    for thread in _started:
+        thread.pause()
 
 
-def _resume() -> None:
-    for heart in _beating:
-        heart.resume()
+def _resume_all() -> None:
+    for thread in _started:
+        thread.resume()
 
 
-os.register_at_fork(before=_pause, after_in_parent=_resume, after_in_child=_beating.clear)
+os.register_at_fork(before=_pause_all, after_in_parent=_resume_all, after_in_child=_started.clear)

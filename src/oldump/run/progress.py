@@ -1,53 +1,36 @@
-"""How a run shows that it goes on: an observer that is handed in, so that nothing below prints."""
+"""The interface of progress observers: a run reports its progress to one, and nothing below prints."""
 
 from typing import Protocol
 
-_COUNTED = {"sending": "bytes", "looking": "files"}
+_UNITS = {"sending": "bytes", "looking": "files"}
 
 
 class Progress(Protocol):
-    """Told what is being done; shows it, or not."""
+    """Observes the progress of a run."""
 
     def begin(self, stage: str, step: str) -> None:
         """A step of a stage begins."""
 
     def update(self, rows: int, done: float | None) -> None:
-        """So many rows (see unit_of) so far, and this share of the step (0 to 1; None: not known)."""
+        """Report the rows so far (see `unit_of`) and the share of the step that is done, 0 to 1, None if unknown."""
 
     def end(self, stage: str) -> None:
-        """The stage is over."""
+        """The last step of the stage has ended."""
 
 
-class Silence:
-    """Shows nothing."""
+class NoProgress:
+    """An observer that ignores all progress."""
 
     def begin(self, stage: str, step: str) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def update(self, rows: int, done: float | None) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def end(self, stage: str) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 def unit_of(step: str) -> str:
-    """What `update` counts in a step: rows, but bytes or files in the steps of an upload."""
-    return _COUNTED.get(step, "rows")
-
-
-_SIZES = ("bytes", "kB", "MB", "GB", "TB", "PB")
-
-
-def shown_bytes(size_bytes: float) -> str:
-    """A size for people, in powers of 1000, such as 31.0 GB."""
-    for unit in _SIZES[:-1]:
-        if size_bytes < 999.95:
-            return f"{size_bytes:.0f} {unit}" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.1f} {_SIZES[-1]}"
-
-
-def shown_amount(amount: float, unit: str) -> str:
-    """So many of a unit, for people."""
-    return shown_bytes(amount) if unit == "bytes" else f"{amount:,.0f} {unit}"
+    """Return what `update` counts in a step: rows, or in the steps of an upload bytes or files."""
+    return _UNITS.get(step, "rows")

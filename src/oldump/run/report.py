@@ -1,248 +1,185 @@
-"""Tells how a run stands: listens to its progress and keeps `status.json` up to date, from a thread of its own.
+"""Keep `status.json` up to date: a progress observer that writes the status from a thread of its own.
 
-Whatever the run is at, a sort, a sync, a database that does not answer, the file is renewed every few seconds. Nothing
-here can fail a run: a status that cannot be written is left as it was.
+The file is rewritten every few seconds whatever the run is doing: sorting, syncing, or waiting for a database. A report
+cannot abort a run: if the status cannot be written, the previous one stays.
+
+Does not: measure times (run.stopwatch does) or show progress.
 """
 
 import logging
-import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 from oldump.errors import OldumpError, Stopped, attach_log_fields, exit_code_of
 from oldump.run.folder import RunFolder
-from oldump.run.forecast import TYPICAL, Forecast, Outlook, Standing, outlook
+from oldump.run.forecast import TYPICAL, Estimate, Forecast, RunPosition, estimate
 from oldump.run.journal import Journal
+from oldump.run.log import LastWarnings, LogContext, printable
 from oldump.run.measures import free_bytes, memory_bytes, size_bytes
 from oldump.run.owner import Owner
 from oldump.run.periodic import PeriodicThread
 from oldump.run.progress import Progress
-from oldump.run.status import StageStatus, State, Status, put
+from oldump.run.status import StageStatus, State, Status, write_atomically
+from oldump.run.stopwatch import RecentRate, RunClock, Stopwatch, rate
 
 log = logging.getLogger("oldump")
 
-BEAT_SECONDS = 2.0
-"""Between two statuses: no reader finds one that is older than 5 s, also on a busy machine."""
+INTERVAL_SECONDS = 2.0
+"""The time between two statuses. Even on a busy machine no reader finds one older than 5 s."""
 _RECENT_SECONDS = 30.0
 _WARNINGS = 10
 
 
-class Clock(NamedTuple):
-    """What time is told by."""
-
-    seconds: Callable[[], float] = time.monotonic
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-
-
-@dataclass
-class _Clocked:
-    """What a stage took so far, in this process and in those before it."""
-
-    seconds: float = 0.0
-    steps: dict[str, float] = field(default_factory=dict)
-    rows: int | None = None
-
-
-class _Step(NamedTuple):
-    """What is at work."""
-
-    stage: str | None
-    name: str
-    began: float
-    seconds_before: float
-
-
 @dataclass(frozen=True)
 class Outline:
-    """What a run consists of."""
+    """The stages of a run."""
 
     to_do: list[str]
     left_out: Collection[str]
-    """Stages that this command does not run, and are not committed."""
+    """Stages that are neither committed nor run by this command."""
     stages: list[str]
-    """All, in their order."""
+    """All stages, in order."""
     forecast: Forecast
 
 
-class _Warnings(logging.Handler):
-    """Keeps the last warnings."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.last: deque[str] = deque(maxlen=_WARNINGS)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno == logging.WARNING:
-            self.last.append(_printable(record.getMessage()))
-
-
-class _Marks(logging.Filter):
-    """Lets every log line know of which run and stage it is."""
-
-    def __init__(self, day: str) -> None:
-        super().__init__()
-        self.day = day
-        self.stage: str | None = None
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.__dict__.update(self.known)
-        return True
-
-    @property
-    def known(self) -> dict[str, str | None]:
-        return {"run_date": self.day, "stage": self.stage}
-
-
 class Report:
-    """A Progress that keeps the status of a run, and passes on what it hears."""
+    """Observes the progress of a run, writes its status, and forwards the progress to another observer."""
 
     def __init__(
         self,
         folder: RunFolder,
         progress: Progress,
-        is_ours: Callable[[], bool] = lambda: True,
-        clock: Clock = Clock(),  # noqa: B008 - it is frozen
+        may_write: Callable[[], bool] = lambda: True,
+        clock: RunClock = RunClock(),  # noqa: B008 - it is immutable
+        interval_seconds: float = INTERVAL_SECONDS,
     ) -> None:
-        """is_ours: whether this process may still write the run's status."""
-        self.heart = PeriodicThread("status", BEAT_SECONDS, self.write)
-        self.warnings = _Warnings()
-        self.marks = _Marks(str(folder.date))
-        self._folder, self._progress, self._is_ours, self._clock = folder, progress, is_ours, clock
-        self._before = _read(folder.status)
-        self._owner = asdict(Owner.ours())
-        self._resumed = self._now()
-        self._began = clock.seconds()
+        """Continue the report of earlier processes, if there is one.
+
+        may_write: whether this process still owns the run's status.
+        """
+        self.writer = PeriodicThread("status", interval_seconds, self.write)
+        self.warnings = LastWarnings(_WARNINGS)
+        self.log_context = LogContext(str(folder.date))
+        self._folder, self._progress, self._may_write, self._clock = folder, progress, may_write, clock
+        self._earlier = _read(folder.status)
+        self._owner = asdict(Owner.current())
+        self._resumed = clock.timestamp()
         self._state = State.RUNNING
         self._error: str | None = None
         self._exit_code: int | None = None
         self._outline = Outline([], (), [], Forecast(TYPICAL))
         self._journal: Journal | None = None
-        self._clocked: dict[str, _Clocked] = {}
-        self._entered: tuple[str, float] | None = None
-        self._step = _Step(None, "preflight", self._began, 0.0)
+        earlier = self._earlier
+        self._stopwatch = Stopwatch(clock, earlier.seconds, earlier.stages) if earlier else Stopwatch(clock)
+        self._peak_memory_bytes = (earlier and earlier.most_memory_bytes) or 0
         self._rows = 0
         self._share: float | None = None
-        self._samples: deque[tuple[float, int]] = deque()
-        self._most_memory = 0
-        self._take_over()
+        self._recent_rate = RecentRate(_RECENT_SECONDS)
 
-    # What it hears
+    # Observing
 
     def begin(self, stage: str, step: str) -> None:
-        """A step of a stage begins."""
+        """Start a step of a stage."""
         self._finish_step()
-        before = self._clocked.setdefault(stage, _Clocked()).steps.get(step, 0.0)
-        self._rows, self._share = 0, None
-        self._samples = deque()
-        self._step = _Step(stage, step, self._clock.seconds(), before)
+        self._stopwatch.start_step(stage, step)
         self._progress.begin(stage, step)
 
     def update(self, rows: int, done: float | None) -> None:
-        """So many rows so far, and this share of the step."""
+        """Record the rows so far and the share of the step that is done."""
         self._rows, self._share = rows, done
         self._progress.update(rows, done)
 
     def end(self, stage: str) -> None:
-        """The stage is over."""
-        self._finish_step()
+        """End the last step of a stage."""
+        self._stopwatch.finish_step(self._rows)
         self._progress.end(stage)
 
-    def between(self, what: str) -> None:
-        """Something is done that is no step of a stage."""
+    def start_activity(self, name: str) -> None:
+        """Start something that belongs to no stage, such as the publication."""
         self._finish_step()
-        self._rows, self._share = 0, None
-        self._samples = deque()
-        self._step = _Step(None, what, self._clock.seconds(), 0.0)
+        self._stopwatch.start_activity(name)
 
-    def outline(self, outline: Outline, journal: Journal, *, anew: bool) -> None:
-        """What the run consists of. anew: what processes before this one did has come to nothing."""
+    def set_outline(self, outline: Outline, journal: Journal, *, restarted: bool) -> None:
+        """Set the stages of the run. restarted: discard what earlier processes reported."""
         self._outline, self._journal = outline, journal
-        if anew:
-            self._before, self._clocked, self._most_memory = None, {}, 0
+        if restarted:
+            self._earlier, self._peak_memory_bytes = None, 0
+            self._stopwatch.discard_earlier()
 
-    def enter(self, stage: str, *, goes_on: bool) -> None:
-        """A stage begins. goes_on: from where another process has got to, rather than from its beginning."""
-        if not (goes_on and self._before and self._before.version == version("oldump")):
-            self._clocked[stage] = _Clocked()
-        self._clocked.setdefault(stage, _Clocked())
-        self.marks.stage = stage
-        self._entered = (stage, self._clock.seconds())
+    def start_stage(self, stage: str, *, resumed: bool) -> None:
+        """Start a stage. resumed: it continues from a checkpoint of an earlier process."""
+        is_continued = resumed and self._earlier is not None and self._earlier.version == version("oldump")
+        self._stopwatch.start_stage(stage, resumed=is_continued)
+        self.log_context.stage = stage
 
-    def leave(self, stage: str) -> float:
-        """A stage has ended: the seconds that it took, with all its parts."""
-        self._finish_step()
-        clocked = self._clocked[stage]
-        clocked.seconds = self._seconds_of(stage)
-        self._entered = None
-        self.between("commit")
-        return clocked.seconds
+    def finish_stage(self, stage: str) -> float:
+        """Finish a stage; return the seconds that all processes together spent on it."""
+        self._stopwatch.finish_step(self._rows)
+        seconds = self._stopwatch.finish_stage(stage)
+        self.start_activity("commit")
+        return seconds
 
-    def complete(self) -> None:
-        """The run is complete."""
+    def mark_complete(self) -> None:
+        """Set the state to complete."""
         self._state = State.COMPLETE
 
-    def was_complete(self) -> None:
-        """The run was complete before: how that ended stays to be seen."""
-        if self._before and self._before.state is State.COMPLETE:
-            self._is_ours = lambda: False
+    def mark_already_complete(self) -> None:
+        """Set the state to complete, and keep the status of the process that completed the run."""
+        if self._earlier and self._earlier.state is State.COMPLETE:
+            self._may_write = lambda: False
             with suppress(OSError):
-                put(self._folder.status, self._before.written())
-        self.complete()
+                write_atomically(self._folder.status, self._earlier.to_json())
+        self.mark_complete()
 
-    def ended_by(self, error: BaseException) -> None:
-        """What ended this process."""
+    def record_error(self, error: BaseException) -> None:
+        """Set the state to failed, or stopped, by the exception that ends this process."""
         is_stop = isinstance(error, Stopped) or not isinstance(error, Exception)
         self._state = State.STOPPED if is_stop else State.FAILED
-        is_foreseen = isinstance(error, OldumpError | Stopped)
-        self._error = _printable(str(error) if is_foreseen else f"{type(error).__name__}: {error}")
+        is_expected = isinstance(error, OldumpError | Stopped)
+        self._error = printable(str(error) if is_expected else f"{type(error).__name__}: {error}")
         self._exit_code = exit_code_of(error)
-        attach_log_fields(error, self.marks.known)
+        attach_log_fields(error, self.log_context.fields)
 
-    def ended(self) -> None:
-        """This process works on the run no more."""
+    def close(self) -> None:
+        """Write the final status. Never raises: an error here must not hide how the run ended."""
         if self._state is State.RUNNING:
             self._state = State.STOPPED
-        with suppress(Exception):  # whatever it is, it must not hide how the run ended
+        with suppress(Exception):
             self.write()
 
-    # What it tells
+    # Reporting
 
     @property
     def began(self) -> str:
-        """When the run was begun, in UTC."""
-        return self._before.began if self._before else self._resumed
+        """When the run was started, in UTC."""
+        return self._earlier.began if self._earlier else self._resumed
 
     @property
     def seconds(self) -> float:
-        """That processes have worked on the run."""
-        return self._clock.seconds() - self._began + (self._before.seconds if self._before else 0.0)
+        """The seconds that all processes together have spent on the run."""
+        return self._stopwatch.seconds
 
-    def steps_of(self, stage: str) -> dict[str, float]:
-        """The seconds of each step of a stage, with all its parts."""
-        return {name: round(seconds, 3) for name, seconds in self._clocked.get(stage, _Clocked()).steps.items()}
+    def step_seconds(self, stage: str) -> dict[str, float]:
+        """Return the seconds that all processes together spent on each step of a stage."""
+        return _rounded_steps(self._stopwatch.finished(stage).steps)
 
     def rows_of(self, stage: str) -> int | None:
-        """The rows of a stage's last step; None if nobody knows."""
-        return self._clocked.get(stage, _Clocked()).rows
+        """Return the rows of a stage's last step; None if they are unknown."""
+        return self._stopwatch.finished(stage).rows
 
     def write(self) -> None:
-        """Write the status, if the run is still ours. Raises OSError."""
-        if self._is_ours():
-            put(self._folder.status, self.status().written())
+        """Write the status, if this process still owns it. Raises OSError."""
+        if self._may_write():
+            write_atomically(self._folder.status, self.status().to_json())
 
     def status(self) -> Status:
-        """How the run stands now."""
-        step, now = self._step, self._clock.seconds()
-        in_step = now - step.began + step.seconds_before
-        ahead = self._outlook(step)
-        memory = memory_bytes()
-        self._most_memory = max(self._most_memory, memory or 0)
+        """Return the current status."""
+        step, ahead, memory = self._stopwatch.step, self._estimate(), memory_bytes()
+        self._peak_memory_bytes = max(self._peak_memory_bytes, memory or 0)
         is_running = self._state is State.RUNNING
         eta = None if ahead.seconds is None else self._clock.now() + timedelta(seconds=ahead.seconds)
         return Status(
@@ -251,142 +188,100 @@ class Report:
             owner=self._owner,
             began=self.began,
             resumed=self._resumed,
-            updated=self._now(),
+            updated=self._clock.timestamp(),
             seconds=round(self.seconds, 1),
             version=version("oldump"),
             log=str(self._folder.log),
             stage=step.stage,
             step=step.name if is_running or step.stage else None,
             rows=self._rows,
-            rows_per_second=self._recent(now),
-            mean_rows_per_second=_rate(self._rows, in_step),
+            rows_per_second=self._recent_rate.sample(self._clock.seconds(), self._rows),
+            mean_rows_per_second=rate(self._rows, self._stopwatch.step_seconds),
             step_share=self._share,
             stage_share=ahead.stage_share,
             run_share=1.0 if self._state is State.COMPLETE else ahead.run_share,
             eta=eta.isoformat(timespec="seconds") if eta and is_running else None,
             forecast_from=self._outline.forecast.origin,
             memory_bytes=memory,
-            most_memory_bytes=self._most_memory or None,
+            most_memory_bytes=self._peak_memory_bytes or None,
             spill_bytes=size_bytes(self._folder.spill),
             free_bytes=free_bytes(self._folder.private),
             stages=self._stages(),
-            warnings=list(self.warnings.last),
+            warnings=self.warnings.messages,
             error=self._error,
             exit_code=None if is_running else self._exit_code or 0,
         )
 
-    def _take_over(self) -> None:
-        """Begin with what stages took that other processes had begun, and with the most memory that those had."""
-        self._most_memory = (self._before and self._before.most_memory_bytes) or 0
-        for stage in self._before.stages if self._before else ():
-            if stage.seconds is not None:
-                self._clocked[stage.name] = _Clocked(stage.seconds, dict(stage.steps), stage.rows)
-
     def _finish_step(self) -> None:
-        step = self._step
-        if step.stage is not None:
-            clocked = self._clocked.setdefault(step.stage, _Clocked())
-            clocked.steps[step.name] = step.seconds_before + self._clock.seconds() - step.began
-            clocked.rows = self._rows
+        """Finish the step in progress, and count the next one from zero."""
+        self._stopwatch.finish_step(self._rows)
+        self._rows, self._share = 0, None
+        self._recent_rate.reset()
 
-    def _seconds_of(self, stage: str) -> float:
-        """That a stage took, with what it is at now."""
-        entered = self._entered
-        now = self._clock.seconds() - entered[1] if entered and entered[0] == stage else 0.0
-        return self._clocked[stage].seconds + now
-
-    def _now(self) -> str:
-        return self._clock.now().isoformat(timespec="seconds")
-
-    def _recent(self, now: float) -> float | None:
-        """Rows a second, over the last half minute of the step."""
-        samples = self._samples
-        samples.append((now, self._rows))
-        while now - samples[0][0] > _RECENT_SECONDS:
-            samples.popleft()
-        return _rate(self._rows - samples[0][1], now - samples[0][0])
-
-    def _steps(self, step: _Step) -> dict[str, dict[str, float]]:
-        """The seconds of all steps, with what is at work."""
-        steps = {name: dict(clocked.steps) for name, clocked in list(self._clocked.items())}
-        if step.stage is not None:
-            seconds = self._clock.seconds() - step.began + step.seconds_before
-            steps.setdefault(step.stage, {})[step.name] = seconds
-        return steps
-
-    def _outlook(self, step: _Step) -> Outlook:
-        """What is to come, as far as that can be known."""
-        if step.stage is None or step.stage not in self._outline.to_do:
-            return Outlook(None, None, None)
-        to_do, committed = self._outline.to_do, self._committed()
+    def _estimate(self) -> Estimate:
+        step, to_do = self._stopwatch.step, self._outline.to_do
+        if step.stage is None or step.stage not in to_do:
+            return Estimate(None, None, None)
+        committed = self._committed_seconds()
         to_come = [name for name in to_do if name not in committed and name != step.stage]
-        standing = Standing(self._steps(step), step.stage, step.name, self._share, committed, to_come)
-        return outlook(self._outline.forecast, standing)
+        steps = self._stopwatch.all_steps()
+        position = RunPosition(steps, step.stage, step.name, self._share, committed, to_come)
+        return estimate(self._outline.forecast, position)
 
-    def _committed(self) -> dict[str, float]:
-        """The seconds of what is committed."""
+    def _committed_seconds(self) -> dict[str, float]:
         stages = self._journal.stages | self._journal.delivered if self._journal else {}
         return {name: committed.seconds for name, committed in stages.items()}
 
     def _stages(self) -> list[StageStatus]:
-        if not self._outline.stages:  # it is not known yet what is to be done
-            before = self._before.stages if self._before else []
-            return [stage if stage.state == "committed" else replace(stage, state="waiting") for stage in before]
-        committed, steps, at_work = self._committed(), self._steps(self._step), self._entered
-        return [
-            self._stage(name, committed.get(name), steps.get(name, {}), at_work[0] if at_work else None)
-            for name in self._outline.stages
-        ]
+        if not self._outline.stages:  # the outline is not set yet: repeat what the earlier process reported
+            earlier = self._earlier.stages if self._earlier else []
+            return [stage if stage.state == "committed" else replace(stage, state="waiting") for stage in earlier]
+        committed, steps = self._committed_seconds(), self._stopwatch.all_steps()
+        return [self._stage(name, committed.get(name), steps.get(name, {})) for name in self._outline.stages]
 
-    def _stage(self, name: str, took: float | None, steps: dict[str, float], at_work: str | None) -> StageStatus:
-        clocked = self._clocked.get(name)
-        rows = clocked.rows if clocked else None
-        if name == at_work:
-            state, took, rows = self._state.value, self._seconds_of(name), self._rows
-        elif took is not None:
+    def _stage(self, name: str, committed_seconds: float | None, steps: dict[str, float]) -> StageStatus:
+        finished = self._stopwatch.finished(name)
+        seconds, rows = committed_seconds, finished.rows
+        if name == self._stopwatch.current_stage:
+            state, seconds, rows = self._state.value, self._stopwatch.stage_seconds(name), self._rows
+        elif seconds is not None:
             state = "committed"
         else:
             state = "left out" if name in self._outline.left_out else "waiting"
-            took = clocked.seconds if clocked and clocked.seconds else None
+            seconds = finished.seconds or None
         forecast = self._outline.forecast.seconds_of(name)
-        rounded = {step: round(seconds, 3) for step, seconds in steps.items()}
-        return StageStatus(name, state, _rounded(took), _rounded(forecast), rows, rounded)
+        return StageStatus(name, state, _rounded(seconds), _rounded(forecast), rows, _rounded_steps(steps))
 
 
 @contextmanager
 def reported(report: Report) -> Iterator[Report]:
-    """Keep the status up to date meanwhile, and say at the end how it ended."""
+    """Keep the status up to date during the block, and write at its end how the run ended."""
     log.addHandler(report.warnings)
-    log.addFilter(report.marks)
+    log.addFilter(report.log_context)
     with suppress(OSError):
         report.write()
-    report.heart.begin()
+    report.writer.start()
     try:
         yield report
     except BaseException as error:
-        report.ended_by(error)
+        report.record_error(error)
         raise
     finally:
-        report.heart.end()
-        report.ended()
+        report.writer.stop()
+        report.close()
         log.removeHandler(report.warnings)
-        log.removeFilter(report.marks)
+        log.removeFilter(report.log_context)
 
 
 def _read(path: Path) -> Status | None:
     with suppress(OSError):
-        return Status.at(path)
+        return Status.read_file(path)
     return None
-
-
-def _printable(text: str) -> str:
-    """The text without what no UTF-8 is: a message may quote a path that is none."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
-def _rate(rows: int, seconds: float) -> float | None:
-    return round(rows / seconds, 1) if rows > 0 and seconds > 0 else None
+def _rounded_steps(steps: dict[str, float]) -> dict[str, float]:
+    return {name: round(seconds, 3) for name, seconds in steps.items()}

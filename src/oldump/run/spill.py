@@ -1,11 +1,11 @@
-"""Where a run's spill lies: in its private folder, or on another disk.
+"""The location of a run's spill: in its private folder, or on another disk.
 
     run-DATE/spill                          a folder, or a link to
-    TMPDIR/oldump-run-DATE-XXXXXXXX/        this one, made for this run alone
+    TMPDIR/oldump-run-DATE-XXXXXXXX/        a folder created for this run only
 
-The link is how the next start finds what it goes on with, whatever it is told of where a spill should lie.
+A resumed run finds its spill by the link, even if --tmpdir has changed.
 
-Does not: know what is in a spill. A link that leads elsewhere is an operator's own, and left alone.
+Does not: know the contents of a spill, or touch the target of a link that an operator created.
 """
 
 import shutil
@@ -17,15 +17,15 @@ from oldump.run.folder import RunFolder
 
 
 def place_spill(folder: RunFolder, elsewhere: Path | None) -> None:
-    """Have run-DATE/spill as it is, or else lead to a new folder in `elsewhere`; without that, stages make it.
+    """Keep an existing spill; otherwise link run-DATE/spill to a new folder in `elsewhere`, if that is given.
 
-    Raises StorageError.
+    Without `elsewhere` the stages create the folder. Raises StorageError.
     """
     spill = folder.spill
     if is_there(folder):
         return
     with storage_errors(spill):
-        spill.unlink(missing_ok=True)  # what it led to is gone
+        spill.unlink(missing_ok=True)  # its target no longer exists
     if elsewhere is None:
         return
     with storage_errors(elsewhere):
@@ -35,30 +35,30 @@ def place_spill(folder: RunFolder, elsewhere: Path | None) -> None:
 
 
 def remove_spill(folder: RunFolder) -> None:
-    """Remove it, and what the link leads to."""
+    """Remove the spill, including a link's target."""
     spill = folder.spill
     if not spill.is_symlink():
         shutil.rmtree(spill, ignore_errors=True)
         return
-    if _is_made_here(folder):
+    if _was_created_here(folder):
         shutil.rmtree(spill.resolve(), ignore_errors=True)
-    if not spill.is_dir() or _bears_its_name(folder):
+    if not spill.is_dir() or _has_our_name(folder):
         spill.unlink(missing_ok=True)
 
 
 def is_there(folder: RunFolder) -> bool:
-    """Whether the run has a spill, a trustworthy one: not one that somebody else made where ours was."""
-    if folder.spill.is_symlink() and _bears_its_name(folder):
-        return _is_made_here(folder)
+    """Whether the run has a spill that can be trusted: not one that another user created under the same name."""
+    if folder.spill.is_symlink() and _has_our_name(folder):
+        return _was_created_here(folder)
     return folder.spill.is_dir()
 
 
 def require_place(elsewhere: Path | None) -> None:
-    """Refuse what is no folder. Raises ConfigurationError."""
+    """Raise ConfigurationError if `elsewhere` is not a folder."""
     if elsewhere is not None and not elsewhere.is_dir():
         raise ConfigurationError(
-            f"{elsewhere}: the spill is to lie there, and that is no folder",
-            "Make it, or mend --tmpdir, OLDUMP_TMPDIR, tmpdir in oldump.toml, or TMPDIR, whichever names it.",
+            f"{elsewhere}: not a folder, so it cannot hold the spill",
+            "Create it, or correct the setting: --tmpdir, OLDUMP_TMPDIR, tmpdir in oldump.toml, or TMPDIR.",
         )
 
 
@@ -66,16 +66,16 @@ def _prefix(folder: RunFolder) -> str:
     return f"oldump-run-{folder.date}-"
 
 
-def _bears_its_name(folder: RunFolder) -> bool:
+def _has_our_name(folder: RunFolder) -> bool:
     return folder.spill.readlink().name.startswith(_prefix(folder))
 
 
-def _is_made_here(folder: RunFolder) -> bool:
-    """Whether the link leads to a folder that was made for this run, by whoever may work on it.
+def _was_created_here(folder: RunFolder) -> bool:
+    """Whether the link's target was created for this run by a user who may work on it.
 
-    In a folder that all may write to, after a restart had emptied it, the name could be anybody's.
+    In a world-writable folder that a reboot has emptied, any user could create a folder of that name.
     """
     made = folder.spill.readlink()
-    if not _bears_its_name(folder) or made.is_symlink() or not made.is_dir():
+    if not _has_our_name(folder) or made.is_symlink() or not made.is_dir():
         return False
     return made.stat().st_uid in {0, folder.private.stat().st_uid}

@@ -1,9 +1,9 @@
-"""How a run stands, as `status.json` says it.
+"""The status file of a run, `status.json`.
 
-The file is replaced every few seconds while a process works on the run, and once when that ends. It is for people and
-monitors: nothing that a run does depends on it, but for how long the parts of a stage took that was stopped.
+It is replaced every few seconds while a process works on the run, and once when the process ends. It is for people and
+monitors. A resumed run takes from it only the time that earlier processes spent.
 
-Does not: find out how the run stands (run.report does), or judge whether that is well (overview does).
+Does not: determine the status (run.report does) or decide whether a run is healthy (monitoring.health does).
 """
 
 import json
@@ -19,87 +19,87 @@ from oldump.run.owner import Owner
 
 FORMAT_VERSION = 1
 _TEMPORARY_SUFFIX = ".new"
-"""Not that of files in the making, which a run that goes on tidies away."""
+"""Differs from the suffix of incomplete artifacts, which a resumed run removes."""
 
 
 class State(StrEnum):
-    """What a run is at."""
+    """The state of a run."""
 
     RUNNING = "running"
     COMPLETE = "complete"
     FAILED = "failed"
     STOPPED = "stopped"
-    """By a signal, or at the end of what --only or --skip asked for."""
+    """By a signal, or after the last stage that --only or --skip selected."""
 
 
 @dataclass(frozen=True)
 class StageStatus:
-    """How a stage stands."""
+    """The status of a stage."""
 
     name: str
     state: str
-    """committed; running, or failed or stopped with its run; waiting; left out: not to be run by this command."""
+    """committed; running, or failed or stopped with its run; waiting; left out, if this command does not run it."""
     seconds: float | None = None
-    """That it took so far, all its parts together if it was stopped; None: nobody knows."""
+    """Working time so far, of all processes together; None if unknown."""
     forecast_seconds: float | None = None
-    """That it was expected to take."""
+    """The expected duration."""
     rows: int | None = None
-    """Rows or records, of its last step."""
+    """The rows or records of its last step."""
     steps: dict[str, float] = field(default_factory=dict)
     """The seconds of each step."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """How a run stood when this was written. Times are in UTC, sizes in bytes, shares from 0 to 1; None: not known."""
+    """The status of a run at the time of writing. Times are in UTC, shares from 0 to 1; None means unknown."""
 
     date: str
     state: State
     owner: dict[str, Any]
     """The process that works, or worked, on the run: the members of run.owner.Owner."""
     began: str
-    """When the run was begun."""
+    """When the run was started."""
     resumed: str
-    """When this process took it up."""
+    """When this process resumed or started it."""
     updated: str
     seconds: float
-    """That processes worked on it, all together."""
+    """Working time of all processes together."""
     version: str
-    """Of oldump."""
+    """The version of oldump."""
     log: str
     stage: str | None = None
     step: str | None = None
     rows: int = 0
-    """Of the step."""
+    """The rows of the step so far."""
     rows_per_second: float | None = None
-    """Over the last half minute."""
+    """The rate over the last 30 seconds."""
     mean_rows_per_second: float | None = None
-    """Over the step."""
+    """The rate over the whole step."""
     step_share: float | None = None
     stage_share: float | None = None
     run_share: float | None = None
     eta: str | None = None
     """When the run is expected to end."""
     forecast_from: str | None = None
-    """The date of the completed run that shares and eta are reckoned from; None: from typical ones."""
+    """The date of the completed run that shares and eta are based on; None for typical durations."""
     memory_bytes: int | None = None
-    """Of all processes together, pages that they share counted for each."""
+    """The memory of all processes together; shared pages count for each."""
     most_memory_bytes: int | None = None
-    """The most that was seen of it."""
+    """The peak of memory_bytes."""
     spill_bytes: int | None = None
     free_bytes: int | None = None
-    """Of the disk."""
+    """Free space on the disk."""
     stages: list[StageStatus] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """The last lines of the log that are warnings."""
+    """The last warnings in the log."""
     error: str | None = None
     exit_code: int | None = None
-    """Of the process that ended."""
+    """The exit code of the process that ended."""
     format: int = FORMAT_VERSION
 
     @classmethod
-    def read(cls, text: bytes) -> Self | None:
-        """What the file says; None if it is damaged, or of another format."""
+    def parse(cls, text: bytes) -> Self | None:
+        """Return the status in a text, None if the text is damaged or has another format."""
         try:
             status = msgspec.json.decode(text, type=cls)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -107,31 +107,31 @@ class Status:
         return status if status.format == FORMAT_VERSION else None
 
     @classmethod
-    def at(cls, path: Path) -> Self | None:
-        """The same of a file, None also if it is not there. Raises OSError if it may not be read."""
+    def read_file(cls, path: Path) -> Self | None:
+        """Return the status in a file, None also if the file does not exist. Raises OSError if it is unreadable."""
         with suppress(FileNotFoundError):
-            return cls.read(path.read_bytes())
+            return cls.parse(path.read_bytes())
         return None
 
-    def written(self) -> bytes:
-        """What `read` reads."""
+    def to_json(self) -> bytes:
+        """Return the text that `parse` accepts."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
     @property
-    def of(self) -> Owner | None:
-        """Whose it is; None if that cannot be read."""
-        return Owner.read(json.dumps(self.owner).encode())
+    def owner_process(self) -> Owner | None:
+        """The process that works, or worked, on the run; None if the member is damaged."""
+        return Owner.parse(json.dumps(self.owner).encode())
 
     @property
-    def stage_of(self) -> dict[str, StageStatus]:
+    def stages_by_name(self) -> dict[str, StageStatus]:
         """The stages by name."""
         return {stage.name: stage for stage in self.stages}
 
 
-def put(path: Path, content: bytes) -> None:
-    """Replace the file, so that whoever reads it finds the old one or the new one. Raises OSError.
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file atomically, without making the change durable. Raises OSError.
 
-    It is not made durable: after a power cut nobody works on the run, whatever it says.
+    Durability is not needed: after a power cut the run is not in progress, whatever its status says.
     """
     temporary = path.with_name(path.name + _TEMPORARY_SUFFIX)
     try:

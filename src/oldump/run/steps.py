@@ -1,7 +1,7 @@
-"""Where CPU time goes: nanoseconds and bytes of text by step, added up within each process.
+"""Sum up CPU time: nanoseconds, and bytes of text processed, per step.
 
-Workers tell their leader at the end of each task (engine.workers), and the runner notes the sums of a stage in its
-journal. Not in the manifest, which is the same for the same rows.
+Each process sums up its own. Workers send their sums to the leader at the end of each task (engine.workers), and the
+runner writes the sums of a stage to the journal. They are not in the manifest, which is the same for the same rows.
 """
 
 import time
@@ -9,19 +9,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 Spent = dict[str, tuple[int, int]]
-"""Of each step, nanoseconds of CPU time and bytes of text."""
+"""Nanoseconds of CPU time and bytes of text per step."""
 
 
 class Steps:
-    """Sums by step. Of one name only one thread at a time is to measure."""
+    """Sums per step. Only one thread at a time may measure a step."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start with no steps."""
         self._spent: Spent = {}
 
     @contextmanager
     def at(self, name: str, text_bytes: int) -> Iterator[None]:
-        """Measure what this thread takes for the step, as a context; steps within others count for both."""
+        """Add the CPU time of this thread during the block to the step. Time in nested steps counts for both."""
         began = time.thread_time_ns()
         try:
             yield
@@ -29,16 +29,16 @@ class Steps:
             self.add({name: (time.thread_time_ns() - began, text_bytes)})
 
     def add(self, spent: Mapping[str, tuple[int, int]]) -> None:
-        """Count in what was spent elsewhere."""
+        """Add sums that were measured elsewhere."""
         for name, (nanoseconds, text_bytes) in spent.items():
             before = self._spent.get(name, (0, 0))
             self._spent[name] = before[0] + nanoseconds, before[1] + text_bytes
 
     def take(self) -> Spent:
-        """What has been spent since this was asked last."""
+        """Return the sums since the last call, and reset them."""
         spent, self._spent = self._spent, {}
         return spent
 
 
 STEPS = Steps()
-"""This process's own."""
+"""The sums of this process."""

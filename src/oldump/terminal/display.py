@@ -15,7 +15,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from oldump.run.progress import shown_amount, unit_of
+from oldump.run.formatting import format_amount
+from oldump.run.progress import unit_of
 
 _REFRESH_SECONDS = 0.2
 
@@ -60,8 +61,8 @@ class LiveProgress:
                 self._task,
                 total=total,
                 completed=completed,
-                rows=shown_amount(rows, self._unit),
-                rate=f"{shown_amount(rows / seconds, self._unit)}/s",
+                rows=format_amount(rows, self._unit),
+                rate=f"{format_amount(rows / seconds, self._unit)}/s",
             )
             if time.monotonic() > self._refreshed + _REFRESH_SECONDS:
                 self._refreshed = time.monotonic()

@@ -9,8 +9,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from oldump.run.forecast import shown_seconds
-from oldump.run.progress import shown_amount, unit_of
+from oldump.run.formatting import format_amount, format_seconds
+from oldump.run.progress import unit_of
 
 if TYPE_CHECKING:
     from oldump.terminal.display import LiveProgress
@@ -41,8 +41,8 @@ class LoggedProgress:
         self._told = now
         seconds = now - self._began
         share = "" if done is None else f", {done:.1%} done"
-        left = f", about {shown_seconds(seconds / done - seconds)} left" if done else ""
-        amount, rate = shown_amount(rows, self._unit), shown_amount(rows / seconds, self._unit)
+        left = f", about {format_seconds(seconds / done - seconds)} left" if done else ""
+        amount, rate = format_amount(rows, self._unit), format_amount(rows / seconds, self._unit)
         log.info("%s: %s, %s/s%s%s", self._what, amount, rate, share, left)
 
     def end(self, stage: str) -> None:

@@ -1,29 +1,23 @@
-"""The file of metrics: what a run changes in it, and who can read it."""
+"""The metrics file: what a run changes in it, and who can read it."""
 
 import os
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from oldump.errors import StorageError
-from oldump.monitoring.metrics_file import most_memory_bytes, of_failure, of_start, of_success, renew
+from oldump.monitoring.metrics_file import failure_figures, peak_memory_bytes, start_figures, success_figures, update
 from oldump.outside.metrics import METRICS, Figures, figures_in
-from oldump.run.journal import Artifact, Committed, Journal
+from oldump.run.journal import Committed, Journal
+from unit.monitoring.situations import artifact
 
 DAY = date(2022, 7, 31)
 
 
-def artifact(name: str, records: int, item: str | None = "ol_dump_2022-07-31", **more: Any) -> Artifact:
-    """One of this name."""
-    sizes: dict[str, Any] = {"size_bytes": 10 * records, "text_bytes": 99 * records, "segments": 1}
-    return Artifact(name, item, records=records, sha256="", md5="", first_key=None, **sizes, **more)
-
-
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    """Of a complete run."""
+    """The journal of a complete run."""
     journal = Journal(tmp_path / "journal.jsonl")
     journal.begin({}, overwrite=False)
     counts = {"rows": 20, "records": 15, "drops": {"private_page": 3}, "rejects": {"no_key": 2}}
@@ -38,16 +32,16 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def figures(path: Path) -> Figures:
-    """What the file says."""
+    """Return the figures in a file."""
     return figures_in(path.read_text(encoding="utf-8"))
 
 
-def test_a_complete_run_says_all(journal: Journal, tmp_path: Path) -> None:
-    """Times in seconds since 1970, durations by stage, records by artifact and type; and no date in a label."""
+def test_a_complete_run_sets_all_figures(journal: Journal, tmp_path: Path) -> None:
+    """Times in seconds since 1970, durations per stage, records per artifact and type; no label has a date."""
     path = tmp_path / "oldump.prom"
-    renew(path, of_start(1_000.0))
-    renew(path, of_failure(2_000.0, 31))
-    renew(path, of_success(3_000.0, journal, DAY, memory_bytes=2_000_000_000))
+    update(path, start_figures(1_000.0))
+    update(path, failure_figures(2_000.0, 31))
+    update(path, success_figures(3_000.0, journal, DAY, memory_bytes=2_000_000_000))
     told = figures(path)
     assert set(told) == set(METRICS)
     single = {name: value[""] for name, value in told.items() if "" in value}
@@ -69,24 +63,24 @@ def test_a_complete_run_says_all(journal: Journal, tmp_path: Path) -> None:
     assert (told["oldump_rejects"], told["oldump_drops"]) == ({"no_key": 2}, {"private_page": 3})
 
 
-def test_a_failed_run_leaves_what_the_last_complete_one_said(journal: Journal, tmp_path: Path) -> None:
-    """Its time above all: an alert looks at that."""
+def test_a_failed_run_keeps_the_figures_of_the_last_complete_one(journal: Journal, tmp_path: Path) -> None:
+    """Alerts depend on the time of the last success."""
     path = tmp_path / "oldump.prom"
-    renew(path, of_success(3_000.0, journal, DAY))
+    update(path, success_figures(3_000.0, journal, DAY))
     before = figures(path)
-    renew(path, of_start(4_000.0))
-    renew(path, of_failure(5_000.0, 13))
+    update(path, start_figures(4_000.0))
+    update(path, failure_figures(5_000.0, 13))
     after = figures(path)
     assert {name: after[name] for name in before} == before
     assert after["oldump_last_failure_exit_code"] == {"": 13}
 
 
-def test_what_is_gone_from_a_run_is_gone_from_its_metrics(journal: Journal, tmp_path: Path) -> None:
-    """An artifact that the next run does without has no old figure among its new ones."""
+def test_an_artifact_that_is_left_out_has_no_figures(journal: Journal, tmp_path: Path) -> None:
+    """Old figures of it are removed."""
     path = tmp_path / "oldump.prom"
-    renew(path, of_success(3_000.0, journal, DAY))
+    update(path, success_figures(3_000.0, journal, DAY))
     journal.forget(["extract"])
-    renew(path, of_success(4_000.0, journal, DAY))
+    update(path, success_figures(4_000.0, journal, DAY))
     assert "data" not in figures(path)["oldump_artifact_records"]
 
 
@@ -94,19 +88,19 @@ def test_what_is_gone_from_a_run_is_gone_from_its_metrics(journal: Journal, tmp_
     ("text", "found"),
     [('{"most_memory_bytes": 7}', 7), ('{"most_memory_bytes": null}', None), ("{}", None), ("[]", None), ("{", None)],
 )
-def test_memory_is_told_if_it_is_known(text: str, found: int | None, tmp_path: Path) -> None:
-    """By status.json, which is another's file."""
+def test_peak_memory_is_read_from_the_status_if_it_has_it(text: str, found: int | None, tmp_path: Path) -> None:
+    """A damaged or missing status has none."""
     (tmp_path / "status.json").write_text(text, encoding="utf-8")
-    assert most_memory_bytes(tmp_path / "status.json") == found
-    assert most_memory_bytes(tmp_path / "gone.json") is None
+    assert peak_memory_bytes(tmp_path / "status.json") == found
+    assert peak_memory_bytes(tmp_path / "gone.json") is None
 
 
-def test_the_collector_can_read_it_and_nothing_else_lies_there(tmp_path: Path) -> None:
-    """Whatever the umask; and no file beside it that the collector would take too."""
+def test_the_collector_can_read_the_file(tmp_path: Path) -> None:
+    """Whatever the umask; and there is no second file that it would read too."""
     before = os.umask(0o077)
     try:
-        renew(tmp_path / "oldump.prom", of_start(1))
-        renew(tmp_path / "oldump.prom", of_start(2))
+        update(tmp_path / "oldump.prom", start_figures(1))
+        update(tmp_path / "oldump.prom", start_figures(2))
     finally:
         os.umask(before)
     assert [path.name for path in tmp_path.iterdir()] == ["oldump.prom"]
@@ -114,24 +108,24 @@ def test_the_collector_can_read_it_and_nothing_else_lies_there(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("content", [b"oldump_rows{", b"\xff\xfe", b"oldump_rows many\n", b"<html>"])
-def test_a_file_that_is_none_is_replaced(content: bytes, tmp_path: Path) -> None:
-    """Rather than never written again."""
+def test_a_file_of_another_format_is_replaced(content: bytes, tmp_path: Path) -> None:
+    """Otherwise metrics would never be written again."""
     path = tmp_path / "oldump.prom"
     path.write_bytes(content)
-    renew(path, of_start(7))
-    assert figures(path) == of_start(7)
+    update(path, start_figures(7))
+    assert figures(path) == start_figures(7)
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """And not made: the collector would not look there."""
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    """It is not created: the collector would not read it."""
     with pytest.raises(StorageError, match="nowhere"):
-        renew(tmp_path / "nowhere" / "oldump.prom", of_start(1))
+        update(tmp_path / "nowhere" / "oldump.prom", start_figures(1))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_plain_file_is_left_alone(tmp_path: Path) -> None:
-    """Whoever reads a pipe waits for ever, and a device would be replaced."""
+def test_only_a_regular_file_is_replaced(tmp_path: Path) -> None:
+    """Reading a pipe would block forever, and a device would be replaced."""
     os.mkfifo(tmp_path / "oldump.prom")
-    with pytest.raises(StorageError, match="no plain file"):
-        renew(tmp_path / "oldump.prom", of_start(1))
+    with pytest.raises(StorageError, match="not a regular file"):
+        update(tmp_path / "oldump.prom", start_figures(1))
     assert (tmp_path / "oldump.prom").is_fifo()

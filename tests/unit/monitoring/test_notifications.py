@@ -1,9 +1,8 @@
-"""Who is told how a run ended; and that it ends as it did, whoever cannot be told."""
+"""Notifications report how a run ended, and a failed notification never changes that."""
 
 import logging
 import os
 import signal
-import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -14,35 +13,35 @@ from pydantic import SecretStr
 
 from listener import CLOSE, DRIP, HANG, Listener
 from oldump.errors import GateClosed, OldumpError, RunBusy, attach_log_fields
-from oldump.monitoring.notifications import Notices, Patience, announced
+from oldump.monitoring.notifications import NotificationTimeouts, RunNotifier, notifying
 from oldump.outside.metrics import figures_in
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Committed, Journal
 from oldump.run.lock import locked
 from oldump.settings import NotificationSettings
-from unit.monitoring.test_metrics_file import artifact
+from unit.monitoring.situations import artifact
 
 DAY = "2022-07-31"
 UUID = "0f4cafe0"
-SHORT = Patience(start=0.5, end=0.5, hook=0.5, stopped=0.2)
+SHORT = NotificationTimeouts(start=0.5, end=0.5, hook=0.5, stopped=0.2)
 LONG = 20.0
-PATIENT = Patience(start=LONG, end=LONG, hook=LONG, stopped=LONG)
+PATIENT = NotificationTimeouts(start=LONG, end=LONG, hook=LONG, stopped=LONG)
 
 
 class Stopped(BaseException):
-    """A signal, as the command line raises it."""
+    """The exception that the command line raises for a signal."""
 
 
 def code_of(error: BaseException) -> int:
-    """As the command line has it."""
+    """Return the exit code as the command line does."""
     if isinstance(error, OldumpError):
         return error.exit_code
     return 143 if isinstance(error, Stopped) else 70
 
 
 @pytest.fixture
-def told(listener: Listener, tmp_path: Path) -> NotificationSettings:
-    """Everybody: a file of metrics, a switch, Sentry, two hooks that write their variables down."""
+def settings(listener: Listener, tmp_path: Path) -> NotificationSettings:
+    """Settings with all notifications; the hooks write their variables to files."""
     return NotificationSettings.model_construct(
         out=tmp_path / "out",
         metrics=str(tmp_path / "oldump.prom"),
@@ -54,7 +53,7 @@ def told(listener: Listener, tmp_path: Path) -> NotificationSettings:
 
 
 class _Lines(logging.Handler):
-    """Keeps log lines."""
+    """A handler that keeps log lines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +65,7 @@ class _Lines(logging.Handler):
 
 @pytest.fixture
 def lines() -> Iterator[list[str]]:
-    """The log's lines: level and message."""
+    """The lines of the log: level and message."""
     logger, handler = logging.getLogger("oldump"), _Lines()
     level = logger.level
     logger.setLevel(logging.INFO)
@@ -76,16 +75,16 @@ def lines() -> Iterator[list[str]]:
     logger.setLevel(level)
 
 
-def folder_of(told: NotificationSettings) -> RunFolder:
-    """The run's, with its private folder made."""
-    folder = RunFolder(told.out, date.fromisoformat(DAY))
+def folder_of(settings: NotificationSettings) -> RunFolder:
+    """Return the run's folder, with a private folder."""
+    folder = RunFolder(settings.out, date.fromisoformat(DAY))
     folder.private.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def commit(told: NotificationSettings, *, published: bool = True) -> None:
-    """A run, as far as the journal knows."""
-    journal = Journal(folder_of(told).journal)
+def commit(settings: NotificationSettings, *, published: bool = True) -> None:
+    """Write the journal of a run."""
+    journal = Journal(folder_of(settings).journal)
     counts = {"rows": 1, "drops": {}, "rejects": {}}
     journal.begin({}, overwrite=False)
     journal.commit(Committed("dumps", [artifact(f"ol_dump_{DAY}.txt.gz", 1)], counts, 1))
@@ -93,173 +92,174 @@ def commit(told: NotificationSettings, *, published: bool = True) -> None:
         journal.publish({})
 
 
-def fail(told: NotificationSettings, error: BaseException, patience: Patience = PATIENT, day: str = DAY) -> None:
-    """A run that ends with this error, which comes out as it went in."""
-    with pytest.raises(type(error)) as caught, announced(told, day, code_of, patience):
+def fail(
+    settings: NotificationSettings, error: BaseException, timeouts: NotificationTimeouts = PATIENT, day: str = DAY
+) -> None:
+    """Let a run fail with this error, which must be raised unchanged."""
+    with pytest.raises(type(error)) as caught, notifying(settings, day, code_of, timeouts):
         raise error
     assert caught.value is error
 
 
-def variables(told: NotificationSettings, name: str) -> dict[str, str]:
-    """What a hook was told."""
-    text = (Path(told.metrics).parent / name).read_text(encoding="utf-8")
+def variables(settings: NotificationSettings, name: str) -> dict[str, str]:
+    """Return the variables that a hook received."""
+    text = (Path(settings.metrics).parent / name).read_text(encoding="utf-8")
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
-def metric(told: NotificationSettings, name: str) -> float | None:
-    """One that has no label."""
-    return figures_in(Path(told.metrics).read_text(encoding="utf-8")).get(f"oldump_{name}", {}).get("")
+def metric(settings: NotificationSettings, name: str) -> float | None:
+    """Return a figure without a label from the metrics file."""
+    return figures_in(Path(settings.metrics).read_text(encoding="utf-8")).get(f"oldump_{name}", {}).get("")
 
 
-def test_a_complete_run_is_told_to_all_but_sentry(
-    told: NotificationSettings, listener: Listener, tmp_path: Path
+def test_a_complete_run_is_reported_to_all_but_sentry(
+    settings: NotificationSettings, listener: Listener, tmp_path: Path
 ) -> None:
-    """Beginning and end with the same run id; the hook of success alone."""
-    with announced(told, DAY, code_of, PATIENT):
-        assert metric(told, "last_start_timestamp_seconds")
-        commit(told)
+    """Start and end have the same run id; only on_success runs."""
+    with notifying(settings, DAY, code_of, PATIENT):
+        assert metric(settings, "last_start_timestamp_seconds")
+        commit(settings)
     assert listener.paths == [f"/{UUID}/start", f"/{UUID}"]
     assert len({heard.query for heard in listener.heard}) == 1
     assert listener.heard[1].body.startswith(b"2022-07-31: complete after ")
-    assert variables(told, "success") == {
+    assert variables(settings, "success") == {
         "DUMP_DATE": DAY,
         "DUMP_ERROR": "",
         "DUMP_EXIT_CODE": "0",
-        "DUMP_FOLDER": str(told.out / f"ol_dump_{DAY}"),
-        "DUMP_LOG": str(told.out / f"run-{DAY}" / "run.log"),
+        "DUMP_FOLDER": str(settings.out / f"ol_dump_{DAY}"),
+        "DUMP_LOG": str(settings.out / f"run-{DAY}" / "run.log"),
         "DUMP_OUTCOME": "success",
         "DUMP_SECONDS": "0",
         "DUMP_STAGE": "",
     }
     assert not (tmp_path / "failure").exists()
-    assert metric(told, "last_success_timestamp_seconds")
+    assert metric(settings, "last_success_timestamp_seconds")
 
 
-def test_a_failed_run_is_told_to_all(told: NotificationSettings, listener: Listener, tmp_path: Path) -> None:
-    """Exit code, stage and error; no time of success."""
+def test_a_failed_run_is_reported_to_all(settings: NotificationSettings, listener: Listener, tmp_path: Path) -> None:
+    """With exit code, stage and error; the time of the last success is not set."""
     error = GateClosed("/srv: half a table", "Look.")
     attach_log_fields(error, {"run_date": DAY, "stage": "gate"})
-    with pytest.raises(GateClosed), announced(told, DAY, code_of, PATIENT):
+    with pytest.raises(GateClosed), notifying(settings, DAY, code_of, PATIENT):
         raise error
     assert sorted(listener.paths) == sorted([f"/{UUID}/start", f"/{UUID}/fail", "/api/1/envelope/"])
     (ping,) = (heard for heard in listener.heard if heard.path.endswith("/fail"))
     assert ping.body.endswith(b"with exit code 41: /srv: half a table. Look.")
     (event,) = (heard.event for heard in listener.heard if heard.path.startswith("/api"))
     assert event["tags"] == {"exit_code": "41", "stage": "gate", "date": DAY}
-    hook = variables(told, "failure")
+    hook = variables(settings, "failure")
     assert (hook["DUMP_OUTCOME"], hook["DUMP_EXIT_CODE"], hook["DUMP_STAGE"]) == ("failure", "41", "gate")
     assert (hook["DUMP_ERROR"], hook["DUMP_FOLDER"]) == ("/srv: half a table. Look.", "")
     assert not (tmp_path / "success").exists()
-    assert metric(told, "last_failure_exit_code") == 41
-    assert metric(told, "last_success_timestamp_seconds") is None
+    assert metric(settings, "last_failure_exit_code") == 41
+    assert metric(settings, "last_success_timestamp_seconds") is None
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "text"),
     [
-        (ZeroDivisionError("by zero"), "exit code 70: a bug: ZeroDivisionError: by zero"),
+        (ZeroDivisionError("by zero"), "exit code 70: bug: ZeroDivisionError: by zero"),
         (Stopped("stopped by SIGTERM"), "exit code 143: stopped by SIGTERM"),
         (OldumpError("postgresql://me:s3cret@db: no"), "exit code 1: postgresql://me:***@db: no"),
         (OldumpError("\ud83d \0 half a character"), "half a character"),
     ],
 )
-def test_every_way_to_end_is_told(
-    told: NotificationSettings, listener: Listener, error: BaseException, words: str
+def test_every_failure_is_reported(
+    settings: NotificationSettings, listener: Listener, error: BaseException, text: str
 ) -> None:
-    """A bug, a signal; without secrets, whatever the text is made of."""
-    fail(told, error)
+    """Bugs and signals too; without secrets, and whatever characters the text has."""
+    fail(settings, error)
     (ping,) = (heard for heard in listener.heard if heard.path.endswith("/fail"))
-    assert words in ping.body.decode()
-    assert variables(told, "failure")["DUMP_OUTCOME"] == "failure"
+    assert text in ping.body.decode()
+    assert variables(settings, "failure")["DUMP_OUTCOME"] == "failure"
 
 
-def test_a_run_that_is_not_complete_yet_is_no_success(
-    told: NotificationSettings, listener: Listener, tmp_path: Path
+def test_a_run_that_is_not_complete_yet_is_not_a_success(
+    settings: NotificationSettings, listener: Listener, tmp_path: Path
 ) -> None:
-    """A switch that it calmed would not notice that no dump was made."""
-    with announced(told, DAY, code_of, PATIENT):
-        commit(told, published=False)
+    """Otherwise the dead man's switch would not notice that no dump was made."""
+    with notifying(settings, DAY, code_of, PATIENT):
+        commit(settings, published=False)
     assert listener.paths == [f"/{UUID}/start", f"/{UUID}/log"]
     assert {path.name for path in tmp_path.iterdir()} == {"oldump.prom", "out"}
-    assert metric(told, "last_success_timestamp_seconds") is None
+    assert metric(settings, "last_success_timestamp_seconds") is None
 
 
-def test_a_run_that_another_process_works_on_is_not_described_by_us(
-    told: NotificationSettings, listener: Listener
+def test_a_busy_run_keeps_the_metrics_and_log_of_the_other_process(
+    settings: NotificationSettings, listener: Listener
 ) -> None:
-    """It is told as a failure; but metrics and log are that process's."""
-    with announced(told, DAY, code_of, PATIENT):
-        commit(told)
-    before, logged = Path(told.metrics).read_bytes(), folder_of(told).log.read_bytes()
-    with locked(folder_of(told).lock):
-        fail(told.model_copy(update={"on_failure": f"{told.on_failure}; echo told"}), RunBusy("busy"))
-    assert Path(told.metrics).read_bytes() == before
-    assert folder_of(told).log.read_bytes() == logged
+    """It is reported as a failure to all others."""
+    with notifying(settings, DAY, code_of, PATIENT):
+        commit(settings)
+    before, logged = Path(settings.metrics).read_bytes(), folder_of(settings).log.read_bytes()
+    with locked(folder_of(settings).lock):
+        fail(settings.model_copy(update={"on_failure": f"{settings.on_failure}; echo sent"}), RunBusy("busy"))
+    assert Path(settings.metrics).read_bytes() == before
+    assert folder_of(settings).log.read_bytes() == logged
     assert f"/{UUID}/fail" in listener.paths
-    assert variables(told, "failure")["DUMP_EXIT_CODE"] == "32"
+    assert variables(settings, "failure")["DUMP_EXIT_CODE"] == "32"
 
 
-def test_a_date_that_is_none_is_told_too(told: NotificationSettings, listener: Listener) -> None:
-    """As is every mistake on the way to a run."""
-    fail(told, OldumpError("'July' is not a date"), day="July")
-    assert listener.heard[0].body == b"no date: begins"
-    assert variables(told, "failure")["DUMP_DATE"] == "no date"
+def test_an_invalid_date_is_reported_too(settings: NotificationSettings, listener: Listener) -> None:
+    """So is every error before the run starts."""
+    fail(settings, OldumpError("'July' is not a date"), day="July")
+    assert listener.heard[0].body == b"no date: started"
+    assert variables(settings, "failure")["DUMP_DATE"] == "no date"
 
 
-def test_who_cannot_be_told_is_in_the_log(told: NotificationSettings, listener: Listener, lines: list[str]) -> None:
-    """Each by the name of its setting, and the run ends as it does: here with success."""
+def test_a_failed_notification_is_logged(settings: NotificationSettings, listener: Listener, lines: list[str]) -> None:
+    """With the name of its setting; the run itself succeeds."""
     listener.answers = [404]
-    broken = told.model_copy(update={"metrics": "/nowhere/x.prom", "on_success": "echo told; exit 3"})
-    with announced(broken, DAY, code_of, PATIENT):
-        commit(told)
-    metrics = "WARNING metrics: nobody is told by it: /nowhere/x.prom.part: No such file or directory"
+    broken = settings.model_copy(update={"metrics": "/nowhere/x.prom", "on_success": "echo sent; exit 3"})
+    with notifying(broken, DAY, code_of, PATIENT):
+        commit(settings)
+    metrics = "WARNING notification metrics failed: /nowhere/x.prom.part: No such file or directory"
     assert [line.removesuffix(". Fix the cause and rerun.") for line in lines] == [
         metrics,
-        "WARNING ping_url: nobody is told by it: the answer was 404 Not Found",
+        "WARNING notification ping_url failed: the answer was 404 Not Found",
         metrics,
-        "INFO on_success: told",
-        "WARNING ping_url: nobody is told by it: the answer was 404 Not Found",
-        "WARNING on_success: nobody is told by it: ended with exit code 3",
+        "INFO on_success: sent",
+        "WARNING notification ping_url failed: the answer was 404 Not Found",
+        "WARNING notification on_success failed: ended with exit code 3",
     ]
-    assert "INFO on_success: told" in folder_of(told).log.read_text(encoding="utf-8")
+    assert "INFO on_success: sent" in folder_of(settings).log.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("answer", [HANG, DRIP, CLOSE])
-def test_who_does_not_answer_delays_nothing_for_long(
-    told: NotificationSettings, listener: Listener, answer: int, lines: list[str]
+def test_a_notification_that_hangs_is_killed(
+    settings: NotificationSettings, listener: Listener, answer: int, lines: list[str]
 ) -> None:
-    """Neither a switch, nor Sentry, nor a hook: all are waited for at the same time, and then killed."""
+    """Be it a ping, Sentry or a hook that would run for an hour."""
     listener.answers = [answer]
-    began = time.monotonic()
-    fail(told.model_copy(update={"on_failure": "sleep 3600"}), OldumpError("no"), SHORT)
-    assert time.monotonic() - began < LONG
-    warned = {line.split(":")[0] for line in lines}
-    assert warned == {"WARNING ping_url", "WARNING sentry_dsn", "WARNING on_failure"}
+    fail(settings.model_copy(update={"on_failure": "sleep 3600"}), OldumpError("no"), SHORT)
+    warned = {line.split(" failed: ")[0] for line in lines}
+    names = ("ping_url", "sentry_dsn", "on_failure")
+    assert warned == {f"WARNING notification {name}" for name in names}
     assert not any(UUID in line for line in lines)
 
 
-def test_a_signal_while_others_are_told_changes_nothing(
-    told: NotificationSettings, listener: Listener, lines: list[str]
+def test_a_signal_during_notifications_keeps_the_outcome(
+    settings: NotificationSettings, listener: Listener, lines: list[str]
 ) -> None:
-    """A complete run stays a success: only some may not know."""
+    """The run stays a success; the notifications are cut short."""
 
     def stop(number: int, _: object) -> NoReturn:
         raise Stopped(f"stopped by {signal.Signals(number).name}")
 
     before = signal.signal(signal.SIGTERM, stop)
-    hooked = told.model_copy(update={"on_success": f"kill -TERM {os.getpid()}; sleep 3600"})
-    began = time.monotonic()
+    hooked = settings.model_copy(update={"on_success": f"kill -TERM {os.getpid()}; sleep 3600"})
     try:
-        with announced(hooked, DAY, code_of, PATIENT):
-            commit(told)
+        with notifying(hooked, DAY, code_of, PATIENT):
+            commit(settings)
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert time.monotonic() - began < LONG
-    assert lines == ["WARNING stopped by SIGTERM while others were told how the run ended: some may not know"]
+    assert lines == ["WARNING stopped by SIGTERM while sending notifications: some may not have been sent"]
 
 
-def test_a_signal_while_the_beginning_is_told_ends_the_run(told: NotificationSettings, listener: Listener) -> None:
-    """And that is told."""
+def test_a_signal_during_the_first_notification_ends_the_run(
+    settings: NotificationSettings, listener: Listener
+) -> None:
+    """The end is reported."""
 
     def stop(number: int, _: object) -> NoReturn:
         raise Stopped("stopped by SIGALRM")
@@ -268,26 +268,26 @@ def test_a_signal_while_the_beginning_is_told_ends_the_run(told: NotificationSet
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, 0.3)
     try:
-        with pytest.raises(Stopped), announced(told, DAY, code_of, PATIENT):
+        with pytest.raises(Stopped), notifying(settings, DAY, code_of, PATIENT):
             raise AssertionError
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert variables(told, "failure")["DUMP_EXIT_CODE"] == "143"
+    assert variables(settings, "failure")["DUMP_EXIT_CODE"] == "143"
 
 
-def test_a_trial_is_heard_by_all(told: NotificationSettings, listener: Listener, tmp_path: Path) -> None:
-    """As what it is: nobody takes it for a run."""
-    assert {check.verdict.value for check in Notices(told, DAY, PATIENT).tried()} == {"ok"}
+def test_a_test_notification_reaches_all(settings: NotificationSettings, listener: Listener, tmp_path: Path) -> None:
+    """It is recognizable as a test, and metrics do not change."""
+    assert {check.verdict.value for check in RunNotifier(settings, DAY, PATIENT).send_test()} == {"ok"}
     assert sorted(listener.paths) == [f"/{UUID}/log", "/api/1/envelope/"]
-    assert {variables(told, name)["DUMP_OUTCOME"] for name in ("success", "failure")} == {"trial"}
-    assert not Path(told.metrics).exists()
+    assert {variables(settings, name)["DUMP_OUTCOME"] for name in ("success", "failure")} == {"trial"}
+    assert not Path(settings.metrics).exists()
 
 
-def test_a_trial_that_is_not_heard_is_a_failure(told: NotificationSettings, listener: Listener) -> None:
-    """With the setting's name and what is wrong; doctor ends with exit code 2."""
+def test_a_failed_test_notification_is_a_failed_check(settings: NotificationSettings, listener: Listener) -> None:
+    """It names the setting; doctor ends with exit code 2."""
     listener.answers = [404]
-    found = {check.what: check for check in Notices(told, DAY, PATIENT).tried()}
-    error = found["ping_url, tried"].error
+    found = {check.what: check for check in RunNotifier(settings, DAY, PATIENT).send_test()}
+    error = found["ping_url test"].error
     assert error is not None
     assert (error.exit_code, error.message) == (2, "ping_url: the answer was 404 Not Found")
-    assert found["on_success, tried"].error is None
+    assert found["on_success test"].error is None

@@ -15,8 +15,8 @@ from oldump.outside.postgres import Examined, Limit, Query, TableSize
 from oldump.pipeline import preflight
 from oldump.pipeline.preflight import Check, Reading, Verdict, Work, needs
 from oldump.run.folder import RunFolder
+from oldump.run.formatting import format_bytes
 from oldump.run.lock import locked
-from oldump.run.progress import shown_bytes
 from oldump.settings import Settings
 
 DAY = date(2022, 7, 31)
@@ -146,7 +146,7 @@ def test_the_free_room_is_that_of_the_disk_where_the_folder_will_be(tmp_path: Pa
 )
 def test_sizes_are_shown_for_people(size: int, shown: str) -> None:
     """In powers of 1000, as df -H has them."""
-    assert shown_bytes(size) == shown
+    assert format_bytes(size) == shown
 
 
 # ------------------------------------------------------------------------------------------------------- databases

@@ -1,4 +1,4 @@
-"""Where a run's files lie: one date names them all."""
+"""The paths of a run: all names contain its date."""
 
 from datetime import date
 from pathlib import Path
@@ -7,8 +7,8 @@ from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 
 
-def test_all_names_come_from_the_one_date(tmp_path: Path) -> None:
-    """Items and what is in them; private files lie in the run's own folder."""
+def test_all_names_contain_the_date(tmp_path: Path) -> None:
+    """Items and their files; private files are in the run's own folder."""
     folder = RunFolder(tmp_path, date(2022, 7, 31))
     assert folder.items == ("ol_cdump_2022-07-31", "ol_dump_2022-07-31")
     paths = [folder.cdump, folder.dump, *map(folder.part, PARTS)]
@@ -17,8 +17,8 @@ def test_all_names_come_from_the_one_date(tmp_path: Path) -> None:
     assert {path.parent for path in private} == {tmp_path / "run-2022-07-31"}
 
 
-def test_an_item_is_where_it_is_made_until_it_is_published(tmp_path: Path) -> None:
-    """While a new one is made, the old one is not touched; without either, it is to be made."""
+def test_the_unpublished_item_comes_before_the_published_one(tmp_path: Path) -> None:
+    """A new item leaves the published one alone. If neither exists, the path is that of a new one."""
     folder = RunFolder(tmp_path, date(2022, 7, 31))
     made, published = (place(folder.items[0]) for place in (folder.made, folder.published))
     assert folder.cdump_item == made

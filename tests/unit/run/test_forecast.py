@@ -1,26 +1,24 @@
-"""Forecasts: arithmetic on seconds, with numbers that can be checked by hand."""
+"""Forecasts, with numbers that can be checked by hand."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from oldump.run.forecast import TYPICAL, Forecast, Outlook, Standing, forecast_from, outlook, shown_seconds
-from unit.run.test_history import JULY, JUNE
-
-STEPS = {"dumps": {"scatter": 60.0, "gather": 40.0}, "splice": {"copy": 10.0}, "verify": {"cdump": 90.0}}
-FORECAST = Forecast(STEPS, "2022-06-30")
+from oldump.run.forecast import TYPICAL, Estimate, Forecast, RunPosition, estimate, forecast_from
+from oldump.run.formatting import format_seconds
+from unit.run.examples import FORECAST, JULY, JUNE, STEPS
 
 
-def standing(**more: Any) -> Standing:
-    """A third of the scatter is done in 30 s, which were to be 20; nothing else is."""
+def position(**more: Any) -> RunPosition:
+    """Return a position: a third of the scatter took 30 s instead of 20; nothing else is done."""
     seconds = {"dumps": {"scatter": 30.0}}
-    at = Standing(seconds, "dumps", "scatter", 1 / 3, set(), ["splice", "verify"])
+    at = RunPosition(seconds, "dumps", "scatter", 1 / 3, set(), ["splice", "verify"])
     return replace(at, **more)
 
 
-def test_a_forecast_is_what_the_last_run_of_its_kind_took() -> None:
-    """Of another kind if there is no such; typical without any, and then it says nothing of seconds."""
+def test_a_forecast_comes_from_the_last_run_with_that_kind_of_source() -> None:
+    """Otherwise from the last run of any kind. Without a run it is typical, and absolute durations are unknown."""
     database = replace(JULY, kind="database")
     assert forecast_from([JUNE, database], "file").origin == JUNE.date
     assert forecast_from([JUNE, database], "database").origin == JULY.date
@@ -28,11 +26,11 @@ def test_a_forecast_is_what_the_last_run_of_its_kind_took() -> None:
     typical = forecast_from([], "file")
     assert (typical.origin, typical.steps) == (None, TYPICAL)
     assert typical.seconds_of("dumps") is None
-    assert typical.seconds_of_all(["dumps"]) is None
+    assert typical.total_seconds(["dumps"]) is None
 
 
-def test_a_forecast_is_scaled_by_size_where_both_are_known() -> None:
-    """Text of extracted rows, or the size of the file; else it is as it was."""
+def test_a_forecast_is_scaled_by_input_size_if_both_are_known() -> None:
+    """By the text of extracted rows, or by the size of the file; otherwise not at all."""
     extracted = replace(JUNE, kind="database", source_bytes=None, text_bytes=2_000)
     assert forecast_from([JUNE], "file", 1_500).seconds_of("dumps") == 90.0
     assert forecast_from([extracted], "database", None, 1_000).seconds_of("dumps") == 30.0
@@ -41,29 +39,29 @@ def test_a_forecast_is_scaled_by_size_where_both_are_known() -> None:
 
 
 def test_a_stage_without_steps_is_forecast_as_a_whole() -> None:
-    """A run that was continued without a status knows no more."""
+    """A run that was resumed without a status has no steps."""
     forecast = forecast_from([JUNE], "file")
     assert forecast.seconds_of("splice") == 1.0
     assert forecast.seconds_of("deworks") is None
-    assert forecast.seconds_of_all(["dumps", "splice", "deworks"]) == 61.0
+    assert forecast.total_seconds(["dumps", "splice", "deworks"]) == 61.0
 
 
-def test_the_rest_is_this_step_by_its_share_and_the_others_as_before() -> None:
-    """60 s of the step are left, then 40 of the stage, then 100 of the others."""
-    assert outlook(FORECAST, standing()) == Outlook(30 / 130, 30 / 230, 200.0)
+def test_the_rest_is_this_step_by_its_share_and_the_others_by_the_forecast() -> None:
+    """60 s of the step remain, 40 of the stage, and 100 of the other stages."""
+    assert estimate(FORECAST, position()) == Estimate(30 / 130, 30 / 230, 200.0)
 
 
-def test_a_step_of_unknown_share_takes_as_long_as_before() -> None:
-    """If it takes longer, it is about to end; one that nobody knows leaves all open."""
-    assert outlook(FORECAST, standing(share=None)).seconds == 30 + 40 + 100
-    late = standing(share=0.001, seconds={"dumps": {"scatter": 300.0}})
-    assert outlook(FORECAST, late).seconds == 140.0
-    assert outlook(FORECAST, standing(share=None, stage="deworks")) == Outlook(None, None, None)
+def test_a_step_of_unknown_share_takes_as_long_as_forecast() -> None:
+    """If it takes longer, nothing of it remains. A step without a forecast has no estimate."""
+    assert estimate(FORECAST, position(share=None)).seconds == 30 + 40 + 100
+    late = position(share=0.001, seconds={"dumps": {"scatter": 300.0}})
+    assert estimate(FORECAST, late).seconds == 140.0
+    assert estimate(FORECAST, position(share=None, stage="deworks")) == Estimate(None, None, None)
 
 
 def test_what_is_committed_counts_as_done() -> None:
-    """With the seconds that it took."""
-    at = Standing(
+    """With its actual duration."""
+    at = RunPosition(
         {"dumps": {"scatter": 50.0, "gather": 50.0}, "splice": {"copy": 5.0}},
         "splice",
         "copy",
@@ -71,15 +69,15 @@ def test_what_is_committed_counts_as_done() -> None:
         {"dumps"},
         ["verify"],
     )
-    assert outlook(FORECAST, at) == Outlook(0.5, 105 / 200, 95.0)
+    assert estimate(FORECAST, at) == Estimate(0.5, 105 / 200, 95.0)
 
 
-def test_without_an_earlier_run_the_pace_is_this_ones() -> None:
-    """The scatter will have taken 90 s instead of 60 units: all else takes half as long again. Before, nobody knows."""
-    assert outlook(Forecast(STEPS), standing()).seconds == pytest.approx(60 + 1.5 * (40 + 100))
-    assert outlook(Forecast(STEPS), standing(share=None)) == Outlook(None, None, None)
-    at = Standing({"dumps": {"scatter": 120.0, "gather": 80.0}}, "splice", "copy", None, {"dumps"}, ["verify"])
-    assert outlook(Forecast(STEPS), at).seconds == pytest.approx(2.0 * 100)
+def test_without_an_earlier_run_the_pace_comes_from_this_one() -> None:
+    """The scatter takes 90 s instead of 60 units, so all else takes 1.5 times as long. Before that nothing is known."""
+    assert estimate(Forecast(STEPS), position()).seconds == pytest.approx(60 + 1.5 * (40 + 100))
+    assert estimate(Forecast(STEPS), position(share=None)) == Estimate(None, None, None)
+    at = RunPosition({"dumps": {"scatter": 120.0, "gather": 80.0}}, "splice", "copy", None, {"dumps"}, ["verify"])
+    assert estimate(Forecast(STEPS), at).seconds == pytest.approx(2.0 * 100)
 
 
 @pytest.mark.parametrize(
@@ -88,4 +86,4 @@ def test_without_an_earlier_run_the_pace_is_this_ones() -> None:
 )
 def test_durations_do_not_wrap_after_a_day(seconds: float | None, text: str) -> None:
     """As they did in the old tool, which took the seconds field of a timedelta."""
-    assert shown_seconds(seconds) == text
+    assert format_seconds(seconds) == text

@@ -1,4 +1,4 @@
-"""The history: what completed runs took, a line each, whatever happened to the file."""
+"""The history of completed runs: one line each, robust against damage."""
 
 import os
 from dataclasses import replace
@@ -7,76 +7,61 @@ from pathlib import Path
 import pytest
 
 from oldump.errors import StorageError
-from oldump.run.history import Past, PastStage, past_runs, remember
-
-JUNE = Past(
-    date="2022-06-30",
-    began="2022-07-01T02:00:00+00:00",
-    completed="2022-07-01T03:00:00+00:00",
-    seconds=3_600.0,
-    kind="file",
-    source_bytes=1_000,
-    text_bytes=None,
-    rows=20,
-    records=10,
-    size_bytes=500,
-    workers=2,
-    stages={"dumps": PastStage(60.0, 10, {"scatter": 40.0, "gather": 20.0}), "splice": PastStage(1.0)},
-)
-JULY = replace(JUNE, date="2022-07-31", began="2022-08-01T02:00:00+00:00")
+from oldump.run.history import CompletedStage, append_run, completed_runs
+from unit.run.examples import JULY, JUNE
 
 
-def test_what_is_remembered_is_read_in_order(tmp_path: Path) -> None:
-    """With all members; a file that is not there is empty."""
+def test_runs_are_read_in_the_order_of_their_completion(tmp_path: Path) -> None:
+    """With all members; a missing file is empty."""
     path = tmp_path / "history.jsonl"
-    assert past_runs(path) == []
-    remember(path, JUNE)
-    remember(path, JULY)
-    assert past_runs(path) == [JUNE, JULY]
+    assert completed_runs(path) == []
+    append_run(path, JUNE)
+    append_run(path, JULY)
+    assert completed_runs(path) == [JUNE, JULY]
 
 
-def test_a_run_is_remembered_once(tmp_path: Path) -> None:
-    """One that was killed behind it comes here again; one that was made anew is another."""
+def test_a_run_is_appended_once(tmp_path: Path) -> None:
+    """A run killed after appending tries again. A run started from scratch is another run."""
     path = tmp_path / "history.jsonl"
-    anew = replace(JUNE, began="2022-07-02T00:00:00+00:00")
-    for past in (JUNE, replace(JUNE, completed="later"), anew):
-        remember(path, past)
-    assert past_runs(path) == [JUNE, anew]
+    restarted = replace(JUNE, began="2022-07-02T00:00:00+00:00")
+    for past in (JUNE, replace(JUNE, completed="later"), restarted):
+        append_run(path, past)
+    assert completed_runs(path) == [JUNE, restarted]
 
 
-def test_a_run_that_was_delivered_since_is_remembered_with_that(tmp_path: Path) -> None:
-    """With a line behind the other; and that one once, too."""
+def test_a_run_that_was_delivered_later_gets_another_line(tmp_path: Path) -> None:
+    """That line is appended once, too."""
     path = tmp_path / "history.jsonl"
-    delivered = replace(JUNE, stages={**JUNE.stages, "archive": PastStage(7.0)})
+    delivered = replace(JUNE, stages={**JUNE.stages, "archive": CompletedStage(7.0)})
     for past in (JUNE, delivered, delivered):
-        remember(path, past)
-    assert past_runs(path) == [JUNE, delivered]
+        append_run(path, past)
+    assert completed_runs(path) == [JUNE, delivered]
 
 
 @pytest.mark.parametrize(
     "damage",
     [b'{"date": "2022', b"\xff\xfe", b"[]", b"{}", b'{"date": 1, "stages": {"dumps": 3}}', b"null"],
 )
-def test_damaged_lines_are_passed_over(damage: bytes, tmp_path: Path) -> None:
-    """A crash may have cut one short: it neither hides the lines before nor swallows the next."""
+def test_damaged_lines_are_ignored(damage: bytes, tmp_path: Path) -> None:
+    """A line that a crash cut short affects neither earlier lines nor the next."""
     path = tmp_path / "history.jsonl"
-    remember(path, JUNE)
+    append_run(path, JUNE)
     with path.open("ab") as stream:
         stream.write(damage)
-    assert past_runs(path) == [JUNE]
-    remember(path, JULY)
-    assert past_runs(path) == [JUNE, JULY]
+    assert completed_runs(path) == [JUNE]
+    append_run(path, JULY)
+    assert completed_runs(path) == [JUNE, JULY]
 
 
-def test_a_line_of_another_format_is_none_of_ours(tmp_path: Path) -> None:
-    """A later version may mean something else by the same names."""
+def test_lines_of_another_format_are_ignored(tmp_path: Path) -> None:
+    """In a later format the same names may have another meaning."""
     path = tmp_path / "history.jsonl"
-    remember(path, replace(JUNE, format=2))
-    assert past_runs(path) == []
+    append_run(path, replace(JUNE, format=2))
+    assert completed_runs(path) == []
 
 
-def test_what_cannot_be_kept_is_an_error_of_storage(tmp_path: Path) -> None:
-    """With the path: the caller decides that it does not matter."""
+def test_a_failed_write_is_a_storage_error(tmp_path: Path) -> None:
+    """It names the path; the caller ignores it."""
     with pytest.raises(StorageError, match="no/history"):
-        remember(tmp_path / "no" / "history.jsonl", JUNE)
+        append_run(tmp_path / "no" / "history.jsonl", JUNE)
     assert not os.path.lexists(tmp_path / "no")

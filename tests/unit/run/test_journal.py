@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oldump.errors import RunBusy
-from oldump.run.journal import Artifact, Committed, Journal, still_has_its_digest
+from oldump.run.journal import Artifact, Committed, Journal, is_intact
 
 ARTIFACT = Artifact("a.txt.gz", "item", 3, 30, 2, 1, "sha", "md5", "/a", "/z", "2022", "00", {"/type/work": 2})
 DUMPS = Committed("dumps", [ARTIFACT], {"rows": 2}, 1.5)
@@ -26,15 +26,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.jsonl"
 
 
-def test_a_journal_that_is_not_there_knows_nothing(tmp_path: Path) -> None:
-    """Nothing is begun, committed or published; and no file is made."""
+def test_a_missing_journal_is_empty(tmp_path: Path) -> None:
+    """Reading it creates no file."""
     journal = Journal(tmp_path / "journal.jsonl")
     assert (journal.begun, journal.stages, journal.published) == (None, {}, False)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_noted_is_read_back(path: Path) -> None:
-    """Source, stages with artifacts and counts, and that it was published."""
+def test_a_journal_is_read_back(path: Path) -> None:
+    """Its source, its stages with artifacts and counts, and the publication."""
     journal = Journal(path)
     assert journal.begun == {"kind": "file"}
     assert journal.stages == {"dumps": DUMPS, "splice": SPLICE}
@@ -43,26 +43,26 @@ def test_what_was_noted_is_read_back(path: Path) -> None:
 
 
 def test_every_prefix_of_a_journal_can_be_read(path: Path) -> None:
-    """Whatever byte a crash cut it at: whole lines count, and what is noted next is read back."""
+    """A crash may cut it at any byte: complete lines count, and the next line is read back."""
     text = path.read_bytes()
     for end in range(len(text) + 1):
         path.write_bytes(text[:end])
-        whole = text[: end + 1].count(b"\n")  # a line that lacks only its newline is whole
+        whole = text[: end + 1].count(b"\n")  # a line without its newline is complete
         journal = Journal(path)
         assert (journal.begun is not None) + len(journal.stages) + journal.published == whole
         journal.commit(DUMPS)
         assert Journal(path).stages["dumps"] == DUMPS
 
 
-def test_noise_between_lines_is_passed_over(path: Path) -> None:
-    """Bytes that a broken disk left are no reason to do all again."""
+def test_garbage_between_lines_is_ignored(path: Path) -> None:
+    """A damaged sector is no reason to repeat the run."""
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + b"\xff\0{]\n" + b"".join(lines[1:]))
     assert Journal(path).published
 
 
-def test_beginning_anew_makes_all_before_it_history(path: Path) -> None:
-    """In memory and on disk, where the lines stay."""
+def test_a_new_run_voids_all_earlier_lines(path: Path) -> None:
+    """They stay in the file."""
     lines = path.read_bytes()
     journal = Journal(path)
     journal.begin({"kind": "other"}, overwrite=True)
@@ -72,8 +72,8 @@ def test_beginning_anew_makes_all_before_it_history(path: Path) -> None:
     assert path.read_bytes().startswith(lines)
 
 
-def test_a_stage_done_again_forgets_what_was_made_from_it(path: Path) -> None:
-    """The stages that are named, and that all was published; not the others."""
+def test_a_commit_invalidates_the_named_stages(path: Path) -> None:
+    """And the publication; other stages stay committed."""
     journal = Journal(path)
     journal.commit(replace(DUMPS, seconds=9.0), {"splice"})
     for each in (journal, Journal(path)):
@@ -84,15 +84,15 @@ def test_a_stage_done_again_forgets_what_was_made_from_it(path: Path) -> None:
     assert (list(Journal(path).stages), Journal(path).published) == (["dumps", "splice"], False)
 
 
-def test_each_line_says_when(path: Path) -> None:
-    """In UTC, for whoever reads it after a night."""
+def test_each_line_has_its_time(path: Path) -> None:
+    """In UTC."""
     for line in path.read_text(encoding="utf-8").splitlines():
         assert json.loads(line)["at"].endswith("+00:00")
 
 
 @pytest.mark.parametrize("harm", ["none", "changed", "shorter", "longer", "gone", "a folder"])
-def test_an_artifact_counts_with_its_digest_only(harm: str, tmp_path: Path) -> None:
-    """A stale file with the right name does not."""
+def test_an_artifact_is_intact_only_with_its_digest(harm: str, tmp_path: Path) -> None:
+    """A stale file of that name is not."""
     path = tmp_path / "a.txt.gz"
     path.write_bytes(b"abc")
     artifact = replace(ARTIFACT, size_bytes=3, sha256=hashlib.sha256(b"abc").hexdigest())
@@ -103,11 +103,11 @@ def test_an_artifact_counts_with_its_digest_only(harm: str, tmp_path: Path) -> N
     contents = {"changed": b"abd", "shorter": b"ab", "longer": b"abcd"}
     if harm in contents:
         path.write_bytes(contents[harm])
-    assert still_has_its_digest(path, artifact) == (harm == "none")
+    assert is_intact(path, artifact) == (harm == "none")
 
 
-def test_nothing_is_noted_by_a_process_that_has_lost_its_lock(path: Path) -> None:
-    """Another one may be writing: whatever is to be noted, the file stays as it is."""
+def test_a_process_that_lost_its_lock_writes_nothing(path: Path) -> None:
+    """Another process may be writing: the file stays unchanged."""
 
     def lost() -> None:
         raise RunBusy("taken over")
@@ -124,3 +124,20 @@ def test_nothing_is_noted_by_a_process_that_has_lost_its_lock(path: Path) -> Non
         journal.begin({}, overwrite=True)
     assert path.read_bytes() == before
     assert journal.published
+
+
+def test_a_journal_of_an_earlier_version_is_read(path: Path) -> None:
+    """Its commits call the invalidated stages `worthless`: a run that it started can be resumed."""
+    path.write_bytes(path.read_bytes().replace(b'"invalidated"', b'"worthless"'))
+    line = {
+        "event": "committed",
+        "stage": "dumps",
+        "artifacts": [],
+        "counts": {},
+        "seconds": 1,
+        "worthless": ["splice"],
+    }
+    assert list(Journal(path).stages) == ["dumps", "splice"]
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(line) + "\n")
+    assert list(Journal(path).stages) == ["dumps"]

@@ -60,12 +60,12 @@ def holder(path: Path, beat: float = 0.02) -> "Iterator[subprocess.Popen[str]]":
 
 def elsewhere(process_id: int = 7) -> Owner:
     """A process on another machine of our name."""
-    return replace(Owner.ours(), pid=process_id, user="anand", kernel="another")
+    return replace(Owner.current(), pid=process_id, user="anand", kernel="another")
 
 
 def left(path: Path, owner: Owner | None = None, age: float = 0.0) -> None:
     """Let the lock's file say so, with a last heartbeat of this age, while nobody has the operating system's lock."""
-    path.write_bytes(owner.written() if owner else b"no words of ours\n")
+    path.write_bytes(owner.to_json() if owner else b"no words of ours\n")
     os.utime(path, (time.time() - age, time.time() - age))
 
 
@@ -82,7 +82,7 @@ def test_the_second_is_told_who_has_it(path: Path) -> None:
     with locked(path), pytest.raises(RunBusy, match=words), locked(path):
         pytest.fail("it was free")
     with locked(path) as held:
-        assert held.left_by is None
+        assert held.previous_owner is None
 
 
 def test_a_lock_that_was_given_back_is_nobodys(path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_lock_ends_with_its_process(path: Path) -> None:
         pass
     assert process.returncode == -signal.SIGKILL
     with locked(path) as held:
-        assert str(held.left_by).startswith(f"pid {process.pid} on ")
+        assert str(held.previous_owner).startswith(f"pid {process.pid} on ")
         assert json.loads(path.read_bytes())["pid"] == os.getpid()
 
 
@@ -136,19 +136,19 @@ def test_a_living_process_keeps_its_lock(path: Path) -> None:
     """One of this machine is known to live by its process id and the time it was started at."""
     with holder(path, beat=60.0):
         copy = path.with_name("copy")
-        left(copy, Owner.read(path.read_bytes()), age=3600.0)
+        left(copy, Owner.parse(path.read_bytes()), age=3600.0)
         for ask in (lambda: require_free(copy, QUICK), lambda: locked(copy, QUICK).__enter__()):
             with pytest.raises(RunBusy, match=r"heartbeat 3600 s ago"):
                 ask()
     with locked(copy, QUICK) as held:
-        assert held.left_by
+        assert held.previous_owner
 
 
 def test_a_process_with_the_same_id_is_another_one(path: Path) -> None:
     """It was started at another time: the owner is dead."""
-    left(path, replace(Owner.ours(), started="1"))
+    left(path, replace(Owner.current(), started="1"))
     with locked(path, QUICK) as held:
-        assert held.left_by
+        assert held.previous_owner
 
 
 @pytest.mark.parametrize("age", [0.0, 50.0, -50.0], ids=["now", "before", "ahead"])
@@ -163,19 +163,19 @@ def test_a_fresh_heartbeat_of_another_machine_is_believed(path: Path, age: float
 
 
 @pytest.mark.parametrize("age", [100.0, -100.0], ids=["before", "ahead"])
-@pytest.mark.parametrize("owner", [elsewhere(), None, replace(Owner.ours(), pids="another", started="1")])
+@pytest.mark.parametrize("owner", [elsewhere(), None, replace(Owner.current(), pids="another", started="1")])
 def test_a_heart_that_has_stopped_gives_the_lock_away(path: Path, owner: Owner | None, age: float) -> None:
     """Nor does it matter how far ahead the clock was of a machine that is gone."""
     left(path, owner, age)
     with locked(path, QUICK) as held:
-        assert held.left_by == (str(owner) if owner else "one that it does not name")
+        assert held.previous_owner == (str(owner) if owner else "an unknown process")
 
 
 def test_a_container_of_this_machine_that_was_killed_is_not_waited_for_long(path: Path) -> None:
     """The operating system says that its lock is free, and its heart does not beat: fresh is no reason to refuse."""
-    left(path, replace(Owner.ours(), pids="another", started="1"), age=1.0)
+    left(path, replace(Owner.current(), pids="another", started="1"), age=1.0)
     with locked(path, QUICK) as held:
-        assert held.left_by
+        assert held.previous_owner
 
 
 @pytest.mark.parametrize("step", [5 * 3600.0, -5 * 3600.0])
@@ -183,7 +183,7 @@ def test_a_step_of_the_clock_makes_no_lock_stale(path: Path, step: float) -> Non
     """A heart that beats is seen to beat, whatever the time is said to be."""
     stepped = replace(QUICK, clock=lambda: time.time() + step)
     with locked(path, QUICK) as held:
-        held._text = elsewhere().written()
+        held._text = elsewhere().to_json()
         path.write_bytes(held._text)
         unlocked(path)
         with pytest.raises(RunBusy, match=r"pid 7 on "):
@@ -196,11 +196,11 @@ def test_whose_lock_was_taken_is_told_so(path: Path) -> None:
     """It names the other one, and leaves the file as that one wrote it."""
     other = elsewhere()
     with locked(path, QUICK) as held:
-        held.require()
-        path.write_bytes(other.written())
+        held.require_held()
+        path.write_bytes(other.to_json())
         with pytest.raises(RunBusy, match=r"another process has taken over this run \(pid 7 on "):
-            held.require()
-    assert path.read_bytes() == other.written()
+            held.require_held()
+    assert path.read_bytes() == other.to_json()
 
 
 @pytest.mark.parametrize("replaced", [False, True])
@@ -211,7 +211,7 @@ def test_a_lock_whose_file_is_gone_is_none(path: Path, replaced: bool) -> None:
         if replaced:
             path.touch()
         with pytest.raises(StorageError, match="was removed or replaced"):
-            held.require()
+            held.require_held()
 
 
 # The heart
@@ -237,11 +237,11 @@ def test_a_fork_has_no_other_thread_and_its_child_no_heart(path: Path) -> None:
     with locked(path, QUICK) as held:
         child = os.fork()
         if child == 0:
-            os._exit(1 if held.heart.is_beating else 0)
+            os._exit(1 if held._heartbeat.is_running else 0)
         assert os.waitpid(child, 0)[1] == 0
         assert beats(path)
-        held.require()
-        assert Owner.read(path.read_bytes()) is not None
+        held.require_held()
+        assert Owner.parse(path.read_bytes()) is not None
 
 
 def test_a_heart_that_cannot_beat_is_told_of_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -255,10 +255,10 @@ def test_a_heart_that_cannot_beat_is_told_of_once(path: Path, caplog: pytest.Log
 
     with locked(path, replace(QUICK, fresh=0.3, renew=renew)) as held:
         time.sleep(0.25)
-        held.require()
-        held.require()
+        held.require_held()
+        held.require_held()
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         assert "no heartbeat for 0 s ([Errno 5] Input/output error)" in caplog.text
         assert beats(path)
-        held.require()
+        held.require_held()
     assert len(caplog.records) == 1

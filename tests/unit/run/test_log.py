@@ -1,4 +1,4 @@
-"""How log lines look to people and to machines."""
+"""Log lines for people and for machines."""
 
 import json
 import logging
@@ -11,21 +11,21 @@ from oldump.run.log import FORMATTERS, named_format
 
 
 def record(**more: object) -> logging.LogRecord:
-    """A log line, with a newline in it."""
+    """Return a record whose message contains a newline."""
     made = logging.LogRecord("oldump", logging.WARNING, __file__, 1, "two\nlines: %s", ("é",), None)
     made.created = 0.0
     made.__dict__.update(more)
     return made
 
 
-def test_text_carries_the_mark() -> None:
-    """Operators grep for it."""
+def test_a_text_line_has_the_marker() -> None:
+    """Operators search for it."""
     line = FORMATTERS["text"]().format(record())
     assert line == "1970-01-01T00:00:00Z [openlibrary.dump] WARNING two\nlines: é"
 
 
-def test_json_is_one_line_with_what_is_known() -> None:
-    """Of which run and stage, where there is one; a newline in the message makes no second line."""
+def test_a_json_record_is_one_line() -> None:
+    """It has the date and the stage if they are known; a newline in the message is escaped."""
     line = FORMATTERS["json"]().format(record(run_date="2022-07-31", stage=None))
     assert "\n" not in line
     assert json.loads(line) == {
@@ -37,8 +37,8 @@ def test_json_is_one_line_with_what_is_known() -> None:
     }
 
 
-def test_a_traceback_is_within_the_object() -> None:
-    """A bug is one line, too."""
+def test_a_traceback_is_a_member_of_the_object() -> None:
+    """A bug is a single line, too."""
     try:
         raise KeyError("bug")
     except KeyError:
@@ -46,8 +46,8 @@ def test_a_traceback_is_within_the_object() -> None:
     assert "KeyError: 'bug'" in json.loads(line)["traceback"]
 
 
-def test_the_format_is_known_before_the_settings_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable before oldump.toml; what makes no sense is text, until whoever reads the settings says so."""
+def test_the_format_is_known_before_the_settings_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable has precedence over oldump.toml. An invalid value gives text; loading the settings reports it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OLDUMP_LOG_FORMAT", raising=False)
     monkeypatch.delenv("OLDUMP_TOML", raising=False)

@@ -1,4 +1,4 @@
-"""Manifest and sums: what they say of an artifact, and nothing of what is private."""
+"""The manifest and the checksum files: they describe published artifacts only."""
 
 import hashlib
 import json
@@ -7,17 +7,17 @@ from datetime import date
 from pathlib import Path
 
 from oldump.run.journal import Artifact
-from oldump.run.manifest import manifest_of, sums_of
+from oldump.run.manifest import render_manifest, render_sums
 
 DUMP = Artifact("d.txt.gz", "ol_dump", 3, 30, 2, 1, "d" * 64, "d" * 32, "/a", "/z", "2022", "00", {"/type/work": 2})
 CDUMP = replace(DUMP, name="c.txt.gz", item="ol_cdump", sha256="c" * 64, md5="c" * 32)
 DATA = replace(DUMP, name="data.txt.gz", item=None)
 
 
-def test_the_manifest_leaves_out_what_is_private() -> None:
-    """Only what lies in an item, each under its name."""
+def test_the_manifest_omits_private_artifacts() -> None:
+    """It has the artifacts of the items, each under its name."""
     manifest = json.loads(
-        manifest_of(date(2022, 7, 31), {"kind": "file"}, {"rows": 2}, [DATA, CDUMP, DUMP], ["ratings"])
+        render_manifest(date(2022, 7, 31), {"kind": "file"}, {"rows": 2}, [DATA, CDUMP, DUMP], ["ratings"])
     )
     assert list(manifest["artifacts"]) == ["c.txt.gz", "d.txt.gz"]
     assert manifest["artifacts"]["d.txt.gz"]["by_type"] == {"/type/work": 2}
@@ -25,25 +25,25 @@ def test_the_manifest_leaves_out_what_is_private() -> None:
     assert "name" not in manifest["artifacts"]["d.txt.gz"]
 
 
-def test_the_manifest_is_utf_8_whatever_the_source_is_called() -> None:
-    """A name that is not UTF-8 has its odd bytes as JSON escapes."""
-    manifest = manifest_of(date(2022, 7, 31), {"name": "caf\udce9 東京"}, {}, [], [])
+def test_the_manifest_is_utf_8_whatever_the_name_of_the_source() -> None:
+    """Bytes that are not UTF-8 become JSON escapes."""
+    manifest = render_manifest(date(2022, 7, 31), {"name": "caf\udce9 東京"}, {}, [], [])
     assert json.loads(manifest.decode("utf-8"))["source"]["name"] == "caf\udce9 東京"
 
 
 def test_the_manifest_does_not_depend_on_the_clock() -> None:
     """The same rows give the same bytes."""
-    first, second = (manifest_of(date(2022, 7, 31), {}, {}, [DUMP], []) for _ in range(2))
+    first, second = (render_manifest(date(2022, 7, 31), {}, {}, [DUMP], []) for _ in range(2))
     assert first == second
 
 
-def test_sums_name_files_as_seen_from_the_folder(tmp_path: Path) -> None:
-    """Artifacts by their known digests, other files by their own; private ones not at all."""
+def test_checksum_files_have_paths_relative_to_their_folder(tmp_path: Path) -> None:
+    """With the known digests of artifacts and computed ones of other files; private artifacts are omitted."""
     folder, sibling = tmp_path / "ol_dump", tmp_path / "ol_cdump"
     for each in (folder, sibling):
         each.mkdir()
         (each / "x.index").write_bytes(each.name.encode())
-    text = sums_of("sha256", [DATA, CDUMP, DUMP], folder, [folder / "x.index", sibling / "x.index"])
+    text = render_sums("sha256", [DATA, CDUMP, DUMP], folder, [folder / "x.index", sibling / "x.index"])
     own, other = (hashlib.sha256(name).hexdigest() for name in (b"ol_dump", b"ol_cdump"))
     assert text.decode().splitlines() == [
         f"{'c' * 64}  ../ol_cdump/c.txt.gz",

@@ -13,11 +13,11 @@ OFTEN = 0.02
 @contextmanager
 def beating(heart: PeriodicThread) -> Iterator[None]:
     """Let it beat meanwhile."""
-    heart.begin()
+    heart.start()
     try:
         yield
     finally:
-        heart.end()
+        heart.stop()
 
 
 def beats(counted: list[float], seconds: float = 2.0) -> bool:
@@ -42,7 +42,7 @@ def test_it_beats_from_its_beginning_to_its_end() -> None:
     heart = PeriodicThread("test", OFTEN, lambda: counted.append(0.0))
     with beating(heart):
         assert beats(counted)
-    assert not heart.is_beating
+    assert not heart.is_running
     assert not beats(counted, 0.2)
 
 
@@ -53,7 +53,7 @@ def test_it_stands_still_at_a_fork_and_goes_on() -> None:
     with beating(heart):
         child = os.fork()
         if child == 0:
-            os._exit(1 if heart.is_beating else 0)
+            os._exit(1 if heart.is_running else 0)
         assert os.waitpid(child, 0)[1] == 0
         assert beats(counted)
 
@@ -77,9 +77,9 @@ def test_a_beat_that_fails_is_kept_and_ends_nothing() -> None:
         raise OSError("no disk")
 
     heart = PeriodicThread("test", OFTEN, fail)
-    begun = heart.beaten
+    begun = heart.last_success
     with beating(heart):
         assert beats(counted)
         assert beats(counted)
-    assert str(heart.failure) == "no disk"
-    assert heart.beaten == begun
+    assert str(heart.error) == "no disk"
+    assert heart.last_success == begun

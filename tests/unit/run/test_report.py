@@ -13,9 +13,10 @@ from oldump.run.folder import RunFolder
 from oldump.run.forecast import Forecast
 from oldump.run.journal import Committed, Journal
 from oldump.run.measures import free_bytes, memory_bytes, size_bytes
-from oldump.run.report import Clock, Outline, Report, reported
+from oldump.run.report import Outline, Report, reported
 from oldump.run.status import State, Status
-from unit.run.test_forecast import FORECAST
+from oldump.run.stopwatch import RunClock
+from unit.run.examples import FORECAST
 from unit.stages.making import Watching, folder_in
 
 NAMES = ["dumps", "splice", "verify"]
@@ -31,9 +32,9 @@ class Hands:
         self.seconds = 0.0
 
     @property
-    def clock(self) -> Clock:
+    def clock(self) -> RunClock:
         """What tells its time."""
-        return Clock(lambda: self.seconds, lambda: BEGUN + timedelta(seconds=self.seconds))
+        return RunClock(lambda: self.seconds, lambda: BEGUN + timedelta(seconds=self.seconds))
 
 
 @pytest.fixture
@@ -53,13 +54,13 @@ def folder(tmp_path: Path) -> RunFolder:
 def report_of(folder: RunFolder, hands: Hands, *, anew: bool = False, forecast: Forecast = FORECAST) -> Report:
     """What keeps the status of a run of three stages."""
     report = Report(folder, Watching(), clock=hands.clock)
-    report.outline(Outline(NAMES, (), NAMES, forecast), Journal(folder.journal), anew=anew)
+    report.set_outline(Outline(NAMES, (), NAMES, forecast), Journal(folder.journal), restarted=anew)
     return report
 
 
 def written(folder: RunFolder) -> Status:
     """What the file says."""
-    status = Status.at(folder.status)
+    status = Status.read_file(folder.status)
     assert status
     return status
 
@@ -68,8 +69,8 @@ def test_what_is_heard_is_told_and_passed_on(folder: RunFolder, hands: Hands) ->
     """Stage, step, rows, rates, shares and the end that is expected."""
     shown = Watching()
     report = Report(folder, shown, clock=hands.clock)
-    report.outline(Outline(NAMES, (), NAMES, FORECAST), Journal(folder.journal), anew=True)
-    report.enter("dumps", goes_on=False)
+    report.set_outline(Outline(NAMES, (), NAMES, FORECAST), Journal(folder.journal), restarted=True)
+    report.start_stage("dumps", resumed=False)
     report.begin("dumps", "scatter")
     for _ in range(10):
         hands.seconds += 3
@@ -93,7 +94,7 @@ def test_what_is_heard_is_told_and_passed_on(folder: RunFolder, hands: Hands) ->
 def test_the_recent_rate_is_of_the_last_half_minute(folder: RunFolder, hands: Hands) -> None:
     """A stage that stands still has none, while its mean falls slowly."""
     report = report_of(folder, hands)
-    report.enter("dumps", goes_on=False)
+    report.start_stage("dumps", resumed=False)
     report.begin("dumps", "scatter")
     for _ in range(40):
         hands.seconds += 2
@@ -106,7 +107,7 @@ def test_the_recent_rate_is_of_the_last_half_minute(folder: RunFolder, hands: Ha
 def stopped_in_the_gather(folder: RunFolder, hands: Hands) -> None:
     """A process scatters for 50 s and gathers for 20, and is killed."""
     report = report_of(folder, hands)
-    report.enter("dumps", goes_on=False)
+    report.start_stage("dumps", resumed=False)
     report.begin("dumps", "scatter")
     hands.seconds += 50
     report.begin("dumps", "gather")
@@ -120,15 +121,15 @@ def test_a_stage_that_goes_on_has_the_seconds_of_all_its_parts(folder: RunFolder
     stopped_in_the_gather(folder, hands)
     hands.seconds += 1_000
     report = report_of(folder, hands)
-    report.enter("dumps", goes_on=True)
+    report.start_stage("dumps", resumed=True)
     report.begin("dumps", "gather")
     hands.seconds += 30
     report.update(20, 0.75)
     status = report.status()
     assert status.mean_rows_per_second == 20 / 50
-    assert status.stage_of["dumps"].seconds == 100.0
-    assert report.leave("dumps") == 100.0
-    assert report.steps_of("dumps") == {"scatter": 50.0, "gather": 50.0}
+    assert status.stages_by_name["dumps"].seconds == 100.0
+    assert report.finish_stage("dumps") == 100.0
+    assert report.step_seconds("dumps") == {"scatter": 50.0, "gather": 50.0}
     assert report.rows_of("dumps") == 20
     assert (report.seconds, report.began) == (100.0, BEGUN.isoformat())
 
@@ -139,18 +140,18 @@ def test_what_came_to_nothing_is_not_counted(how: str, folder: RunFolder, hands:
     stopped_in_the_gather(folder, hands)
     hands.seconds += 1_000
     report = report_of(folder, hands, anew=how == "begun anew")
-    report.enter("dumps", goes_on=how == "begun anew")
+    report.start_stage("dumps", resumed=how == "begun anew")
     report.begin("dumps", "scatter")
     hands.seconds += 30
-    assert report.leave("dumps") == 30.0
-    assert report.steps_of("dumps") == {"scatter": 30.0}
+    assert report.finish_stage("dumps") == 30.0
+    assert report.step_seconds("dumps") == {"scatter": 30.0}
     assert report.seconds == (30.0 if how == "begun anew" else 100.0)
 
 
 def test_the_most_memory_is_that_of_all_commands_of_a_run(folder: RunFolder, hands: Hands) -> None:
     """An upload that goes on in the morning takes less than the night's sorting; a run begun anew has its own."""
     report_of(folder, hands).write()
-    folder.status.write_bytes(replace(written(folder), most_memory_bytes=1 << 50).written())
+    folder.status.write_bytes(replace(written(folder), most_memory_bytes=1 << 50).to_json())
     assert report_of(folder, hands).status().most_memory_bytes == 1 << 50
     assert (report_of(folder, hands, anew=True).status().most_memory_bytes or 0) < 1 << 50
 
@@ -159,19 +160,19 @@ def test_a_committed_stage_is_told_from_the_journal(folder: RunFolder, hands: Ha
     """Whoever committed it."""
     Journal(folder.journal).commit(Committed("dumps", [], {}, 77.0))
     report = report_of(folder, hands)
-    report.enter("splice", goes_on=False)
+    report.start_stage("splice", resumed=False)
     report.begin("splice", "copy")
     hands.seconds = 5
     report.update(1, 0.5)
     status = report.status()
-    assert (status.stage_of["dumps"].state, status.stage_of["dumps"].seconds) == ("committed", 77.0)
+    assert (status.stages_by_name["dumps"].state, status.stages_by_name["dumps"].seconds) == ("committed", 77.0)
     assert status.stage_share == 0.5
 
 
 def end_with(error: BaseException, report: Report) -> None:
     """A run that ends in its scatter."""
     with reported(report):
-        report.enter("dumps", goes_on=False)
+        report.start_stage("dumps", resumed=False)
         report.begin("dumps", "scatter")
         raise error
 
@@ -194,7 +195,7 @@ def test_the_last_status_says_how_it_ended(
         end_with(error, report)
     status = written(folder)
     assert (status.state, status.exit_code, status.error) == (state, code, told)
-    assert (status.stage, status.eta, status.stage_of["dumps"].state) == ("dumps", None, state.value)
+    assert (status.stage, status.eta, status.stages_by_name["dumps"].state) == ("dumps", None, state.value)
     assert log_fields_of(error) == {"run_date": "2022-07-31", "stage": "dumps"}
     assert failed_stage_of(error) == "dumps"
 
@@ -205,7 +206,7 @@ def test_a_complete_run_says_so_and_another_command_that_ends_well_is_stopped(fo
         with reported(report_of(folder, hands)) as report:
             assert written(folder).state is State.RUNNING
             if is_complete:
-                report.complete()
+                report.mark_complete()
         status = written(folder)
         assert (status.state, status.exit_code, status.error) == (state, 0, None)
     assert written(folder).run_share == 1.0
@@ -215,20 +216,18 @@ def test_a_run_that_was_complete_keeps_its_status(folder: RunFolder, hands: Hand
     """A second command on the date finds nothing to do: when it was made, and how long that took, is still told."""
     with reported(report_of(folder, hands)) as report:
         hands.seconds += 10
-        report.complete()
+        report.mark_complete()
     before = folder.status.read_bytes()
     with reported(Report(folder, Watching(), clock=hands.clock)) as report:
         hands.seconds += 1_000
         assert written(folder).state is State.RUNNING
-        report.was_complete()
+        report.mark_already_complete()
     assert folder.status.read_bytes() == before
 
 
 def test_it_is_renewed_while_the_run_is_silent(folder: RunFolder) -> None:
     """By a thread: nobody tells of progress here."""
-    report = Report(folder, Watching())
-    report.heart._seconds = 0.02
-    report.heart._due = 0.0
+    report = Report(folder, Watching(), interval_seconds=0.02)
     with reported(report):
         before, end = folder.status.stat().st_ino, time.monotonic() + 5
         while folder.status.stat().st_ino == before and time.monotonic() < end:
@@ -240,7 +239,7 @@ def test_a_status_that_cannot_be_written_fails_no_run(folder: RunFolder, hands: 
     """Neither at the beginning nor meanwhile nor at the end: here its temporary name is taken by a folder."""
     (folder.private / "status.json.new").mkdir()
     with reported(report_of(folder, hands)) as report:
-        report.complete()
+        report.mark_complete()
     assert not folder.status.exists()
 
 

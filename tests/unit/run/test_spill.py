@@ -1,4 +1,4 @@
-"""Where a spill lies: it is found again, it goes with what it leads to, and nobody else's is touched."""
+"""The location of a spill: it is found again, removed as a whole, and never shared."""
 
 import os
 from datetime import date
@@ -13,7 +13,7 @@ from oldump.run.spill import is_there, place_spill, remove_spill, require_place
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
-    """A run's folder."""
+    """The folder of a run."""
     folder = RunFolder(tmp_path / "out", date(2022, 7, 31))
     folder.private.mkdir(parents=True)
     return folder
@@ -21,13 +21,13 @@ def folder(tmp_path: Path) -> RunFolder:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
-    """Another disk, as it were."""
+    """A folder that stands for another disk."""
     (tmp_path / "elsewhere").mkdir()
     return tmp_path / "elsewhere"
 
 
-def test_a_spill_lies_in_the_run_unless_told_otherwise(folder: RunFolder) -> None:
-    """A folder, which is removed with all that is in it."""
+def test_a_spill_is_in_the_private_folder_by_default(folder: RunFolder) -> None:
+    """It is removed with its contents."""
     place_spill(folder, None)
     (folder.spill / "dumps").mkdir(parents=True)
     assert folder.spill.resolve().parent == folder.private.resolve()
@@ -35,8 +35,8 @@ def test_a_spill_lies_in_the_run_unless_told_otherwise(folder: RunFolder) -> Non
     assert not folder.spill.exists()
 
 
-def test_a_spill_elsewhere_is_the_runs_own(folder: RunFolder, elsewhere: Path) -> None:
-    """For nobody else to read, bearing the run's name; two runs never share one."""
+def test_a_spill_elsewhere_belongs_to_one_run(folder: RunFolder, elsewhere: Path) -> None:
+    """Only its owner can read it, and its name has the run's date; two runs never share one."""
     place_spill(folder, elsewhere)
     (made,) = elsewhere.iterdir()
     assert folder.spill.resolve() == made
@@ -53,8 +53,8 @@ def test_a_spill_elsewhere_is_the_runs_own(folder: RunFolder, elsewhere: Path) -
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_what_is_there_stays_where_it_is(folder: RunFolder, elsewhere: Path, first: bool) -> None:
-    """The next start goes on with it, whatever it is told."""
+def test_an_existing_spill_is_kept(folder: RunFolder, elsewhere: Path, first: bool) -> None:
+    """A resumed run uses it whatever the setting is."""
     place_spill(folder, elsewhere if first else None)
     folder.spill.mkdir(exist_ok=True)
     (folder.spill / "checkpoint").touch()
@@ -63,8 +63,8 @@ def test_what_is_there_stays_where_it_is(folder: RunFolder, elsewhere: Path, fir
     assert folder.spill.is_symlink() is first
 
 
-def test_a_spill_that_is_gone_is_made_anew(folder: RunFolder, elsewhere: Path) -> None:
-    """As /tmp may be emptied by a restart: the link that leads nowhere is no obstacle."""
+def test_a_broken_link_is_replaced(folder: RunFolder, elsewhere: Path) -> None:
+    """A reboot may have emptied /tmp."""
     place_spill(folder, elsewhere)
     folder.spill.resolve().rmdir()
     assert not is_there(folder)
@@ -73,8 +73,8 @@ def test_a_spill_that_is_gone_is_made_anew(folder: RunFolder, elsewhere: Path) -
     assert not folder.spill.is_symlink()
 
 
-def test_a_spill_that_another_user_put_there_is_not_trusted(folder: RunFolder, elsewhere: Path) -> None:
-    """After /tmp was emptied, anybody may take the name, and would read what is spilled."""
+def test_a_spill_of_another_user_is_not_trusted(folder: RunFolder, elsewhere: Path) -> None:
+    """Once /tmp is emptied, any user could create that folder and read the spill."""
     if os.geteuid():
         pytest.skip("only root can give a folder away")
     place_spill(folder, elsewhere)
@@ -86,8 +86,8 @@ def test_a_spill_that_another_user_put_there_is_not_trusted(folder: RunFolder, e
     assert theirs.is_dir()
 
 
-def test_an_operators_own_link_is_left_alone(folder: RunFolder, elsewhere: Path) -> None:
-    """Whoever made run-DATE/spill lead elsewhere by hand keeps link and folder."""
+def test_an_operators_own_link_is_kept(folder: RunFolder, elsewhere: Path) -> None:
+    """Both the link and its target."""
     folder.spill.symlink_to(elsewhere)
     place_spill(folder, None)
     remove_spill(folder)
@@ -95,8 +95,8 @@ def test_an_operators_own_link_is_left_alone(folder: RunFolder, elsewhere: Path)
     assert elsewhere.is_dir()
 
 
-def test_what_is_no_folder_is_refused(folder: RunFolder, tmp_path: Path) -> None:
-    """By name, and by the places where it may have been named."""
+def test_a_path_that_is_not_a_folder_is_refused(folder: RunFolder, tmp_path: Path) -> None:
+    """The message names it and the settings it may come from."""
     with pytest.raises(ConfigurationError, match=r"nowhere.*TMPDIR"):
         require_place(tmp_path / "nowhere")
     with pytest.raises(StorageError, match="nowhere"):

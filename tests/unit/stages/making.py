@@ -15,7 +15,7 @@ from oldump.engine.segments import index_path, segment_of, segment_texts
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.stages.dumps.account import RowCounts
 from oldump.stages.dumps.job import DumpsJob
 from oldump.stages.dumps.latest import CDUMP
@@ -57,7 +57,7 @@ class Made:
         return {path.name: path.read_bytes() for folder in folders for path in folder.iterdir()}
 
 
-class Watching(Silence):
+class Watching(NoProgress):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ def folder_in(out: Path) -> RunFolder:
 def made(source: Path, out: Path, workers: int = 2, budget: Budget = AMPLE, max_rejects: int = 1000) -> Made:
     """Dumps of the source, made in a folder."""
     folder = folder_in(out)
-    counts, artifacts = make_dumps(source, folder, job(folder, workers, budget, max_rejects), Silence())
+    counts, artifacts = make_dumps(source, folder, job(folder, workers, budget, max_rejects), NoProgress())
     shutil.rmtree(folder.spill)  # as the runner does when it has noted that the stage is done
     return Made(folder, counts, dict(zip(NAMES, artifacts, strict=True)))
 

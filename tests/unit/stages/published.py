@@ -6,7 +6,7 @@ from pathlib import Path
 
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
-from oldump.run.manifest import MANIFEST, SUMS, manifest_of, sums_of
+from oldump.run.manifest import MANIFEST, SUMS, render_manifest, render_sums
 
 DAY = date(2022, 7, 31)
 ROLES = ("authors", "editions", "reading-log", "covers_metadata")
@@ -22,9 +22,9 @@ def publish(out: Path, day: date = DAY, text: str = "", roles: tuple[str, ...] =
     indexes = [folder.published(item) / f"{name}.index" for item, name in names]
     for algorithm, name in SUMS.items():
         path = folder.published(dump) / name
-        path.write_bytes(sums_of(algorithm, artifacts, folder.published(dump), indexes))
+        path.write_bytes(render_sums(algorithm, artifacts, folder.published(dump), indexes))
     path = folder.published(dump) / MANIFEST
-    path.write_bytes(manifest_of(day, {"kind": "file"}, {"rows": {}}, artifacts, []))
+    path.write_bytes(render_manifest(day, {"kind": "file"}, {"rows": {}}, artifacts, []))
     return folder
 
 

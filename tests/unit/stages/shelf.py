@@ -10,7 +10,7 @@ from typing import Any
 from oldump.outside.items import Entry, Item, Upload
 from oldump.outside.retries import Patience
 from oldump.run.folder import RunFolder
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.settings import Settings
 from oldump.stages.archive import stage
 from oldump.stages.archive.pointer import LATEST, Archived
@@ -108,7 +108,7 @@ def archived(folder: RunFolder, site: Shelf, **settings: Any) -> Archived:
     clock = site.time.read
     patience = Patience(3600, 1, clock=clock, now=clock, sleep=site.time.sleep)
     folder.private.mkdir(exist_ok=True)
-    return stage.archive(folder, site, Settings.of(**settings), Silence(), patience=patience)
+    return stage.archive(folder, site, Settings.of(**settings), NoProgress(), patience=patience)
 
 
 def latest(out: Path) -> dict[str, Any] | None:

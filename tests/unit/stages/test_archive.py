@@ -24,7 +24,7 @@ from oldump.run.folder import RunFolder
 from oldump.run.journal import Journal
 from oldump.settings import Settings
 from oldump.stages.archive import stage
-from oldump.stages.archive.files import manifest_of, published_files, role_of, run_of
+from oldump.stages.archive.files import published_files, read_manifest, role_of, run_of
 from oldump.stages.archive.pointer import LATEST, RECEIPT, pointed
 from oldump.stages.archive.sent import Sent
 from unit.stages.published import DAY, publish
@@ -141,7 +141,7 @@ def test_a_kill_loses_one_file_at_most(out: Path, site: Shelf, number: int) -> N
             raise Killed
 
     died: list[int] = [1]
-    archived_once = list(published_files(folder, manifest_of(folder)))
+    archived_once = list(published_files(folder, read_manifest(folder)))
     died.clear()
     site.before = lambda place: die(place) if not place.startswith(CHECK) else None
     with pytest.raises(Killed):
@@ -158,7 +158,7 @@ def test_a_note_of_what_was_taken_is_believed_for_a_while(out: Path) -> None:
     folder = publish(out)
     place = f"ol_dump_{DAY}/ol_dump_editions_{DAY}.txt.gz"
     path = out / "notes.json"
-    files = {each.place: each for each in published_files(folder, manifest_of(folder))}
+    files = {each.place: each for each in published_files(folder, read_manifest(folder))}
     file, behind = files[place], files[f"ol_dump_{DAY}/manifest.json"]
     sent = Sent(path, 100, now=lambda: 0)
     sent.note(file, Entry(1, "old", ""))

@@ -23,7 +23,7 @@ from oldump.errors import OldumpError, RecordError, SourceEmpty, SourceMissing, 
 from oldump.records.keys import order_key
 from oldump.records.record import PARTS, column
 from oldump.run.folder import RunFolder
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.settings import Settings
 from oldump.stages.deworks.intermediate import (
     JOINS_END,
@@ -86,7 +86,9 @@ def made_of(
     inputs = [Input(dump, has_redirects=True)] + ([Input(items, is_items=True)] if items else [])
     shutil.rmtree(spill, ignore_errors=True)
     spill.mkdir()
-    made = make_deworks(inputs, Stream(TextWriter(output)), DeworksJob(workers, budget, spill), uncompressed, Silence())
+    made = make_deworks(
+        inputs, Stream(TextWriter(output)), DeworksJob(workers, budget, spill), uncompressed, NoProgress()
+    )
     return output.getvalue().split(b"\n")[:-1], made
 
 
@@ -420,7 +422,7 @@ def test_a_dump_of_nothing_is_refused(dump: bytes, tmp_path: Path) -> None:
     """By the command, whose operator named a file: neither works nor editions are in it."""
     path, items = files_in(tmp_path, dump, b"")
     with pytest.raises(SourceEmpty, match="neither works nor editions"):
-        write_deworks(path, items, io.BytesIO(), tmp_path, Settings.of(workers=1), Silence())
+        write_deworks(path, items, io.BytesIO(), tmp_path, Settings.of(workers=1), NoProgress())
     assert sorted(each.name for each in tmp_path.iterdir()) == ["dump", "items"]
 
 
@@ -431,7 +433,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         content = missing.read_bytes()
         missing.unlink()
         with pytest.raises(SourceMissing, match=missing.name):
-            write_deworks(path, items, io.BytesIO(), tmp_path, Settings.of(workers=1), Silence())
+            write_deworks(path, items, io.BytesIO(), tmp_path, Settings.of(workers=1), NoProgress())
         missing.write_bytes(content)
 
 
@@ -490,7 +492,7 @@ def test_parts_without_works_and_editions_make_an_empty_artifact(tmp_path: Path)
     folder = folder_in(tmp_path)
     parts = parts_in(folder, record("/authors/OL1A", "author"))
     counts, artifact = make_artifact(
-        parts, None, folder, Settings.of(workers=1), checkpoint_in(folder, "deworks"), Silence()
+        parts, None, folder, Settings.of(workers=1), checkpoint_in(folder, "deworks"), NoProgress()
     )
     assert counts == dict.fromkeys(("lines", "works", "works_missing", "editions", "editions_without_work"), 0) | {
         "items": None
@@ -504,6 +506,6 @@ def test_what_fails_leaves_nothing_under_the_final_name(tmp_path: Path) -> None:
     parts = parts_in(folder, work_by(1) + edition(1, "/works/OL1W"))
     parts["editions"].write_bytes(b"words\n")
     with pytest.raises(OldumpError):
-        make_artifact(parts, None, folder, Settings.of(workers=1), checkpoint_in(folder, "deworks"), Silence())
+        make_artifact(parts, None, folder, Settings.of(workers=1), checkpoint_in(folder, "deworks"), NoProgress())
     assert [path.name for path in folder.dump_item.iterdir() if "deworks" in path.name] == []
     assert not folder.checkpoint("deworks").parent.exists()

@@ -19,7 +19,7 @@ from oldump.engine.segments import read_index
 from oldump.engine.text_stream import BLOCK_BYTES
 from oldump.errors import SourceDamaged, SourceEmpty, SourceMissing, TooManyRejects, VerificationError
 from oldump.records.record import PARTS
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.stages.dumps.latest import CDUMP
 from oldump.stages.dumps.stage import make_dumps
 from oldump.synth.table import copy_blocks
@@ -261,9 +261,9 @@ def test_fewer_rows_than_were_extracted(tmp_path: Path) -> None:
     plain(tmp_path / "data", b"".join(copy_blocks(300, seed=1)))
     folder = folder_in(tmp_path)
     with pytest.raises(VerificationError, match=r"301 rows were extracted, 300 are in the file"):
-        make_dumps(tmp_path / "data", folder, job(folder), Silence(), rows_expected=301)
+        make_dumps(tmp_path / "data", folder, job(folder), NoProgress(), rows_expected=301)
     assert left(tmp_path) == set()
-    assert make_dumps(tmp_path / "data", folder, job(folder), Silence(), rows_expected=300)[0].rows == 300
+    assert make_dumps(tmp_path / "data", folder, job(folder), NoProgress(), rows_expected=300)[0].rows == 300
 
 
 def test_only_dropped_rows(tmp_path: Path) -> None:
@@ -332,7 +332,7 @@ def test_a_run_without_a_cutoff(tmp_path: Path) -> None:
     """day=None, as of `oldump cdump FILE` without a date: no row is too late."""
     plain(tmp_path / "data", row(when="2990-01-01T00:00:00"))
     folder = folder_in(tmp_path)
-    counts, _ = make_dumps(tmp_path / "data", folder, replace(job(folder), day=None), Silence())
+    counts, _ = make_dumps(tmp_path / "data", folder, replace(job(folder), day=None), NoProgress())
     assert counts.records == 1
 
 

@@ -13,7 +13,7 @@ from oldump.engine.segments import SEGMENT_BYTES, read_index
 from oldump.errors import SourceEmpty, VerificationError
 from oldump.outside.postgres import SCANS_RANGES, SnapshotConnection
 from oldump.run.folder import RunFolder
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.stages.extract import extract
 
 SLICE_BYTES = 32 << 20
@@ -66,7 +66,7 @@ def extracted(table: Table, folder: Path, jobs: int) -> tuple[int, RunFolder]:
     """The rows that were copied, and where data lies."""
     made = RunFolder(folder, date(2022, 7, 31))
     made.private.mkdir(parents=True)
-    count, artifact = extract(cast("SnapshotConnection", table), made, jobs, Silence(), lambda _: None)
+    count, artifact = extract(cast("SnapshotConnection", table), made, jobs, NoProgress(), lambda _: None)
     assert (artifact.records, artifact.md5) == (count, "")
     return count, made
 

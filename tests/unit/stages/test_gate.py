@@ -13,7 +13,7 @@ from oldump.errors import StorageError
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
-from oldump.run.manifest import Manifest, manifest_of
+from oldump.run.manifest import Manifest, render_manifest
 from oldump.settings import Settings
 from oldump.stages.gate.comparison import Changes
 from oldump.stages.gate.earlier import figures_of, last_complete, name_of
@@ -236,7 +236,7 @@ def publish(tmp_path: Path) -> Publish:
 
     def write(day: date, **members: Any) -> Path:
         made = figures(day)
-        manifest = json.loads(manifest_of(day, {}, {"deworks": {"items": 7}}, made.artifacts.values(), []))
+        manifest = json.loads(render_manifest(day, {}, {"deworks": {"items": 7}}, made.artifacts.values(), []))
         path = tmp_path / f"ol_dump_{day}" / "manifest.json"
         path.parent.mkdir()
         path.write_text(json.dumps({**manifest, **members}), encoding="utf-8")
@@ -283,7 +283,7 @@ def test_a_manifest_that_cannot_be_read_is_told_and_passed_over(text: str, publi
     path = publish(date(2022, 7, 15))
     path.write_text(text, encoding="utf-8")
     with pytest.raises(StorageError, match=r"manifest\.json"):
-        Manifest.at(path)
+        Manifest.read_file(path)
     day, (told,) = chosen(tmp_path)
     assert day == JUNE
     assert str(path) in told
@@ -304,7 +304,7 @@ def test_an_artifacts_unknown_member_does_no_harm(publish: Publish) -> None:
     for members in manifest["artifacts"].values():
         members["shade"] = "blue"
     path.write_text(json.dumps(manifest), encoding="utf-8")
-    read = Manifest.at(path)
+    read = Manifest.read_file(path)
     assert {each.name: each for each in read.artifacts} == {
         each.name: each for each in figures(JUNE).artifacts.values()
     }

@@ -15,7 +15,7 @@ from oldump.errors import SourceDamaged, VerificationError
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.settings import Settings
 from oldump.stages.deworks.stage import make_artifact
 from oldump.stages.dumps.account import RowCounts
@@ -47,7 +47,7 @@ class Stopped(Exception):
     """What stands for a signal."""
 
 
-class Stopping(Silence):
+class Stopping(NoProgress):
     """Stops a stage at its n-th news since it was begun."""
 
     def __init__(self, news: int) -> None:
@@ -95,7 +95,7 @@ def test_dumps_that_are_stopped_again_and_again(tmp_path: Path, form: Form, budg
     found: list[tuple[RowCounts, list[Artifact]]] = []
     number = 0
 
-    def stage(progress: Silence) -> None:
+    def stage(progress: NoProgress) -> None:
         nonlocal number
         number += 1
         work = job(folder, 1 + number % 3, (MANY_BUCKETS, OVERFULL)[number % 2 == (budget == OVERFULL)])
@@ -117,7 +117,7 @@ def test_a_stage_that_stops_between_the_names_of_its_artifacts(tmp_path: Path) -
     undisturbed = made(tmp_path / "data", tmp_path / "undisturbed")
     folder = folder_in(tmp_path / "stopped")
     work = replace(job(folder, 2, MANY_BUCKETS), checkpoint=checkpoint_in(folder, "dumps", 0))
-    make_dumps(tmp_path / "data", folder, work, Silence())
+    make_dumps(tmp_path / "data", folder, work, NoProgress())
     for path in list(folder.dump_item.iterdir())[::2]:
         path.rename(temporary_path(path))  # as if these had not been committed yet
     stopping = Stopping(10**9)
@@ -169,7 +169,7 @@ def test_records_that_change_their_type_on_the_way_are_missed(tmp_path: Path) ->
     counts.by_part["authors"] -= 1
     work.checkpoint.save(state)
     with pytest.raises(VerificationError, match="records by part"):
-        make_dumps(tmp_path / "data", folder, work, Silence())
+        make_dumps(tmp_path / "data", folder, work, NoProgress())
     assert not folder.cdump.exists()
 
 
@@ -179,10 +179,10 @@ def test_a_foreign_gzip_that_is_another_one_now(tmp_path: Path) -> None:
     folder, work = stopped_in(tmp_path, 4)
     one_member(tmp_path / "data", TABLE.replace(b"2008", b"2009"))
     with pytest.raises(SourceDamaged, match=r"not what the run was begun with.*--overwrite"):
-        make_dumps(tmp_path / "data", folder, work, Silence())
+        make_dumps(tmp_path / "data", folder, work, NoProgress())
     one_member(tmp_path / "data", TABLE[:2_000_000])
     with pytest.raises(SourceDamaged, match="not what the run was begun with"):
-        make_dumps(tmp_path / "data", folder, work, Silence())
+        make_dumps(tmp_path / "data", folder, work, NoProgress())
 
 
 @pytest.fixture(scope="module")
@@ -198,13 +198,13 @@ def test_deworks_that_are_stopped_again_and_again(tmp_path: Path, dumps: RunFold
     paths = {part: dumps.part(part) for part in PARTS}
     settings = Settings.of(workers=2, level=1, memory="192M")
 
-    def stage(folder: RunFolder, seconds: float, progress: Silence) -> tuple[dict[str, int], Artifact]:
+    def stage(folder: RunFolder, seconds: float, progress: NoProgress) -> tuple[dict[str, int], Artifact]:
         folder.dump_item.mkdir(parents=True, exist_ok=True)
         checkpoint = checkpoint_in(folder, "deworks", seconds)
         return make_artifact(paths, None, folder, settings, checkpoint, progress)
 
     undisturbed, stopped = folder_in(tmp_path / "undisturbed"), folder_in(tmp_path / "stopped")
-    expected = stage(undisturbed, 10**9, Silence())
+    expected = stage(undisturbed, 10**9, NoProgress())
     found: list[tuple[dict[str, int], Artifact]] = []
     tries, steps = until_it_is_done(lambda progress: found.append(stage(stopped, 0, progress)), 2)
     assert tries > 4
@@ -223,7 +223,7 @@ def test_a_splice_that_is_stopped_again_and_again(tmp_path: Path) -> None:
     plain(tmp_path / "data", TABLE)
     run = made(tmp_path / "data", tmp_path)
     parts = list(run.artifacts.values())[1:]
-    expected = splice(parts, run.folder, checkpoint_in(run.folder, "splice"), Silence())
+    expected = splice(parts, run.folder, checkpoint_in(run.folder, "splice"), NoProgress())
     content = run.folder.dump.read_bytes()
     run.folder.dump.unlink()
     shutil.rmtree(run.folder.spill)

@@ -14,7 +14,7 @@ from crawler import ON_SITE, Page, crawled, locations, parsed, schema, sitemaps_
 from oldump.errors import ConfigurationError, NotSorted, RecordError, SourceEmpty
 from oldump.records.keys import order_key
 from oldump.records.record import PARTS, part_number
-from oldump.run.progress import Silence
+from oldump.run.progress import NoProgress
 from oldump.settings import Settings
 from oldump.stages.sitemaps.htmlindex import make_htmlindex
 from oldump.stages.sitemaps.index import write_index
@@ -76,7 +76,7 @@ def written(path: Path, lines: list[bytes]) -> Path:
 def index_of(path: Path, settings: Settings) -> bytes:
     """What index writes."""
     output = io.BytesIO()
-    assert write_index(path, output, settings, Silence()) == output.getvalue().count(b"\n")
+    assert write_index(path, output, settings, NoProgress()) == output.getvalue().count(b"\n")
     return output.getvalue()
 
 
@@ -107,7 +107,7 @@ def test_index_has_a_line_for_each_record(tmp_path: Path, settings: Settings) ->
 
 def test_sitemaps_are_valid_and_hold_works_and_authors_alone(tmp_path: Path, settings: Settings) -> None:
     """In the range of their keys; nothing of editions, other pages, or what was deleted or redirected."""
-    counts = make_sitemaps([written(tmp_path / "dump", DUMP)], tmp_path / "out", settings, Silence())
+    counts = make_sitemaps([written(tmp_path / "dump", DUMP)], tmp_path / "out", settings, NoProgress())
     assert crawled(tmp_path / "out") == {
         "sitemap_authors_0000.xml.gz": [Page(f"{SITE}/authors/OL2A/Ann", SECOND)],
         "sitemap_authors_0001.xml.gz": [Page(f"{SITE}/authors/OL10001A/unnamed", SECOND)],
@@ -134,7 +134,7 @@ def test_each_form_of_the_input_gives_the_same(tmp_path: Path, settings: Setting
         "index": [written(tmp_path / "index", [index_of(dump, settings)])],
     }
     for name, paths in forms.items():
-        make_sitemaps(paths, tmp_path / f"{name} out", settings, Silence())
+        make_sitemaps(paths, tmp_path / f"{name} out", settings, NoProgress())
         assert files_in(tmp_path / f"{name} out") == files_in(tmp_path / "dump out"), name
 
 
@@ -146,8 +146,8 @@ def test_titles_with_every_odd_character_work(kind: str, tmp_path: Path, setting
         record(kind, f"/{folder}/OL{n}{letter}", **{member: title}) for n, title in enumerate(ODD_TITLES.values(), 1)
     ]
     path = written(tmp_path / "dump", lines)
-    make_sitemaps([path], tmp_path / "sitemaps", settings, Silence())
-    make_htmlindex(path, tmp_path / "html", settings, Silence())
+    make_sitemaps([path], tmp_path / "sitemaps", settings, NoProgress())
+    make_htmlindex(path, tmp_path / "html", settings, NoProgress())
     found = locations(tmp_path / "sitemaps")
     assert [each.split("/")[4] for each in found] == [f"OL{n}{letter}" for n in range(1, len(ODD_TITLES) + 1)]
     index = index_of(path, settings).decode().split("\n")[:-1]
@@ -168,10 +168,10 @@ def test_titles_with_every_odd_character_work(kind: str, tmp_path: Path, setting
 
 def test_one_changed_work_changes_its_own_sitemap_alone(tmp_path: Path, settings: Settings) -> None:
     """The index says no more than when the range was changed last."""
-    make_sitemaps([written(tmp_path / "dump", DUMP)], tmp_path / "out", settings, Silence())
+    make_sitemaps([written(tmp_path / "dump", DUMP)], tmp_path / "out", settings, NoProgress())
     before = files_in(tmp_path / "out")
     changed = [*DUMP[:-3], record("work", "/works/OL9W", title="Another"), *WORKS[1:]]
-    counts = make_sitemaps([written(tmp_path / "dump", changed)], tmp_path / "out", settings, Silence())
+    counts = make_sitemaps([written(tmp_path / "dump", changed)], tmp_path / "out", settings, NoProgress())
     after = files_in(tmp_path / "out")
     assert {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)} == {
         "sitemap_works_0000.xml.gz"
@@ -183,8 +183,8 @@ def test_sitemaps_of_what_is_gone_are_removed(tmp_path: Path, settings: Settings
     """And no other file."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sitemap_x_works_0000.xml.gz").write_bytes(b"of another prefix")
-    make_sitemaps([written(tmp_path / "dump", DUMP)], tmp_path / "out", settings, Silence())
-    make_sitemaps([written(tmp_path / "dump", WORKS[:2])], tmp_path / "out", settings, Silence())
+    make_sitemaps([written(tmp_path / "dump", DUMP)], tmp_path / "out", settings, NoProgress())
+    make_sitemaps([written(tmp_path / "dump", WORKS[:2])], tmp_path / "out", settings, NoProgress())
     assert set(files_in(tmp_path / "out")) == {
         "siteindex.xml.gz",
         "sitemap_works_0000.xml.gz",
@@ -196,18 +196,18 @@ def test_sitemaps_of_what_is_gone_are_removed(tmp_path: Path, settings: Settings
 def test_a_prefix_and_an_address_stand_where_they_belong(tmp_path: Path) -> None:
     """The old script's third argument; and a site of one's own."""
     settings = Settings.of(workers=1, base_url="http://localhost:8080/")
-    make_sitemaps([written(tmp_path / "dump", WORKS)], tmp_path / "out", settings, Silence(), prefix="new")
+    make_sitemaps([written(tmp_path / "dump", WORKS)], tmp_path / "out", settings, NoProgress(), prefix="new")
     assert sitemaps_of(tmp_path / "out") == ["sitemap_new_works_0000.xml.gz", "sitemap_new_works_0002.xml.gz"]
     index = parsed(tmp_path / "out" / "siteindex_new.xml.gz", "siteindex")
     assert str(index[0][0].text).startswith(f"http://localhost:8080{ON_SITE}")
     with pytest.raises(ConfigurationError, match="cannot stand in names"):
-        make_sitemaps([tmp_path / "dump"], tmp_path / "out", settings, Silence(), prefix="../x")
+        make_sitemaps([tmp_path / "dump"], tmp_path / "out", settings, NoProgress(), prefix="../x")
 
 
 def test_an_index_is_split_beyond_its_limit(tmp_path: Path, settings: Settings) -> None:
     """The protocol lets an index name so many sitemaps; all are named, each once."""
     path = written(tmp_path / "dump", DUMP)
-    make_sitemaps([path], tmp_path / "out", settings, Silence(), limits=Limits(sitemaps=3))
+    make_sitemaps([path], tmp_path / "out", settings, NoProgress(), limits=Limits(sitemaps=3))
     assert sorted(path.name for path in (tmp_path / "out").glob("siteindex*")) == [
         "siteindex-2.xml.gz",
         "siteindex.xml.gz",
@@ -243,7 +243,7 @@ def test_works_with_keys_of_unusual_form_are_left_out_and_counted(
     }[kind]
     lines = sorted([record("work", key), WORKS[0]], key=lambda line: order_key(line.split(b"\t")[1]))
     path = written(tmp_path / "dump", lines)
-    counts = make_sitemaps([path], tmp_path / "out", settings, Silence())
+    counts = make_sitemaps([path], tmp_path / "out", settings, NoProgress())
     assert (counts.urls, counts.left_out) == (1, 1)
     assert "1 left out" in str(counts)
 
@@ -269,8 +269,8 @@ def test_what_is_refused(
     path, out = written(tmp_path / "dump", DUMP), tmp_path / "out"
     commands: dict[str, Callable[[], object]] = {
         "index": lambda: index_of(path, settings),
-        "sitemaps": lambda: make_sitemaps([path], out, settings, Silence()),
-        "htmlindex": lambda: make_htmlindex(path, out, settings, Silence()),
+        "sitemaps": lambda: make_sitemaps([path], out, settings, NoProgress()),
+        "htmlindex": lambda: make_htmlindex(path, out, settings, NoProgress()),
     }
     commands[make]()
     before = files_in(out)
@@ -285,31 +285,31 @@ def test_order_is_looked_at_across_blocks(tmp_path: Path) -> None:
     lines = [record("work", f"/works/OL{n}W", title="x" * 500) for n in range(1, 4_001)]
     lines.append(record("work", "/works/OL17W"))
     with pytest.raises(NotSorted, match=r"line 4,001 \(/works/OL17W\)"):
-        make_sitemaps([written(tmp_path / "dump", lines)], tmp_path / "out", Settings.of(workers=2), Silence())
+        make_sitemaps([written(tmp_path / "dump", lines)], tmp_path / "out", Settings.of(workers=2), NoProgress())
 
 
 def test_order_is_looked_at_across_files(tmp_path: Path, settings: Settings) -> None:
     """A part that is given twice would otherwise take the place of itself."""
     path = written(tmp_path / "works", WORKS)
     with pytest.raises(NotSorted, match=r"line 1 \(/works/OL9W\)"):
-        make_sitemaps([path, path], tmp_path / "out", settings, Silence())
+        make_sitemaps([path, path], tmp_path / "out", settings, NoProgress())
 
 
 def test_a_dump_without_works_and_authors_leaves_the_sitemaps(tmp_path: Path, settings: Settings) -> None:
     """The wrong file must not empty a site's index."""
-    make_sitemaps([written(tmp_path / "dump", DUMP)], tmp_path / "out", settings, Silence())
+    make_sitemaps([written(tmp_path / "dump", DUMP)], tmp_path / "out", settings, NoProgress())
     before = files_in(tmp_path / "out")
     with pytest.raises(SourceEmpty, match="neither works nor authors"):
-        make_sitemaps([written(tmp_path / "dump", [*EDITIONS, *GONE])], tmp_path / "out", settings, Silence())
+        make_sitemaps([written(tmp_path / "dump", [*EDITIONS, *GONE])], tmp_path / "out", settings, NoProgress())
     with pytest.raises(SourceEmpty, match="no editions, works or authors"):
-        make_htmlindex(written(tmp_path / "dump", GONE), tmp_path / "html", settings, Silence())
+        make_htmlindex(written(tmp_path / "dump", GONE), tmp_path / "html", settings, NoProgress())
     assert files_in(tmp_path / "out") == before
 
 
 def test_pages_are_linked_and_hold_all(tmp_path: Path, settings: Settings) -> None:
     """From the first page down to each document, and from page to page; with three links a page, on three levels."""
     lines = [record("work", f"/works/OL{n}W", title=f"Work {n}") for n in range(1, 21)]
-    counts = make_htmlindex(written(tmp_path / "dump", lines), tmp_path / "out", settings, Silence(), links=3)
+    counts = make_htmlindex(written(tmp_path / "dump", lines), tmp_path / "out", settings, NoProgress(), links=3)
     assert str(counts) == "20 links on 7 pages; 11 files new or changed"
     first = links_in(tmp_path / "out" / "index.html")
     assert first == ["00/index.html", "01/index.html", "02/index.html"]

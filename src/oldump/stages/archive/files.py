@@ -62,13 +62,13 @@ def run_of(item: Path) -> RunFolder:
         raise ConfigurationError(told, "Items are named by their folders: give it its name.") from error
 
 
-def manifest_of(folder: RunFolder) -> Manifest:
+def read_manifest(folder: RunFolder) -> Manifest:
     """The manifest of a complete run. Raises ConfigurationError, VerificationError, StorageError."""
     path = folder.published(folder.items[1]) / MANIFEST
     if not path.is_file():
         told = f"{path}: is not there, so the run of {folder.date} is not complete"
         raise ConfigurationError(told, f"Complete it with `oldump run {folder.date}`, or name another folder.")
-    manifest = Manifest.at(path)
+    manifest = Manifest.read_file(path)
     if manifest.date != folder.date:
         raise VerificationError(f"{path}: is of {manifest.date}, in a folder of {folder.date}", _MAKE_ANEW)
     return manifest

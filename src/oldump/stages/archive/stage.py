@@ -27,7 +27,7 @@ from oldump.run.folder import RunFolder
 from oldump.run.progress import Progress
 from oldump.settings import Settings
 from oldump.stages.archive.description import metadata_of
-from oldump.stages.archive.files import PublishedFile, manifest_of, published_files, require_committed
+from oldump.stages.archive.files import PublishedFile, published_files, read_manifest, require_committed
 from oldump.stages.archive.pointer import (
     LATEST,
     Archived,
@@ -102,7 +102,7 @@ def archive(
     Raises ArchiveError, ConfigurationError, VerificationError, StorageError.
     """
     began = time.monotonic()
-    manifest = manifest_of(folder)
+    manifest = read_manifest(folder)
     files = published_files(folder, manifest)
     metadata = {item: metadata_of(item, folder, manifest, settings) for item in folder.items}
     shipping = _Shipping(folder, site, patience or patience_of(settings), metadata, progress, require)

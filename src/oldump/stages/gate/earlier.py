@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from oldump.errors import StorageError, storage_errors
 from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
-from oldump.run.journal import Artifact, still_has_its_digest
+from oldump.run.journal import Artifact, is_intact
 from oldump.run.manifest import MANIFEST, Manifest
 from oldump.stages.gate.comparison import Part
 from oldump.stages.gate.rules import CDUMP, DUMP, Figures
@@ -36,7 +36,7 @@ class Earlier(NamedTuple):
         for name in PARTS:
             artifact = self.figures.artifacts[name]
             path = self.folder / artifact.name
-            if not still_has_its_digest(path, artifact):
+            if not is_intact(path, artifact):
                 raise StorageError(f"{path}: is gone, or not as the manifest has it")
             found.append(Part.at(name, path, is_earlier=True))
         return found
@@ -73,7 +73,7 @@ def _days(out: Path) -> list[date]:
 
 def _read(item: Path, day: date) -> Earlier:
     path = item / MANIFEST
-    manifest = Manifest.at(path)
+    manifest = Manifest.read_file(path)
     figures = figures_of(day, manifest.artifacts, manifest.counts)
     lacking = {CDUMP, DUMP, *PARTS} - figures.artifacts.keys()
     if manifest.date != day or lacking:
