@@ -1,4 +1,4 @@
-"""The heart: it beats whatever the process is at, stands still at a fork, and no child has one."""
+"""The periodic thread: it calls its function, pauses around forks, and does not exist in forked children."""
 
 import os
 import time
@@ -11,75 +11,75 @@ OFTEN = 0.02
 
 
 @contextmanager
-def beating(heart: PeriodicThread) -> Iterator[None]:
-    """Let it beat meanwhile."""
-    heart.start()
+def running(thread: PeriodicThread) -> Iterator[None]:
+    """Run the thread during the block."""
+    thread.start()
     try:
         yield
     finally:
-        heart.stop()
+        thread.stop()
 
 
-def beats(counted: list[float], seconds: float = 2.0) -> bool:
-    """Whether it is seen to beat."""
-    before, end = len(counted), time.monotonic() + seconds
-    while len(counted) == before and time.monotonic() < end:
+def is_called(calls: list[float], seconds: float = 2.0) -> bool:
+    """Whether the function is called within this time."""
+    before, end = len(calls), time.monotonic() + seconds
+    while len(calls) == before and time.monotonic() < end:
         time.sleep(0.005)
-    return len(counted) > before
+    return len(calls) > before
 
 
 def forked(code: int) -> int:
-    """What a child that ends with this code ended with."""
+    """Return the exit code of a forked child that exits with this code."""
     child = os.fork()
     if child == 0:
         os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_it_beats_from_its_beginning_to_its_end() -> None:
-    """And there is no thread behind it."""
-    counted: list[float] = []
-    heart = PeriodicThread("test", OFTEN, lambda: counted.append(0.0))
-    with beating(heart):
-        assert beats(counted)
-    assert not heart.is_running
-    assert not beats(counted, 0.2)
+def test_the_function_is_called_from_start_to_stop() -> None:
+    """Afterwards there is no thread."""
+    calls: list[float] = []
+    thread = PeriodicThread("test", OFTEN, lambda: calls.append(0.0))
+    with running(thread):
+        assert is_called(calls)
+    assert not thread.is_running
+    assert not is_called(calls, 0.2)
 
 
-def test_it_stands_still_at_a_fork_and_goes_on() -> None:
-    """The child has none; the parent's beats again."""
-    counted: list[float] = []
-    heart = PeriodicThread("test", OFTEN, lambda: counted.append(0.0))
-    with beating(heart):
+def test_the_thread_pauses_around_a_fork() -> None:
+    """The child has no thread; the parent's continues."""
+    calls: list[float] = []
+    thread = PeriodicThread("test", OFTEN, lambda: calls.append(0.0))
+    with running(thread):
         child = os.fork()
         if child == 0:
-            os._exit(1 if heart.is_running else 0)
+            os._exit(1 if thread.is_running else 0)
         assert os.waitpid(child, 0)[1] == 0
-        assert beats(counted)
+        assert is_called(calls)
 
 
-def test_forks_that_follow_closely_delay_no_beat() -> None:
-    """A stage that starts many workers has a heart all the same."""
-    counted: list[float] = []
-    with beating(PeriodicThread("test", 0.2, lambda: counted.append(0.0))):
+def test_frequent_forks_do_not_postpone_the_next_call() -> None:
+    """A stage may start many workers."""
+    calls: list[float] = []
+    with running(PeriodicThread("test", 0.2, lambda: calls.append(0.0))):
         end = time.monotonic() + 10
-        while not counted and time.monotonic() < end:
+        while not calls and time.monotonic() < end:
             assert forked(3) == 3
-    assert counted
+    assert calls
 
 
-def test_a_beat_that_fails_is_kept_and_ends_nothing() -> None:
-    """Whoever works can ask what it was; the next beat is tried."""
-    counted: list[float] = []
+def test_a_failed_call_does_not_end_the_thread() -> None:
+    """The error can be read, and the next call is made."""
+    calls: list[float] = []
 
     def fail() -> None:
-        counted.append(0.0)
+        calls.append(0.0)
         raise OSError("no disk")
 
-    heart = PeriodicThread("test", OFTEN, fail)
-    begun = heart.last_success
-    with beating(heart):
-        assert beats(counted)
-        assert beats(counted)
-    assert str(heart.error) == "no disk"
-    assert heart.last_success == begun
+    thread = PeriodicThread("test", OFTEN, fail)
+    before = thread.last_success
+    with running(thread):
+        assert is_called(calls)
+        assert is_called(calls)
+    assert str(thread.error) == "no disk"
+    assert thread.last_success == before

@@ -1,4 +1,4 @@
-"""What keeps the status: seconds by a clock that the test holds, and how a run ended."""
+"""The report of a run: its status over time, by a clock that the test controls, and at its end."""
 
 import logging
 import time
@@ -24,57 +24,57 @@ BEGUN = datetime(2022, 8, 1, tzinfo=UTC)
 log = logging.getLogger("oldump")
 
 
-class Hands:
-    """A clock whose hands a test moves."""
+class ManualClock:
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
-        """Begin at midnight."""
+        """Start at midnight."""
         self.seconds = 0.0
 
     @property
-    def clock(self) -> RunClock:
-        """What tells its time."""
+    def run_clock(self) -> RunClock:
+        """The clock for a report."""
         return RunClock(lambda: self.seconds, lambda: BEGUN + timedelta(seconds=self.seconds))
 
 
 @pytest.fixture
-def hands() -> Hands:
-    """A clock."""
-    return Hands()
+def clock() -> ManualClock:
+    """A clock at midnight."""
+    return ManualClock()
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
-    """Of a run."""
+    """The folder of a run."""
     folder = folder_in(tmp_path)
     folder.private.mkdir(exist_ok=True)
     return folder
 
 
-def report_of(folder: RunFolder, hands: Hands, *, anew: bool = False, forecast: Forecast = FORECAST) -> Report:
-    """What keeps the status of a run of three stages."""
-    report = Report(folder, Watching(), clock=hands.clock)
+def report_of(folder: RunFolder, clock: ManualClock, *, anew: bool = False, forecast: Forecast = FORECAST) -> Report:
+    """Return the report of a run with three stages."""
+    report = Report(folder, Watching(), clock=clock.run_clock)
     report.set_outline(Outline(NAMES, (), NAMES, forecast), Journal(folder.journal), restarted=anew)
     return report
 
 
 def written(folder: RunFolder) -> Status:
-    """What the file says."""
+    """Return the status in the file."""
     status = Status.read_file(folder.status)
     assert status
     return status
 
 
-def test_what_is_heard_is_told_and_passed_on(folder: RunFolder, hands: Hands) -> None:
-    """Stage, step, rows, rates, shares and the end that is expected."""
+def test_progress_is_reported_and_forwarded(folder: RunFolder, clock: ManualClock) -> None:
+    """Stage, step, rows, rates, shares and the expected end."""
     shown = Watching()
-    report = Report(folder, shown, clock=hands.clock)
+    report = Report(folder, shown, clock=clock.run_clock)
     report.set_outline(Outline(NAMES, (), NAMES, FORECAST), Journal(folder.journal), restarted=True)
     report.start_stage("dumps", resumed=False)
     report.begin("dumps", "scatter")
     for _ in range(10):
-        hands.seconds += 3
-        report.update(int(hands.seconds) * 10, hands.seconds / 90)
+        clock.seconds += 3
+        report.update(int(clock.seconds) * 10, clock.seconds / 90)
         report.status()
     status = report.status()
     assert (status.stage, status.step, status.rows) == ("dumps", "scatter", 300)
@@ -91,39 +91,39 @@ def test_what_is_heard_is_told_and_passed_on(folder: RunFolder, hands: Hands) ->
     assert (shown.steps, shown.ended, len(shown.updates)) == (["dumps scatter"], ["dumps"], 10)
 
 
-def test_the_recent_rate_is_of_the_last_half_minute(folder: RunFolder, hands: Hands) -> None:
-    """A stage that stands still has none, while its mean falls slowly."""
-    report = report_of(folder, hands)
+def test_the_recent_rate_covers_30_seconds(folder: RunFolder, clock: ManualClock) -> None:
+    """A stalled stage has none, while its mean rate falls slowly."""
+    report = report_of(folder, clock)
     report.start_stage("dumps", resumed=False)
     report.begin("dumps", "scatter")
     for _ in range(40):
-        hands.seconds += 2
-        report.update(min(int(hands.seconds), 20), None)
+        clock.seconds += 2
+        report.update(min(int(clock.seconds), 20), None)
         report.status()
     status = report.status()
     assert (status.rows_per_second, status.mean_rows_per_second) == (None, 0.2)
 
 
-def stopped_in_the_gather(folder: RunFolder, hands: Hands) -> None:
-    """A process scatters for 50 s and gathers for 20, and is killed."""
-    report = report_of(folder, hands)
+def stopped_in_the_gather(folder: RunFolder, clock: ManualClock) -> None:
+    """Let a process scatter for 50 s and gather for 20 s, and end without a final status."""
+    report = report_of(folder, clock)
     report.start_stage("dumps", resumed=False)
     report.begin("dumps", "scatter")
-    hands.seconds += 50
+    clock.seconds += 50
     report.begin("dumps", "gather")
     report.update(7, 0.5)
-    hands.seconds += 20
+    clock.seconds += 20
     report.write()
 
 
-def test_a_stage_that_goes_on_has_the_seconds_of_all_its_parts(folder: RunFolder, hands: Hands) -> None:
-    """Of each step too; and the run those of all its processes, though not the time between them."""
-    stopped_in_the_gather(folder, hands)
-    hands.seconds += 1_000
-    report = report_of(folder, hands)
+def test_a_resumed_stage_has_the_time_of_all_processes(folder: RunFolder, clock: ManualClock) -> None:
+    """So has each step, and the run; the time between the processes does not count."""
+    stopped_in_the_gather(folder, clock)
+    clock.seconds += 1_000
+    report = report_of(folder, clock)
     report.start_stage("dumps", resumed=True)
     report.begin("dumps", "gather")
-    hands.seconds += 30
+    clock.seconds += 30
     report.update(20, 0.75)
     status = report.status()
     assert status.mean_rows_per_second == 20 / 50
@@ -134,35 +134,35 @@ def test_a_stage_that_goes_on_has_the_seconds_of_all_its_parts(folder: RunFolder
     assert (report.seconds, report.began) == (100.0, BEGUN.isoformat())
 
 
-@pytest.mark.parametrize("how", ["no checkpoint", "begun anew"])
-def test_what_came_to_nothing_is_not_counted(how: str, folder: RunFolder, hands: Hands) -> None:
-    """Of a stage that begins anew, or a run."""
-    stopped_in_the_gather(folder, hands)
-    hands.seconds += 1_000
-    report = report_of(folder, hands, anew=how == "begun anew")
-    report.start_stage("dumps", resumed=how == "begun anew")
+@pytest.mark.parametrize("case", ["no checkpoint", "restarted"])
+def test_discarded_work_does_not_count(case: str, folder: RunFolder, clock: ManualClock) -> None:
+    """A stage without a checkpoint, or a run, starts from scratch."""
+    stopped_in_the_gather(folder, clock)
+    clock.seconds += 1_000
+    report = report_of(folder, clock, anew=case == "restarted")
+    report.start_stage("dumps", resumed=case == "restarted")
     report.begin("dumps", "scatter")
-    hands.seconds += 30
+    clock.seconds += 30
     assert report.finish_stage("dumps") == 30.0
     assert report.step_seconds("dumps") == {"scatter": 30.0}
-    assert report.seconds == (30.0 if how == "begun anew" else 100.0)
+    assert report.seconds == (30.0 if case == "restarted" else 100.0)
 
 
-def test_the_most_memory_is_that_of_all_commands_of_a_run(folder: RunFolder, hands: Hands) -> None:
-    """An upload that goes on in the morning takes less than the night's sorting; a run begun anew has its own."""
-    report_of(folder, hands).write()
+def test_peak_memory_covers_all_commands_of_a_run(folder: RunFolder, clock: ManualClock) -> None:
+    """An upload uses less than the sorting before it; a run started from scratch has its own peak."""
+    report_of(folder, clock).write()
     folder.status.write_bytes(replace(written(folder), most_memory_bytes=1 << 50).to_json())
-    assert report_of(folder, hands).status().most_memory_bytes == 1 << 50
-    assert (report_of(folder, hands, anew=True).status().most_memory_bytes or 0) < 1 << 50
+    assert report_of(folder, clock).status().most_memory_bytes == 1 << 50
+    assert (report_of(folder, clock, anew=True).status().most_memory_bytes or 0) < 1 << 50
 
 
-def test_a_committed_stage_is_told_from_the_journal(folder: RunFolder, hands: Hands) -> None:
-    """Whoever committed it."""
+def test_committed_stages_come_from_the_journal(folder: RunFolder, clock: ManualClock) -> None:
+    """Whichever process committed them."""
     Journal(folder.journal).commit(Committed("dumps", [], {}, 77.0))
-    report = report_of(folder, hands)
+    report = report_of(folder, clock)
     report.start_stage("splice", resumed=False)
     report.begin("splice", "copy")
-    hands.seconds = 5
+    clock.seconds = 5
     report.update(1, 0.5)
     status = report.status()
     assert (status.stages_by_name["dumps"].state, status.stages_by_name["dumps"].seconds) == ("committed", 77.0)
@@ -170,7 +170,7 @@ def test_a_committed_stage_is_told_from_the_journal(folder: RunFolder, hands: Ha
 
 
 def end_with(error: BaseException, report: Report) -> None:
-    """A run that ends in its scatter."""
+    """Let a run fail in its scatter."""
     with reported(report):
         report.start_stage("dumps", resumed=False)
         report.begin("dumps", "scatter")
@@ -178,7 +178,7 @@ def end_with(error: BaseException, report: Report) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "state", "code", "told"),
+    ("error", "state", "code", "message"),
     [
         (GateClosed("half is missing"), State.FAILED, 41, "half is missing"),
         (Stopped(15), State.STOPPED, 143, "stopped by SIGTERM"),
@@ -186,24 +186,24 @@ def end_with(error: BaseException, report: Report) -> None:
         (GateClosed("a\udc80path"), State.FAILED, 41, r"a\udc80path"),
     ],
 )
-def test_the_last_status_says_how_it_ended(
-    error: BaseException, state: State, code: int, told: str, folder: RunFolder, hands: Hands
+def test_the_last_status_has_the_error(
+    error: BaseException, state: State, code: int, message: str, folder: RunFolder, clock: ManualClock
 ) -> None:
-    """With the error and its exit code; the error is passed on, and knows of which run it is."""
-    report = report_of(folder, hands)
+    """And the exit code. The error is raised unchanged and carries date and stage for the log."""
+    report = report_of(folder, clock)
     with pytest.raises(type(error)):
         end_with(error, report)
     status = written(folder)
-    assert (status.state, status.exit_code, status.error) == (state, code, told)
+    assert (status.state, status.exit_code, status.error) == (state, code, message)
     assert (status.stage, status.eta, status.stages_by_name["dumps"].state) == ("dumps", None, state.value)
     assert log_fields_of(error) == {"run_date": "2022-07-31", "stage": "dumps"}
     assert failed_stage_of(error) == "dumps"
 
 
-def test_a_complete_run_says_so_and_another_command_that_ends_well_is_stopped(folder: RunFolder, hands: Hands) -> None:
-    """--only one stage: it is not complete, and nothing failed."""
+def test_a_command_that_ends_well_is_complete_or_stopped(folder: RunFolder, clock: ManualClock) -> None:
+    """With --only the run is not complete, but nothing failed."""
     for is_complete, state in ((False, State.STOPPED), (True, State.COMPLETE)):
-        with reported(report_of(folder, hands)) as report:
+        with reported(report_of(folder, clock)) as report:
             assert written(folder).state is State.RUNNING
             if is_complete:
                 report.mark_complete()
@@ -212,21 +212,21 @@ def test_a_complete_run_says_so_and_another_command_that_ends_well_is_stopped(fo
     assert written(folder).run_share == 1.0
 
 
-def test_a_run_that_was_complete_keeps_its_status(folder: RunFolder, hands: Hands) -> None:
-    """A second command on the date finds nothing to do: when it was made, and how long that took, is still told."""
-    with reported(report_of(folder, hands)) as report:
-        hands.seconds += 10
+def test_a_run_that_was_complete_before_keeps_its_status(folder: RunFolder, clock: ManualClock) -> None:
+    """A second command for the date has nothing to do; the times of the first one are kept."""
+    with reported(report_of(folder, clock)) as report:
+        clock.seconds += 10
         report.mark_complete()
     before = folder.status.read_bytes()
-    with reported(Report(folder, Watching(), clock=hands.clock)) as report:
-        hands.seconds += 1_000
+    with reported(Report(folder, Watching(), clock=clock.run_clock)) as report:
+        clock.seconds += 1_000
         assert written(folder).state is State.RUNNING
         report.mark_already_complete()
     assert folder.status.read_bytes() == before
 
 
-def test_it_is_renewed_while_the_run_is_silent(folder: RunFolder) -> None:
-    """By a thread: nobody tells of progress here."""
+def test_the_status_is_rewritten_without_progress(folder: RunFolder) -> None:
+    """A thread does that."""
     report = Report(folder, Watching(), interval_seconds=0.02)
     with reported(report):
         before, end = folder.status.stat().st_ino, time.monotonic() + 5
@@ -235,26 +235,26 @@ def test_it_is_renewed_while_the_run_is_silent(folder: RunFolder) -> None:
         assert folder.status.stat().st_ino != before
 
 
-def test_a_status_that_cannot_be_written_fails_no_run(folder: RunFolder, hands: Hands) -> None:
-    """Neither at the beginning nor meanwhile nor at the end: here its temporary name is taken by a folder."""
+def test_a_failed_write_does_not_fail_the_run(folder: RunFolder, clock: ManualClock) -> None:
+    """At no time: here a folder occupies the temporary name."""
     (folder.private / "status.json.new").mkdir()
-    with reported(report_of(folder, hands)) as report:
+    with reported(report_of(folder, clock)) as report:
         report.mark_complete()
     assert not folder.status.exists()
 
 
-def test_a_run_that_another_process_has_taken_over_is_not_written_about(folder: RunFolder, hands: Hands) -> None:
-    """That one's status stays."""
+def test_a_run_taken_over_by_another_process_keeps_its_status(folder: RunFolder, clock: ManualClock) -> None:
+    """It is the other process's status."""
     folder.status.write_bytes(b"another's")
-    with reported(Report(folder, Watching(), lambda: False, hands.clock)):
+    with reported(Report(folder, Watching(), lambda: False, clock.run_clock)):
         pass
     assert folder.status.read_bytes() == b"another's"
 
 
-def test_the_last_warnings_are_told(folder: RunFolder, hands: Hands) -> None:
-    """Ten of them, and no other lines; the log is left as it was."""
+def test_the_last_warnings_are_in_the_status(folder: RunFolder, clock: ManualClock) -> None:
+    """Ten warnings, and no other lines; the handlers of the log are restored."""
     handlers, filters = list(log.handlers), list(log.filters)
-    with reported(report_of(folder, hands)) as report:
+    with reported(report_of(folder, clock)) as report:
         for number in range(12):
             log.warning("warning %d", number)
         log.error("error")
@@ -265,7 +265,7 @@ def test_the_last_warnings_are_told(folder: RunFolder, hands: Hands) -> None:
 
 
 def test_memory_spill_and_room_are_measured(tmp_path: Path) -> None:
-    """Of this process, at least; of a folder that is not there nothing is spilt, and no room is known."""
+    """Memory covers this process; a missing folder has no size, and its free space is unknown."""
     memory = memory_bytes()
     assert memory is None or memory > 10 << 20
     (tmp_path / "spill").mkdir()
