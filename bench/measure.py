@@ -35,7 +35,7 @@ def measured(command: list[str], folder: Path, spill: Path | None = None) -> Mea
     peak = most_spilled = 0
     while process.poll() is None:
         peak = max(peak, _rss_bytes(process))
-        most_spilled = max(most_spilled, size_bytes(spill) if spill else 0)
+        most_spilled = max(most_spilled, size_bytes(spill.rglob("*")) if spill else 0)
         time.sleep(_POLL_SECONDS)
     seconds = time.perf_counter() - began
     if process.returncode:

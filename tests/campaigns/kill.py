@@ -46,7 +46,7 @@ _OF_ONE_MOMENT = {"snapshot", "lsn", "started"}
 """What the manifest says of the moment at which a database was read."""
 _SAMPLED_POINTS = 60
 """Commit points that are tried of a case whose runs are long, if nothing else is said."""
-_EVENT = re.compile(r" INFO (\S+): (begins|committed after|goes on behind|committed before)\b")
+_EVENT = re.compile(r" INFO (\S+): (started|committed after|goes on behind|already committed)\b")
 
 
 class Case(NamedTuple):
@@ -125,9 +125,9 @@ def quiet(case: Case) -> Quiet:
         for stage, what in _events(run.said)[known:]:
             known += 1
             now = time.monotonic()
-            if what in {"begins", "committed after"}:
+            if what in {"started", "committed after"}:
                 spans[last] = spans.get(last, 0) + now - began
-                last, began = (stage if what == "begins" else END), now
+                last, began = (stage if what == "started" else END), now
         time.sleep(PAUSE_SECONDS)
     spans[END] = time.monotonic() - began
     if run.end():
@@ -274,7 +274,7 @@ class _Try:
         spans = self._wanted.spans
         span = self._dice.choice([stage for stage in spans if stage not in self._committed])
         last = [stage for stage in spans if stage != END][-1]
-        sign = {START: "", END: f" INFO {last}: committed"}.get(span, f" INFO {span}: begins")
+        sign = {START: "", END: f" INFO {last}: committed"}.get(span, f" INFO {span}: started")
         moment = self._dice.uniform(0, spans[span])
         run = self._begun()
         if run.wait_for(lambda: sign in run.said):
@@ -326,18 +326,18 @@ class _Try:
         self.tried.went_on.update(went_on)
         if "begins anew" in run.said:
             raise Difference(f"a stage began anew that could have gone on: {run.said[-2_000:]}")
-        lost = self._checkpoints - went_on - {stage for stage, what in events if what == "committed before"}
+        lost = self._checkpoints - went_on - {stage for stage, what in events if what == "already committed"}
         if is_whole and lost and "complete before" not in run.said:
             raise Difference(f"{', '.join(lost)} had a checkpoint and did not go on from it")
 
 
 def _stage_at(events: list[tuple[str, str]]) -> str:
     """Where a run was that has told this."""
-    told = [(stage, what) for stage, what in events if what in {"begins", "committed after"}]
+    told = [(stage, what) for stage, what in events if what in {"started", "committed after"}]
     if not told:
         return START
     stage, what = told[-1]
-    return stage if what == "begins" else f"behind {stage}"
+    return stage if what == "started" else f"behind {stage}"
 
 
 class Plan(NamedTuple):

@@ -46,7 +46,7 @@ def identities(out: Path) -> dict[str, tuple[int, int]]:
 
 def stages_run(err: str) -> list[str]:
     """The stages that a run's log says have begun."""
-    return [line.split()[-2].removesuffix(":") for line in err.splitlines() if line.endswith(": begins")]
+    return [line.split()[-2].removesuffix(":") for line in err.splitlines() if line.endswith(": started")]
 
 
 def journal_lines(out: Path) -> list[bytes]:
@@ -181,7 +181,7 @@ def test_a_stage_made_anew_makes_those_behind_it_worthless(in_two_steps: bool, t
     (unpublish(tmp_path / "out") / cdump_of(Path())).unlink()
     if in_two_steps:
         ran = run("-", "out", "--only", "dumps", cwd=tmp_path, stdin=second)
-        assert "not complete: splice" in ran.err
+        assert "not complete: missing splice" in ran.err
         assert ran.out == b""
         run("-", "out", cwd=tmp_path)
     else:
@@ -307,7 +307,7 @@ def test_stages_can_be_run_one_by_one(small: Path, tmp_path: Path) -> None:
 def test_a_stage_without_its_inputs_is_refused(small: Path, tmp_path: Path) -> None:
     """It says which stage is missing; a name that is no stage is answered with those that are."""
     ran = oldump("run", DATE, "--source", small, "--out", "o", "--only", "splice", cwd=tmp_path)
-    failed(ran, 2, "splice reads what dumps writes")
+    failed(ran, 2, "splice needs the output of dumps")
     ran = oldump("run", DATE, "--source", small, "--out", "o", "--skip", "splcie", cwd=tmp_path)
     failed(ran, 2, "'splcie' is not a stage", "wikidata, extract, dumps, splice")
     assert final_names(tmp_path) == []
@@ -324,9 +324,9 @@ def test_plan_tells_what_is_committed(small: Path, tmp_path: Path) -> None:
 
     read_databases = ("reading-log", "ratings", "wikidata", "extract", "covers_metadata", "ia-metadata")
     assert states() == {
-        **dict.fromkeys(read_databases, "not needed: from a file"),
-        "archive": "not asked for: --archive",
-        "sitemaps": "not asked for: --sitemaps",
+        **dict.fromkeys(read_databases, "not needed: the source is a file"),
+        "archive": "not requested: --archive",
+        "sitemaps": "not requested: --sitemaps",
         "dumps": "to be run",
         "splice": "to be run",
         "deworks": "to be run",
@@ -347,7 +347,7 @@ def test_the_lock_and_the_log_outlive_the_run(small: Path, tmp_path: Path) -> No
     lines = (private_of(tmp_path) / "run.log").read_text(encoding="utf-8").splitlines()
     assert [line.partition(" INFO ")[2].partition(":")[0] for line in lines][-2:] == [
         "complete",
-        "complete before, nothing to make",
+        "already complete",
     ]
     assert all("[openlibrary.dump]" in line for line in lines)
 
@@ -372,7 +372,7 @@ def test_a_harmed_file_that_is_left_out_is_not_used(small: Path, complete: Path,
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         line = ("run", DATE, "--source", small, "--out", out, "--only", "splice", "--only", "deworks")
-        failed(oldump(*line, cwd=tmp_path), 30, "what dumps made is not as it was committed", "--only")
+        failed(oldump(*line, cwd=tmp_path), 30, "files of dumps changed since they were committed", "--only")
         assert not item_of(out).exists()
         path.write_bytes(content)
     run(small, out, cwd=tmp_path)
@@ -396,10 +396,10 @@ def test_a_choice_that_leaves_nothing_is_refused(small: Path, tmp_path: Path) ->
     for command in ("run", "plan", "doctor"):
         line = (command, DATE, "--source", small, "--out", "o")
         failed(oldump(*line, "--only", "ratings", cwd=tmp_path), 2, "ratings", "from a file")
-        failed(oldump(*line, "--only", "splice", "--skip", "splice", cwd=tmp_path), 2, "leave no stage")
+        failed(oldump(*line, "--only", "splice", "--skip", "splice", cwd=tmp_path), 2, "leave nothing to run")
     for more in ((), ("--dry-run",)):
         anew = ("run", DATE, "--source", small, "--out", "o", "--overwrite", "--only", "dumps", *more)
-        failed(oldump(*anew, cwd=tmp_path), 2, "--overwrite begins anew")
+        failed(oldump(*anew, cwd=tmp_path), 2, "--overwrite reruns all stages")
 
 
 def test_another_database_may_be_named_while_nothing_is_read_of_it(small: Path, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_run_from_a_file_has_no_items_and_says_so(small: Path, complete: Path,
     }
     assert "ia-metadata" in manifest["skipped"]
     ran = run(small, tmp_path / "again", cwd=tmp_path)
-    assert sum("WARNING deworks: without the archive's items" in line for line in ran.err.splitlines()) == 1
+    assert sum("WARNING deworks: no archive metadata" in line for line in ran.err.splitlines()) == 1
 
 
 def test_the_command_gives_the_lines_of_a_run(complete: Path, tmp_path: Path) -> None:

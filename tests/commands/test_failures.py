@@ -22,7 +22,7 @@ from commands.command import (
 )
 from oldump.errors import OldumpError
 from oldump.pipeline import runner
-from oldump.pipeline import table as pipeline
+from oldump.pipeline.choice import choose
 from oldump.run.progress import NoProgress
 from oldump.settings import Settings, date_of
 from oldump.synth.table import copy_blocks
@@ -300,7 +300,7 @@ def test_no_password_is_told(kind: str, tmp_path: Path) -> None:
     source, code = SECRET_SOURCES[kind]
     settings = Settings.of(source=source, out=tmp_path / "out")
     with pytest.raises(OldumpError) as caught:
-        runner.run(settings, date_of(DATE), pipeline.selected(["extract"], [], settings), NoProgress())
+        runner.run(settings, date_of(DATE), choose(["extract"], [], settings), NoProgress())
     assert caught.value.exit_code == code
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(SECRET.encode() in each for each in (str(caught.value).encode(), *written))

@@ -132,4 +132,4 @@ def test_a_run_alone_makes_the_same_bytes(small: Path, complete: Path, tmp_path:
     ran = oldump_alone("run", DATE, "--source", small, "--out", "alone", cwd=tmp_path)
     assert ran.code == 0, ran.err
     assert published(tmp_path / "alone") == published(complete)
-    assert "nothing to make" in run(small, tmp_path / "alone", cwd=tmp_path).err
+    assert "already complete" in run(small, tmp_path / "alone", cwd=tmp_path).err

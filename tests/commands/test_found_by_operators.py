@@ -101,7 +101,7 @@ def test_hanging_up_stops_as_sigterm_does(tmp_path: Path) -> None:
     (tmp_path / "data.txt").write_bytes(b"".join(copy_blocks(25_000)))
     with started("run", "2022-07-31", "--source", "data.txt", "--out", "out", cwd=tmp_path) as process:
         log = private_of(tmp_path / "out") / "run.log"
-        while process.poll() is None and not (log.exists() and b"begins" in log.read_bytes()):
+        while process.poll() is None and not (log.exists() and b"started" in log.read_bytes()):
             time.sleep(0.001)
         process.send_signal(signal.SIGHUP)
         process.communicate(timeout=10)
@@ -129,4 +129,4 @@ def test_a_date_that_has_not_ended_is_warned_of(small: Path, tmp_path: Path) -> 
     """What is written later that day would be missing."""
     ran = oldump("run", "2999-12-31", "--source", small, "--out", "out", cwd=tmp_path)
     assert ran.code == 0
-    assert "WARNING 2999-12-31 has not ended" in ran.err
+    assert "WARNING 2999-12-31 is not over" in ran.err

@@ -39,10 +39,10 @@ def test_a_run_is_made_and_uploaded_and_the_second_time_nothing_is(
     sent = site.puts().total()
     again = archived(site, small, out)
     assert again.code == 0, again.err
-    assert "complete before, nothing to make" in again.err
+    assert "already complete" in again.err
     assert site.puts().total() == sent
     plan = oldump("plan", DATE, "--source", small, "--out", out, "--archive", cwd=tmp_path)
-    assert b"to be compared" in plan.out
+    assert b"will be compared" in plan.out
 
 
 def test_the_next_run_is_forecast_with_its_upload(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_who_may_not_upload_is_told_before_the_long_work(site: ArchiveOrg, small
     config_of(site, OTHER_ACCOUNT, tmp_path / "other.ini")
     ran = archived(site, small, tmp_path / "out", "--ia-config", tmp_path / "other.ini")
     failed(ran, 51, "AccessDenied", "people of archive.org")
-    assert "begins" not in ran.err
+    assert "started" not in ran.err
     assert not item_of(tmp_path / "out").exists()
 
 
@@ -83,7 +83,7 @@ def test_rights_are_asked_also_when_nothing_is_left_but_to_verify(
     config_of(site, OTHER_ACCOUNT, tmp_path / "other.ini")
     ran = archived(site, small, out, "--ia-config", tmp_path / "other.ini")
     failed(ran, 51, "AccessDenied")
-    assert "verify: begins" not in ran.err
+    assert "verify: started" not in ran.err
 
 
 def test_who_is_told_of_a_failed_upload_hears_that_it_was_the_upload(
@@ -106,7 +106,7 @@ def test_what_is_not_complete_cannot_be_archived_alone(
     """--only archive is for a complete run, and asks for --archive."""
     out = tmp_path / "out"
     switch = "--archive" if asked_for else "--no-archive"
-    told = "is not complete" if asked_for else "Give --archive too"
+    told = "is not complete" if asked_for else "Set --archive too"
     failed(archived(site, small, out, switch, "--only", "archive"), 2, told)
     assert site.asked(What.UPLOAD) == []
     assert not (private_of(out) / "journal.jsonl").exists()

@@ -128,7 +128,7 @@ def test_a_run_that_goes_on_ends_complete_and_is_remembered(small: Path, tmp_pat
     plan = oldump("plan", "2022-08-31", "--source", "-", "--out", out, cwd=tmp_path).out.decode().splitlines()
     assert re.search(r"  for 2022-08-31 +forecast$", plan[0])
     assert plan[-1].startswith("about ")
-    assert f", from {DATE}; begun now, it would end about 20" in plan[-1]
+    assert f"(from the run of {DATE}); started now, it ends about 20" in plan[-1]
 
 
 def test_a_folder_of_runs_is_listed(complete: Path, killed: tuple[Path, set[str]]) -> None:

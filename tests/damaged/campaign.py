@@ -14,8 +14,8 @@ from pathlib import Path
 
 from damaged.damage import BYTES, EDITS, LINES, Damage, edit_manifest, lines_of, remake
 from oldump.errors import OldumpError
+from oldump.pipeline.choice import choose
 from oldump.pipeline.runner import run
-from oldump.pipeline.table import selected
 from oldump.run.progress import NoProgress
 from oldump.settings import Settings
 from oldump.stages.verify.stage import item_in, verify
@@ -28,7 +28,7 @@ def finished_run(out: Path, rows: int = 600) -> Path:
     """A complete run over synthetic rows; its output folder."""
     (out / "data.txt").write_bytes(b"".join(copy_blocks(rows)))
     settings = Settings.of(source=str(out / "data.txt"), out=out, workers=1)
-    run(settings, date.fromisoformat(DAY), selected([], [], settings), NoProgress())
+    run(settings, date.fromisoformat(DAY), choose([], [], settings), NoProgress())
     return out
 
 

@@ -37,7 +37,7 @@ def test_a_file_of_ours(table: Path, undisturbed: dict[str, bytes], tmp_path: Pa
         ran = faulty([rule], *arguments_of(table, out), cwd=tmp_path)
         assert ran.code in CODES, (file, ran.err)
         failed(ran, ran.code, "Input/output error", rule.path.split("*")[-1])
-    assert "begins" not in run(table, out, cwd=tmp_path).err
+    assert "started" not in run(table, out, cwd=tmp_path).err
     assert published(out) == undisturbed
 
 

@@ -56,7 +56,7 @@ def test_a_run_that_is_stopped(
         assert ran.code == code, (where, ran.err)
         failed(ran, code, f"stopped by {name}", "committed work is kept; rerun to resume")
         assert time.monotonic() - began < SOON, where
-        stopped.update(re.findall(r" INFO (\S+): begins$", ran.err, re.MULTILINE)[-1:])
+        stopped.update(re.findall(r" INFO (\S+): started$", ran.err, re.MULTILINE)[-1:])
         assert place >= len(PLACES) - PUBLISHING or not has_published(out)
     assert stopped == {"dumps", "splice", "deworks", "gate", "verify"}
     run(table, out, cwd=tmp_path)
@@ -85,7 +85,7 @@ def test_a_run_whose_workers_are_killed(
         ran = faulty([rule], *arguments_of(table, out), cwd=tmp_path)
         assert ran.code == 60, (step, ran.err)
         failed(ran, 60, "died of signal SIGKILL", what, "Give the command again")
-        assert ("dumps: committed before" in ran.err) == step.startswith("deworks")
+        assert ("dumps: already committed" in ran.err) == step.startswith("deworks")
         if step == "gather":
             run(table, out, "--only", "dumps", "--only", "splice", cwd=tmp_path)
     run(table, out, cwd=tmp_path)

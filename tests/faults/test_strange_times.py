@@ -56,8 +56,8 @@ def test_a_lock_of_a_process_that_was_killed(
     dead = Owner.parse((private_of(out) / "lock").read_bytes())
     began = time.monotonic()
     ran = run(table, out, cwd=tmp_path)
-    assert f"lock: was left by {dead}; this process takes over" in ran.err
-    assert f"was left by {dead}" in (private_of(out) / "run.log").read_text(encoding="utf-8")
+    assert f"lock: left behind by {dead}; this process takes over the run" in ran.err
+    assert f"left behind by {dead}" in (private_of(out) / "run.log").read_text(encoding="utf-8")
     assert time.monotonic() - began < 10
     assert published(out) == undisturbed
 

@@ -36,8 +36,8 @@ from oldump.errors import ArchiveRefused, StorageFull, VerificationError
 from oldump.outside.metrics import Figures, figures_in
 from oldump.outside.postgres import Copying, midnight_after
 from oldump.pipeline import runner
-from oldump.pipeline import table as pipeline
-from oldump.pipeline.preflight import Work, disk_check
+from oldump.pipeline.choice import choose
+from oldump.pipeline.preflight import PlannedWork, disk_check
 from oldump.run.folder import RunFolder
 from oldump.run.progress import NoProgress
 from oldump.settings import Settings
@@ -346,7 +346,7 @@ class Filling(NoProgress):
 def test_7393_11333_a_full_disk_loses_nothing_that_was_committed(stage: str, table: Path, tmp_path: Path) -> None:
     """One clear error, and the stages before it are not done again."""
     settings = Settings.of(source=str(table), out=tmp_path / "out", workers=1, gate_newest_days=100_000)
-    day, choice = date.fromisoformat(DATE), pipeline.selected([], [], settings)
+    day, choice = date.fromisoformat(DATE), choose([], [], settings)
     folder = RunFolder(settings.out, day)
     name = name_of(None if stage == "splice" else "deworks")
     full = Filling(folder.made(folder.items[1]) / f"{name}.part")
@@ -354,7 +354,7 @@ def test_7393_11333_a_full_disk_loses_nothing_that_was_committed(stage: str, tab
         runner.run(settings, day, choice, full)
     assert not item_of(settings.out).exists()
     ran = run(table, "out", cwd=tmp_path)
-    assert "dumps: committed before" in ran.err
+    assert "dumps: already committed" in ran.err
     run(table, "undisturbed", cwd=tmp_path)
     assert published(tmp_path / "out") == published(tmp_path / "undisturbed")
 
@@ -362,7 +362,7 @@ def test_7393_11333_a_full_disk_loses_nothing_that_was_committed(stage: str, tab
 def test_7393_11333_the_room_is_looked_at_first(tmp_path: Path) -> None:
     """A run that will not fit is refused before it writes, with how much is lacking."""
     folder = RunFolder(tmp_path, date.fromisoformat(DATE))
-    work = Work(folder, [], None, {"cdump"}, 0, 0, 1 << 30, 6, 1)
+    work = PlannedWork(folder, [], None, {"cdump"}, 0, 0, 1 << 30, 6, 1)
     check = disk_check(work, {"cdump": 3_000_000_000}, 2_000_000_000)
     assert isinstance(check.error, StorageFull)
     assert "1.0 GB more" in check.hint

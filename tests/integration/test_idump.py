@@ -90,7 +90,7 @@ def test_a_day_without_records_is_an_error(databases: Databases, tmp_path: Path)
     failed(oldump("idump", "1999-01-01", "--source", databases.openlibrary, cwd=tmp_path), 14, "1999-01-01")
     ran = oldump("idump", "9999-12-31", "--source", databases.openlibrary, cwd=tmp_path)
     failed(ran, 14, "9999-12-31")
-    assert "WARNING 9999-12-31 has not ended yet (UTC)" in ran.err
+    assert "WARNING 9999-12-31 is not over yet (UTC)" in ran.err
 
 
 def test_a_revision_whose_document_is_missing_is_rejected(database: Database, tmp_path: Path) -> None:

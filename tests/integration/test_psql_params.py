@@ -38,7 +38,7 @@ def test_the_database_that_it_names_is_read(library: str, tmp_path: Path) -> Non
     assert f"PSQL_PARAMS names host={named['host']}" in ran.err
     again = extracted(tmp_path / "out", "--source", library, env={"PSQL_PARAMS": "-h nowhere.invalid x"})
     assert again.code == 0, again.err
-    assert "extract: committed before" in again.err
+    assert "extract: already committed" in again.err
 
 
 def test_its_password_is_shown_nowhere(library: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from oldump.errors import SourceUnreachable
 from oldump.outside.postgres import SnapshotConnection
 from oldump.outside.synthetic_databases import fill
 from oldump.pipeline import runner
-from oldump.pipeline import table as pipeline
+from oldump.pipeline.choice import choose
 from oldump.run.progress import NoProgress
 from oldump.settings import Settings, date_of
 from oldump.stages.tables import TABLE_OF
@@ -83,7 +83,7 @@ def test_rows_that_change_meanwhile(database: Database, tmp_path: Path) -> None:
             connection.execute("UPDATE data SET revision = revision")
     settings = Settings.of(source=source, out=tmp_path, workers=2, jobs=2)
     meddling = Meddling(source)
-    assert runner.run(settings, DAY, pipeline.selected(list(OF_SOURCE), [], settings), meddling) is None
+    assert runner.run(settings, DAY, choose(list(OF_SOURCE), [], settings), meddling) is None
     assert gzip.decompress(data_of(tmp_path)) == meddling.seen["data"]
     for name in OF_SOURCE[:3]:
         (path,) = private_of(tmp_path).glob(f"making/*/{name_of(name)}")
@@ -179,6 +179,6 @@ def test_workers_that_find_no_server(database: Database, tmp_path: Path) -> None
     source = filled(database(), copy_blocks(300))
     settings = Settings.of(source=source, out=tmp_path, workers=1)
     unlucky = Unlucky(source)
-    runner.run(settings, DAY, pipeline.selected(["extract"], [], settings), unlucky)
+    runner.run(settings, DAY, choose(["extract"], [], settings), unlucky)
     assert unlucky.times == 2
     assert gzip.decompress(data_of(tmp_path)) == psql(source, "copy data to stdout")

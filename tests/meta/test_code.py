@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from oldump.pipeline import table as pipeline
+from oldump.pipeline.stage import Stage
 from oldump.pipeline.table import STAGE_OF, STAGES
 from oldump.stages.deworks.stage import READS
 
@@ -54,7 +54,7 @@ def test_imports_point_down() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
-def test_a_stage_opens_with_its_header(stage: pipeline.Stage) -> None:
+def test_a_stage_opens_with_its_header(stage: Stage) -> None:
     """What it reads, writes and promises, what memory it takes, and what a failure leaves: style.md."""
     folder = ROOT / "src" / "oldump" / "stages"
     places = (folder / f"{stage.name}.py", folder / stage.name / "stage.py", folder / "tables.py")

@@ -203,20 +203,20 @@ def run(
 ) -> None:
     """Make the dumps for a date. A run that stopped goes on where it stopped."""
     given = locals()
-    from oldump.pipeline import plan as planning
     from oldump.pipeline import runner
-    from oldump.pipeline import table as pipeline
+    from oldump.pipeline.choice import choose
+    from oldump.pipeline.plan import plan_of
     from oldump.settings import date_of, reason_of
     from oldump.terminal.progress import progress_shown
 
     settings = _settings(given)
     _log_as(settings.log_format)
     day = date_of(date)
-    choice = pipeline.selected(only or [], skip or [], settings)
+    choice = choose(only or [], skip or [], settings)
     reason = reason_of(override_gate)
     _warn_of_passwords(source=source, coverstore=coverstore, archive_database=archive_database)
     if dry_run:
-        _print_plan(planning.planned(settings, day, choice, overwrite=overwrite))
+        _print_plan(plan_of(settings, day, choice, overwrite=overwrite))
         return
     with progress_shown() as progress:
         item = runner.run(settings, day, choice, progress, overwrite=overwrite, override_gate=reason)
@@ -238,13 +238,13 @@ def plan(
 ) -> None:
     """Print the table of stages: what each reads and writes, and whether it is committed for the date."""
     given = locals()
-    from oldump.pipeline import plan as planning
-    from oldump.pipeline import table as pipeline
+    from oldump.pipeline.choice import choose
+    from oldump.pipeline.plan import plan_of
     from oldump.settings import date_of
 
     settings = _settings(given)
-    choice = pipeline.selected(only or [], skip or [], settings)
-    _print_plan(planning.planned(settings, date_of(date), choice))
+    choice = choose(only or [], skip or [], settings)
+    _print_plan(plan_of(settings, date_of(date), choice))
 
 
 @app.command()
@@ -346,14 +346,14 @@ def doctor(
     given = locals()
     from oldump.monitoring.checks import notification_checks
     from oldump.monitoring.notifications import RunNotifier
-    from oldump.pipeline import runner
-    from oldump.pipeline import table as pipeline
+    from oldump.pipeline.choice import choose
+    from oldump.pipeline.doctor import examine
     from oldump.settings import date_of
 
     settings = _settings(given)
-    choice = pipeline.selected(only or [], skip or [], settings)
+    choice = choose(only or [], skip or [], settings)
     _warn_of_passwords(source=source, coverstore=coverstore, archive_database=archive_database)
-    found = [*runner.doctor(settings, date_of(date), choice), *notification_checks(settings)]
+    found = [*examine(settings, date_of(date), choice), *notification_checks(settings)]
     if notify:
         found += RunNotifier(settings, date).send_test()
     _print_table([("check", "verdict", "found", "what to do")] + [each.row for each in found])
@@ -500,18 +500,19 @@ def idump(
 ) -> None:
     """Write the records of the revisions that were created on DAY to standard output, as they were created."""
     from oldump.outside.postgres import SnapshotConnection
-    from oldump.pipeline.preflight import Verdict, date_check
-    from oldump.pipeline.sources import understood, with_psql_params
+    from oldump.pipeline.check import CheckStatus
+    from oldump.pipeline.preflight import date_check
+    from oldump.pipeline.sources import checked_connection_of, with_psql_params
     from oldump.settings import Settings, date_of
     from oldump.stages.dumps import idump as stage
 
     settings = with_psql_params(Settings.of(source=source, max_rejects=max_rejects))
     _warn_of_passwords(source=source)
-    conninfo = understood("source", settings)
+    conninfo = checked_connection_of("source", settings)
     if conninfo is None:
         raise ConfigurationError("idump reads the database: give --source a PostgreSQL connection, not a file.")
     check = date_check(date_of(day), datetime.now(UTC).date())
-    if check.verdict is Verdict.WARNING:
+    if check.status is CheckStatus.WARNING:
         log.warning("%s", check)
     with (
         SnapshotConnection(conninfo, stage.TABLES) as leading,
@@ -528,12 +529,12 @@ def idump(
 def ia_metadata(archive_database: ArchiveDatabase = None) -> None:
     """Write identifier, boxid and collection of the archive's texts to standard output, sorted by identifier."""
     from oldump.outside.postgres import SnapshotConnection
-    from oldump.pipeline.sources import understood
+    from oldump.pipeline.sources import checked_connection_of
     from oldump.settings import Settings, date_of
     from oldump.stages import tables
 
     _warn_of_passwords(archive_database=archive_database)
-    conninfo = understood("archive_database", Settings.of(archive_database=archive_database))
+    conninfo = checked_connection_of("archive_database", Settings.of(archive_database=archive_database))
     if conninfo is None:
         raise ConfigurationError(
             "ia-metadata reads the archive's database, which is not libpq's default one: give --archive-database."
@@ -674,11 +675,11 @@ def _settings(given: dict[str, Any]) -> "Settings":
 
 def _warn_of_passwords(**flags: str | None) -> None:
     """A password in an argument list is no secret. Raises ConfigurationError."""
-    from oldump.pipeline.sources import bears_password
+    from oldump.pipeline.sources import has_password
     from oldump.settings import flag_of
 
     for name, given in flags.items():
-        if given and bears_password(name, given):
+        if given and has_password(name, given):
             log.warning(
                 "every user of this machine can read the password in %s: put it in a password file (~/.pgpass)",
                 flag_of(name),
@@ -744,8 +745,8 @@ def _print_pairs(pairs: list[tuple[str, str]]) -> None:
 def _print_plan(plan: "Plan") -> None:
     """Print the table of stages, and how long all of it will take."""
     _print_table(plan.table)
-    if plan.told:
-        _say(plan.told)
+    if plan.forecast:
+        _say(plan.forecast)
 
 
 def _say(text: str) -> None:

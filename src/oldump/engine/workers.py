@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, Self
 from oldump.errors import OldumpError, WorkerError
 from oldump.run.signals import STOP_SIGNALS, stop_signals_held
 from oldump.run.steps import STEPS
+from oldump.run.watch import WATCH
 
 Task = Generator[Any, Any, Any]
 TaskFunction = Callable[[Any], Task]
@@ -137,11 +138,12 @@ class Crew:
         heard, and missed, while tasks are slow to come.
 
         A message that is not `finished` must be answered, sooner or later, before its task goes on. Raises WorkerError
-        if a worker dies, and whatever error of oldump's a task raises.
+        if a worker dies, and whatever OldumpError a task or the run's watch raises.
         """
         numbered = enumerate(tasks)
         begun, exhausted = 0, False
         while True:
+            WATCH.check()
             while (awaited := not exhausted and self._within(window, begun)) and (idle := self._idle()):
                 if arrivals is not None and not arrivals.poll():
                     break

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from oldump.errors import OldumpError, storage_errors
 from oldump.outside import pings, sentry
-from oldump.pipeline.preflight import Check
+from oldump.pipeline.check import Check
 from oldump.settings import NotificationSettings
 
 

@@ -24,7 +24,7 @@ from oldump.outside.metrics import Figures
 from oldump.outside.pings import Event
 from oldump.outside.redaction import Redaction
 from oldump.outside.timed_tasks import Call, Errand, Hook
-from oldump.pipeline.preflight import Check
+from oldump.pipeline.check import Check
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Journal
 from oldump.run.lock import Timing, require_free

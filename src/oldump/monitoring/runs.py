@@ -15,7 +15,7 @@ from pathlib import Path
 
 from oldump.errors import ConfigurationError, OldumpError
 from oldump.monitoring.summary import RunCondition, RunSummary
-from oldump.pipeline.durations import records_of
+from oldump.pipeline.stage_times import records_of
 from oldump.run.folder import RunFolder
 from oldump.run.formatting import format_seconds
 from oldump.run.history import CompletedRun, completed_runs

@@ -13,7 +13,7 @@ from pathlib import Path
 from oldump.outside.embedded_postgres import embedded_database
 from oldump.outside.synthetic_databases import fill
 from oldump.pipeline import runner
-from oldump.pipeline import table as pipeline
+from oldump.pipeline.choice import choose
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Journal
 from oldump.run.progress import Progress
@@ -41,7 +41,7 @@ def run_demo(rows: int, out: Path | None, workers: int | None, memory: str | Non
             workers=workers,
             memory=memory,
         )
-        runner.run(settings, DAY, pipeline.selected([], [], settings), progress)
+        runner.run(settings, DAY, choose([], [], settings), progress)
     return _summary_of(RunFolder(out, DAY))
 
 

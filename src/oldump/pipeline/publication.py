@@ -1,41 +1,96 @@
-"""How the items get their final names.
+"""Publication: complete the items with sums and manifest, and give them their final names.
 
-On failure: what was published stays, or is replaced by what is whole; the same again goes on from there.
+Guarantees: an item under its final name is complete. Each item is renamed atomically and the folder is synced, so a
+            crash leaves either the old items or the new ones; the dump's item, which holds the manifest, comes last
+On failure: rerunning publishes the items that are not renamed yet
 """
 
 import shutil
-from collections.abc import Iterable
+from typing import Any
 
-from oldump.engine.commit import sync_folder
+from oldump.engine.commit import sync_folder, write_whole
 from oldump.engine.segments import index_path
 from oldump.errors import storage_errors
+from oldump.pipeline.state import RunState
+from oldump.pipeline.table import STAGES
 from oldump.run.folder import RunFolder
-from oldump.run.journal import Artifact
+from oldump.run.journal import Journal, sha256_of
+from oldump.run.manifest import MANIFEST, SUMS, render_manifest, render_sums
 
 
-def remove_strangers(folder: RunFolder, artifacts: Iterable[Artifact]) -> None:
-    """Remove what lies among the items and is none of the artifacts: a table that is skipped now, say."""
-    ours = [folder.artifact(artifact.name, artifact.item) for artifact in artifacts]
-    known = {*ours, *map(index_path, ours)}
-    with storage_errors(folder.making):
-        for path in folder.making.glob("*/*"):
+def complete_items(state: RunState) -> None:
+    """Remove from the items what the run's choice leaves out; write sums and manifest.
+
+    Raises StorageError.
+    """
+    surplus = state.surplus
+    if surplus:
+        state.journal.forget(surplus)
+    _remove_surplus_files(state)
+    _write_sums_and_manifest(state)
+
+
+def publish(state: RunState) -> None:
+    """Rename the items to their final names, and record that in the journal. Raises StorageError."""
+    folder = state.folder
+    rename_items(folder)
+    names = {artifact.name for artifact in state.published}
+    others = [path for item in folder.items for path in folder.published(item).iterdir() if path.name not in names]
+    state.journal.publish({f"{path.parent.name}/{path.name}": sha256_of(path) for path in others})
+
+
+def rename_items(folder: RunFolder) -> None:
+    """Rename the items into the output folder; remove the items that they replace once all are renamed."""
+    replaced = folder.private / "replaced"
+    with storage_errors(folder.out):
+        replaced.mkdir(exist_ok=True)
+        # The dump's item holds the manifest, which makes a run complete: it leaves first and arrives last.
+        unpublished = [item for item in folder.items if folder.made(item).exists()]
+        for item in reversed(unpublished):
+            if folder.published(item).exists():
+                shutil.rmtree(replaced / item, ignore_errors=True)
+                folder.published(item).rename(replaced / item)
+        for item in unpublished:
+            folder.made(item).rename(folder.published(item))
+        sync_folder(folder.out)
+        shutil.rmtree(replaced)
+        shutil.rmtree(folder.making, ignore_errors=True)  # already gone if a run was killed here
+
+
+def _remove_surplus_files(state: RunState) -> None:
+    """Remove files from the items that are no artifacts, such as a table that is skipped now."""
+    paths = [state.folder.artifact(artifact.name, artifact.item) for artifact in state.published]
+    known = {*paths, *map(index_path, paths)}
+    with storage_errors(state.folder.making):
+        for path in state.folder.making.glob("*/*"):
             if path not in known:
                 path.unlink()
 
 
-def publish(folder: RunFolder) -> None:
-    """Rename the items into the output folder; what they replace goes when they are there."""
-    replaced = folder.private / "replaced"
-    with storage_errors(folder.out):
-        replaced.mkdir(exist_ok=True)
-        # The dump's item has the manifest, which says that all is there: it goes first and comes last.
-        waiting = [item for item in folder.items if folder.made(item).exists()]
-        for item in reversed(waiting):
-            if folder.published(item).exists():
-                shutil.rmtree(replaced / item, ignore_errors=True)
-                folder.published(item).rename(replaced / item)
-        for item in waiting:
-            folder.made(item).rename(folder.published(item))
-        sync_folder(folder.out)
-        shutil.rmtree(replaced)
-        shutil.rmtree(folder.making, ignore_errors=True)  # a run that was stopped behind this has none
+def _write_sums_and_manifest(state: RunState) -> None:
+    journal, folder, artifacts = state.journal, state.folder, state.published
+    indexes = [index_path(folder.artifact(artifact.name, artifact.item)) for artifact in artifacts]
+    for algorithm, name in SUMS.items():
+        write_whole(folder.dump_item / name, render_sums(algorithm, artifacts, folder.dump_item, indexes))
+    skipped = [stage.name for stage in STAGES if stage.is_optional and stage.name not in journal.stages]
+    deworks = journal.stages.get("deworks")
+    counts = {
+        "rows": journal.stages["dumps"].counts,
+        "deworks": deworks.counts if deworks else None,
+        "gate": journal.stages["gate"].counts,
+    }
+    manifest = render_manifest(folder.date, _public_sources(journal), counts, artifacts, skipped)
+    write_whole(folder.dump_item / MANIFEST, manifest)
+
+
+def _public_sources(journal: Journal) -> dict[str, Any]:
+    """Return the manifest's description of the sources, without hosts, roles and modification times."""
+    begun = journal.begun or {}
+    sources: dict[str, Any] = {name: begun[name] for name in ("kind", "name", "size_bytes") if name in begun}
+    for stage in STAGES:
+        committed = journal.stages.get(stage.name)
+        if committed and stage.name == "extract":
+            sources |= committed.counts
+        elif committed and stage.database not in {None, "source"}:
+            sources[str(stage.database)] = committed.counts
+    return sources

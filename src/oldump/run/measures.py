@@ -4,8 +4,11 @@ Nothing here raises. What cannot be measured is None or not counted.
 """
 
 import os
+import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -30,18 +33,32 @@ def _resident_bytes(pid: str) -> int:
     return 0
 
 
-def size_bytes(folder: Path) -> int:
-    """Return the total size of all files in the folder; 0 if the folder does not exist."""
+def size_bytes(paths: Iterable[Path]) -> int:
+    """Return the total size of those paths that are files."""
     total = 0
-    for path in folder.rglob("*"):
+    for path in paths:
         with suppress(OSError):
             total += path.stat().st_size if path.is_file() else 0
     return total
 
 
-def free_bytes(folder: Path) -> int | None:
-    """Return the free space on the folder's disk for this user; None if it is unknown."""
+class DiskSpace(NamedTuple):
+    """The size of a disk, and how much of it is free for us."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+def disk_space(path: Path) -> DiskSpace | None:
+    """Return the space of the disk that the path is on, or will be on; None if the file system does not report it."""
     with suppress(OSError):
-        disk = os.statvfs(folder)
-        return disk.f_bavail * disk.f_frsize
+        usage = shutil.disk_usage(nearest_existing(path))
+        return DiskSpace(usage.total, usage.free) if usage.total else None
     return None
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return the path, or its nearest parent that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path

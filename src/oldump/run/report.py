@@ -19,7 +19,7 @@ from oldump.run.folder import RunFolder
 from oldump.run.forecast import TYPICAL, Estimate, Forecast, RunPosition, estimate
 from oldump.run.journal import Journal
 from oldump.run.log import LastWarnings, LogContext, printable
-from oldump.run.measures import free_bytes, memory_bytes, size_bytes
+from oldump.run.measures import disk_space, memory_bytes, size_bytes
 from oldump.run.owner import Owner
 from oldump.run.periodic import PeriodicThread
 from oldump.run.progress import Progress
@@ -179,6 +179,7 @@ class Report:
     def status(self) -> Status:
         """Return the current status."""
         step, ahead, memory = self._stopwatch.step, self._estimate(), memory_bytes()
+        space = disk_space(self._folder.private)
         self._peak_memory_bytes = max(self._peak_memory_bytes, memory or 0)
         is_running = self._state is State.RUNNING
         eta = None if ahead.seconds is None else self._clock.now() + timedelta(seconds=ahead.seconds)
@@ -204,8 +205,8 @@ class Report:
             forecast_from=self._outline.forecast.origin,
             memory_bytes=memory,
             most_memory_bytes=self._peak_memory_bytes or None,
-            spill_bytes=size_bytes(self._folder.spill),
-            free_bytes=free_bytes(self._folder.private),
+            spill_bytes=size_bytes(self._folder.spill.rglob("*")),
+            free_bytes=space.free_bytes if space else None,
             stages=self._stages(),
             warnings=self.warnings.messages,
             error=self._error,

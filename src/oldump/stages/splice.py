@@ -21,6 +21,7 @@ from oldump.errors import VerificationError
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
 from oldump.run.progress import Progress
+from oldump.run.watch import WATCH
 
 log = logging.getLogger("oldump")
 
@@ -46,6 +47,7 @@ def splice(parts: list[Artifact], folder: RunFolder, checkpoint: Checkpoint, pro
                 if checkpoint.is_due():
                     checkpoint.save(SpliceState(number, segment + 1, writer.reached()))
                 progress.update(writer.records, writer.records / records)
+                WATCH.check()
         if writer.records != records:
             raise VerificationError(
                 f"{folder.dump.name}: {records:,} records in the parts, {writer.records:,} spliced."

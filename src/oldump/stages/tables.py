@@ -23,6 +23,7 @@ from oldump.records.shapes import COLUMNS, SHAPES
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
 from oldump.run.progress import Progress
+from oldump.run.watch import WATCH
 from oldump.settings import Settings
 
 _TAKEN_BYTES = 4 << 20
@@ -148,6 +149,7 @@ def make_table(
             compressing.add(text, writer)
             last_line = text[text.rfind(b"\n", 0, -1) + 1 :]
             progress.update(writer.records, None)
+            WATCH.check()
         compressing.finish()
         leading.require_alive()
         artifact = Artifact(

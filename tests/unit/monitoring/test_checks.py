@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from listener import Listener
 from oldump.monitoring.checks import notification_checks
-from oldump.pipeline.preflight import Check, Verdict
+from oldump.pipeline.check import Check, CheckStatus
 from oldump.settings import NotificationSettings
 
 UUID = "0f4cafe0"
@@ -40,8 +40,8 @@ def test_correct_settings_pass_and_nothing_is_sent(listener: Listener, tmp_path:
         on_failure=f"cd / && touch {tmp_path}/ran",
     )
     found = list(notification_checks(settings))
-    assert [check.what for check in found] == ["metrics", "ping_url", "sentry_dsn", "on_success", "on_failure"]
-    assert {check.verdict for check in found} == {Verdict.OK}
+    assert [check.name for check in found] == ["metrics", "ping_url", "sentry_dsn", "on_success", "on_failure"]
+    assert {check.status for check in found} == {CheckStatus.OK}
     assert UUID not in "".join(map(str, found))
     assert (listener.heard, list(tmp_path.iterdir())) == ([], [])
 
@@ -61,8 +61,8 @@ def test_correct_settings_pass_and_nothing_is_sent(listener: Listener, tmp_path:
 def test_a_mistake_is_a_warning(settings: dict[str, object], words: str) -> None:
     """A run would succeed all the same. No secret is shown."""
     check = only(configured(**settings))
-    assert check.verdict is Verdict.WARNING
-    assert words in check.told
+    assert check.status is CheckStatus.WARNING
+    assert words in check.message
     assert UUID not in str(check)
 
 
@@ -70,10 +70,10 @@ def test_metrics_must_be_a_regular_file(tmp_path: Path) -> None:
     """Reading a pipe would block forever."""
     os.mkfifo(tmp_path / "oldump.prom")
     check = only(configured(metrics=str(tmp_path / "oldump.prom")))
-    assert (check.verdict, "not a regular file" in check.told) == (Verdict.WARNING, True)
+    assert (check.status, "not a regular file" in check.message) == (CheckStatus.WARNING, True)
 
 
 @pytest.mark.parametrize("line", ["  ", "A=b no-such-program", "(no-such-program)", '"$HOME/x" y', ". /dev/null"])
 def test_commands_that_cannot_be_checked_pass(line: str) -> None:
     """Only a plain word is looked up as a program."""
-    assert only(configured(on_failure=line)).verdict is Verdict.OK
+    assert only(configured(on_failure=line)).status is CheckStatus.OK

@@ -277,7 +277,7 @@ def test_a_signal_during_the_first_notification_ends_the_run(
 
 def test_a_test_notification_reaches_all(settings: NotificationSettings, listener: Listener, tmp_path: Path) -> None:
     """It is recognizable as a test, and metrics do not change."""
-    assert {check.verdict.value for check in RunNotifier(settings, DAY, PATIENT).send_test()} == {"ok"}
+    assert {check.status.value for check in RunNotifier(settings, DAY, PATIENT).send_test()} == {"ok"}
     assert sorted(listener.paths) == [f"/{UUID}/log", "/api/1/envelope/"]
     assert {variables(settings, name)["DUMP_OUTCOME"] for name in ("success", "failure")} == {"trial"}
     assert not Path(settings.metrics).exists()
@@ -286,7 +286,7 @@ def test_a_test_notification_reaches_all(settings: NotificationSettings, listene
 def test_a_failed_test_notification_is_a_failed_check(settings: NotificationSettings, listener: Listener) -> None:
     """It names the setting; doctor ends with exit code 2."""
     listener.answers = [404]
-    found = {check.what: check for check in RunNotifier(settings, DAY, PATIENT).send_test()}
+    found = {check.name: check for check in RunNotifier(settings, DAY, PATIENT).send_test()}
     error = found["ping_url test"].error
     assert error is not None
     assert (error.exit_code, error.message) == (2, "ping_url: the answer was 404 Not Found")
