@@ -56,7 +56,7 @@ FORMATTERS = {"text": LogFormatter, "json": JsonFormatter}
 def named_format(toml: str = "oldump.toml") -> str:
     """Return the setting `log_format` without loading the settings, for messages from before they are loaded.
 
-    Loading them takes long. An invalid value gives text: whoever loads the settings reports the error.
+    Loading them takes long. An invalid value gives text: the error is reported when they are loaded.
     """
     named: object = os.environ.get("OLDUMP_LOG_FORMAT")
     if named is None:
