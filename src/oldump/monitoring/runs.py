@@ -22,7 +22,7 @@ from oldump.run.history import CompletedRun, completed_runs
 from oldump.run.journal import Artifact, Journal
 from oldump.run.manifest import MANIFEST, Manifest
 from oldump.run.owner import Owner
-from oldump.run.status import StageStatus, State, Status
+from oldump.run.status import ReportedState, StageStatus, Status
 from oldump.stages.archive.pointer import receipt_of
 
 SILENT_SECONDS = 60.0
@@ -131,7 +131,7 @@ def _total_bytes(artifacts: Iterable[Artifact]) -> int | None:
 
 def _with_status(day: date, status: Status, journal: Journal, now: datetime) -> RunSummary:
     condition, problem = RunCondition(status.state.value), status.error
-    if status.state is State.RUNNING:
+    if status.state is ReportedState.RUNNING:
         condition, problem = _condition_of_running(status, now)
     elif problem and status.exit_code is not None:
         problem = f"exit code {status.exit_code}: {problem}"

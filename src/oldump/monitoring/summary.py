@@ -8,16 +8,16 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from oldump.run.status import StageStatus, State, Status
+from oldump.run.status import ReportedState, StageStatus, Status
 
 
 class RunCondition(StrEnum):
     """The condition of a run: the state in its status file, or one that only an outside observer can determine."""
 
-    RUNNING = State.RUNNING.value
-    COMPLETE = State.COMPLETE.value
-    FAILED = State.FAILED.value
-    STOPPED = State.STOPPED.value
+    RUNNING = ReportedState.RUNNING.value
+    COMPLETE = ReportedState.COMPLETE.value
+    FAILED = ReportedState.FAILED.value
+    STOPPED = ReportedState.STOPPED.value
     DEAD = "dead"
     """Its process ended without updating the status: by kill -9, or with the machine."""
     SILENT = "silent"

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from oldump.monitoring.summary import RunCondition, RunSummary
 from oldump.run.formatting import format_amount, format_bytes, format_seconds
 from oldump.run.progress import unit_of
-from oldump.run.status import State, Status
+from oldump.run.status import ReportedState, Status
 
 
 def runs_table(runs: list[RunSummary]) -> list[tuple[str, ...]]:
@@ -112,7 +112,7 @@ def _machine(status: Status) -> str:
         "spill": status.spill_bytes,
         "free disk space": status.free_bytes,
     }
-    if status.state is not State.RUNNING:
+    if status.state is not ReportedState.RUNNING:
         del sizes["memory"], sizes["free disk space"]
     return ", ".join(f"{name} {format_bytes(size)}" for name, size in sizes.items() if size)
 

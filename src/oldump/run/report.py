@@ -23,7 +23,7 @@ from oldump.run.measures import disk_space, memory_bytes, size_bytes
 from oldump.run.owner import Owner
 from oldump.run.periodic import PeriodicThread
 from oldump.run.progress import Progress
-from oldump.run.status import StageStatus, State, Status, write_atomically
+from oldump.run.status import ReportedState, StageStatus, Status, write_atomically
 from oldump.run.stopwatch import RecentRate, RunClock, Stopwatch, rate
 
 log = logging.getLogger("oldump")
@@ -68,7 +68,7 @@ class Report:
         self._earlier = _read(folder.status)
         self._owner = asdict(Owner.current())
         self._resumed = clock.timestamp()
-        self._state = State.RUNNING
+        self._state = ReportedState.RUNNING
         self._error: str | None = None
         self._exit_code: int | None = None
         self._outline = Outline([], (), [], Forecast(TYPICAL))
@@ -125,11 +125,11 @@ class Report:
 
     def mark_complete(self) -> None:
         """Set the state to complete."""
-        self._state = State.COMPLETE
+        self._state = ReportedState.COMPLETE
 
     def mark_already_complete(self) -> None:
         """Set the state to complete, and keep the status of the process that completed the run."""
-        if self._earlier and self._earlier.state is State.COMPLETE:
+        if self._earlier and self._earlier.state is ReportedState.COMPLETE:
             self._may_write = lambda: False
             with suppress(OSError):
                 write_atomically(self._folder.status, self._earlier.to_json())
@@ -138,7 +138,7 @@ class Report:
     def record_error(self, error: BaseException) -> None:
         """Set the state to failed, or stopped, by the exception that ends this process."""
         is_stop = isinstance(error, Stopped) or not isinstance(error, Exception)
-        self._state = State.STOPPED if is_stop else State.FAILED
+        self._state = ReportedState.STOPPED if is_stop else ReportedState.FAILED
         is_expected = isinstance(error, OldumpError | Stopped)
         self._error = printable(str(error) if is_expected else f"{type(error).__name__}: {error}")
         self._exit_code = exit_code_of(error)
@@ -146,8 +146,8 @@ class Report:
 
     def close(self) -> None:
         """Write the final status. Never raises: an error here must not hide how the run ended."""
-        if self._state is State.RUNNING:
-            self._state = State.STOPPED
+        if self._state is ReportedState.RUNNING:
+            self._state = ReportedState.STOPPED
         with suppress(Exception):
             self.write()
 
@@ -181,7 +181,7 @@ class Report:
         step, ahead, memory = self._stopwatch.step, self._estimate(), memory_bytes()
         space = disk_space(self._folder.private)
         self._peak_memory_bytes = max(self._peak_memory_bytes, memory or 0)
-        is_running = self._state is State.RUNNING
+        is_running = self._state is ReportedState.RUNNING
         eta = None if ahead.seconds is None else self._clock.now() + timedelta(seconds=ahead.seconds)
         return Status(
             date=str(self._folder.date),
@@ -200,7 +200,7 @@ class Report:
             mean_rows_per_second=rate(self._rows, self._stopwatch.step_seconds),
             step_share=self._share,
             stage_share=ahead.stage_share,
-            run_share=1.0 if self._state is State.COMPLETE else ahead.run_share,
+            run_share=1.0 if self._state is ReportedState.COMPLETE else ahead.run_share,
             eta=eta.isoformat(timespec="seconds") if eta and is_running else None,
             forecast_from=self._outline.forecast.origin,
             memory_bytes=memory,

@@ -22,8 +22,8 @@ _TEMPORARY_SUFFIX = ".new"
 """Differs from the suffix of incomplete artifacts, which a resumed run removes."""
 
 
-class State(StrEnum):
-    """The state of a run."""
+class ReportedState(StrEnum):
+    """The state of a run that its status file reports."""
 
     RUNNING = "running"
     COMPLETE = "complete"
@@ -54,7 +54,7 @@ class Status:
     """The status of a run at the time of writing. Times are in UTC, shares from 0 to 1; None means unknown."""
 
     date: str
-    state: State
+    state: ReportedState
     owner: dict[str, Any]
     """The process that works, or worked, on the run: the members of run.owner.Owner."""
     began: str

@@ -9,7 +9,7 @@ from oldump.errors import RunLate
 from oldump.monitoring.health import Expectation, assess_runs, require_healthy
 from oldump.monitoring.summary import RunCondition, RunSummary
 from oldump.run.folder import RunFolder
-from oldump.run.status import State
+from oldump.run.status import ReportedState
 from unit.monitoring.situations import DAY, LATE, assess, complete, write_status
 
 
@@ -28,7 +28,7 @@ def test_a_run_in_progress_may_be_late(folder: RunFolder) -> None:
     write_status(folder, updated=LATE.isoformat())
     run = assess(folder, LATE)
     assert (run.condition, bool(run.late)) == (RunCondition.RUNNING, True)
-    write_status(folder, state=State.COMPLETE)
+    write_status(folder, state=ReportedState.COMPLETE)
     assert assess(folder, LATE).late is None
 
 
@@ -55,7 +55,7 @@ def test_bad_runs_need_attention_until_a_later_run_is_done(condition: RunConditi
 
 def test_where_archiving_is_expected_a_run_is_late_until_it_is_archived(folder: RunFolder) -> None:
     """Otherwise it is done when it is complete."""
-    write_status(folder, state=State.COMPLETE)
+    write_status(folder, state=ReportedState.COMPLETE)
     complete(folder)
     assert assess(folder, LATE).late is None
     assert assess(folder, LATE, archive=True).late == "late: not archived 3 days after its date"
@@ -63,14 +63,14 @@ def test_where_archiving_is_expected_a_run_is_late_until_it_is_archived(folder: 
 
 def test_an_archived_run_is_done(folder: RunFolder, receipt: Path) -> None:
     """The receipt proves the upload, even if a later command failed."""
-    write_status(folder, state=State.FAILED, error="archive.org answers 403", exit_code=51)
+    write_status(folder, state=ReportedState.FAILED, error="archive.org answers 403", exit_code=51)
     complete(folder)
     require_healthy([assess(folder, LATE, archive=True)])
 
 
 def test_a_failed_upload_needs_attention_where_archiving_is_expected(folder: RunFolder) -> None:
     """Even before the run is late."""
-    write_status(folder, state=State.FAILED, error="archive.org answers 403", exit_code=51)
+    write_status(folder, state=ReportedState.FAILED, error="archive.org answers 403", exit_code=51)
     complete(folder)
     require_healthy([assess(folder, LATE)])
     with pytest.raises(RunLate, match=r"2022-07-31 is complete: .*exit code 51: archive.org answers 403"):

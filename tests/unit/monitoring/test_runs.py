@@ -16,7 +16,7 @@ from oldump.run.history import append_run
 from oldump.run.journal import Committed, Journal
 from oldump.run.manifest import render_manifest
 from oldump.run.owner import Owner
-from oldump.run.status import State
+from oldump.run.status import ReportedState
 from unit.monitoring.situations import CDUMP, DAY, DEAD, ELSEWHERE, LATE, NOW, assess, complete, write_status
 from unit.run.examples import JULY, STATUS
 
@@ -53,8 +53,8 @@ def test_a_living_process_that_does_not_update_its_status_is_silent(folder: RunF
     assert run.problems == "no status update for 2 min 01 s, last activity dumps: gather"
 
 
-@pytest.mark.parametrize("state", [State.FAILED, State.STOPPED])
-def test_the_problem_of_an_ended_run_has_its_exit_code(state: State, folder: RunFolder) -> None:
+@pytest.mark.parametrize("state", [ReportedState.FAILED, ReportedState.STOPPED])
+def test_the_problem_of_an_ended_run_has_its_exit_code(state: ReportedState, folder: RunFolder) -> None:
     """Nobody has to read the log for it."""
     write_status(folder, state=state, error="no space left", exit_code=31)
     run = assess(folder)
@@ -64,7 +64,7 @@ def test_the_problem_of_an_ended_run_has_its_exit_code(state: State, folder: Run
 def test_a_later_command_leaves_a_complete_run_complete(folder: RunFolder) -> None:
     """Its failure is a problem of the complete run. Once it has started the run again, the run is not complete."""
     complete(folder)
-    write_status(folder, state=State.FAILED, error="no free space", exit_code=31)
+    write_status(folder, state=ReportedState.FAILED, error="no free space", exit_code=31)
     run = assess(folder, LATE)
     assert (run.condition, run.late) == (RunCondition.COMPLETE, None)
     assert run.problems == "a later command did not finish: exit code 31: no free space"
@@ -150,7 +150,7 @@ def test_the_run_of_another_user_is_not_readable() -> None:
 @pytest.mark.parametrize("changed", ["artifact", "sums"])
 def test_a_receipt_of_earlier_files_does_not_count(folder: RunFolder, changed: str, receipt: Path) -> None:
     """After --overwrite the files at archive.org are those of the earlier run."""
-    write_status(folder, state=State.COMPLETE)
+    write_status(folder, state=ReportedState.COMPLETE)
     complete(folder)
     assert assess(folder).archived
     journal = Journal(folder.journal)
@@ -161,7 +161,7 @@ def test_a_receipt_of_earlier_files_does_not_count(folder: RunFolder, changed: s
 
 def test_a_damaged_receipt_does_not_count(folder: RunFolder, receipt: Path) -> None:
     """The run is then not archived, as far as is known."""
-    write_status(folder, state=State.COMPLETE)
+    write_status(folder, state=ReportedState.COMPLETE)
     assert assess(folder).label == "archived"
     receipt.write_text("{", encoding="utf-8")
     assert (assess(folder).condition, assess(folder).archived) == (RunCondition.COMPLETE, None)

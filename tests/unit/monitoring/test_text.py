@@ -7,7 +7,7 @@ from pathlib import Path
 from oldump.monitoring.summary import RunCondition
 from oldump.monitoring.text import run_facts, run_line, runs_table, stages_table
 from oldump.run.folder import RunFolder
-from oldump.run.status import StageStatus, State
+from oldump.run.status import ReportedState, StageStatus
 from unit.monitoring.situations import DEAD, LATE, RECEIPT, assess, complete, write_status
 from unit.run.examples import STATUS
 
@@ -58,7 +58,7 @@ def test_a_killed_upload_of_a_complete_run_is_dead(folder: RunFolder) -> None:
 
 def test_an_archived_run_is_labelled_so(folder: RunFolder, receipt: Path) -> None:
     """With the time of the upload; in JSON the state stays `complete`."""
-    write_status(folder, state=State.COMPLETE)
+    write_status(folder, state=ReportedState.COMPLETE)
     run = assess(folder)
     assert run.label == "archived"
     assert ("archived", "2022-08-02 03:04 UTC") in run_facts(run)

@@ -11,7 +11,7 @@ from oldump.monitoring.health import Expectation
 from oldump.monitoring.watch import RunWatcher
 from oldump.run.folder import RunFolder
 from oldump.run.owner import Owner
-from oldump.run.status import State, Status
+from oldump.run.status import ReportedState, Status
 from unit.monitoring.situations import NOW, write_status
 from unit.run.examples import STATUS
 
@@ -34,7 +34,7 @@ def test_a_run_is_followed_until_it_ends(folder: RunFolder) -> None:
     """Each change is yielded once, up to the final status."""
     write_status(folder)
     folder.lock.write_bytes(Owner.current().to_json())
-    ended = replace(STATUS, state=State.FAILED, error="full", exit_code=31)
+    ended = replace(STATUS, state=ReportedState.FAILED, error="full", exit_code=31)
     sleep = ScriptedSleep(folder, iter([None, replace(STATUS, rows=2_000), None, ended]))
     watcher = RunWatcher(folder.out, Expectation(3), clock=lambda: NOW, sleep=sleep)
     assert watcher.select_running()
@@ -45,7 +45,7 @@ def test_a_run_is_followed_until_it_ends(folder: RunFolder) -> None:
 
 def test_no_run_is_selected_if_none_is_running(folder: RunFolder) -> None:
     """A complete run is not followed."""
-    write_status(folder, state=State.COMPLETE)
+    write_status(folder, state=ReportedState.COMPLETE)
     assert not RunWatcher(folder.out, Expectation(3), clock=lambda: NOW).select_running()
 
 

@@ -5,11 +5,11 @@ from dataclasses import asdict, replace
 from oldump.run.forecast import Forecast
 from oldump.run.history import CompletedRun, CompletedStage
 from oldump.run.owner import Owner
-from oldump.run.status import StageStatus, State, Status
+from oldump.run.status import ReportedState, StageStatus, Status
 
 STATUS = Status(
     date="2022-07-31",
-    state=State.RUNNING,
+    state=ReportedState.RUNNING,
     owner=asdict(Owner.current()),
     began="2022-08-01T02:00:00+00:00",
     resumed="2022-08-01T03:00:00+00:00",

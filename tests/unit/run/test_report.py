@@ -14,7 +14,7 @@ from oldump.run.forecast import Forecast
 from oldump.run.journal import Committed, Journal
 from oldump.run.measures import disk_space, memory_bytes, size_bytes
 from oldump.run.report import Outline, Report, reported
-from oldump.run.status import State, Status
+from oldump.run.status import ReportedState, Status
 from oldump.run.stopwatch import RunClock
 from unit.run.examples import FORECAST
 from unit.stages.making import Watching, folder_in
@@ -180,14 +180,14 @@ def end_with(error: BaseException, report: Report) -> None:
 @pytest.mark.parametrize(
     ("error", "state", "code", "message"),
     [
-        (GateClosed("half is missing"), State.FAILED, 41, "half is missing"),
-        (Stopped(15), State.STOPPED, 143, "stopped by SIGTERM"),
-        (KeyError("bug"), State.FAILED, BUG_EXIT_CODE, "KeyError: 'bug'"),
-        (GateClosed("a\udc80path"), State.FAILED, 41, r"a\udc80path"),
+        (GateClosed("half is missing"), ReportedState.FAILED, 41, "half is missing"),
+        (Stopped(15), ReportedState.STOPPED, 143, "stopped by SIGTERM"),
+        (KeyError("bug"), ReportedState.FAILED, BUG_EXIT_CODE, "KeyError: 'bug'"),
+        (GateClosed("a\udc80path"), ReportedState.FAILED, 41, r"a\udc80path"),
     ],
 )
 def test_the_last_status_has_the_error(
-    error: BaseException, state: State, code: int, message: str, folder: RunFolder, clock: ManualClock
+    error: BaseException, state: ReportedState, code: int, message: str, folder: RunFolder, clock: ManualClock
 ) -> None:
     """And the exit code. The error is raised unchanged and carries date and stage for the log."""
     report = report_of(folder, clock)
@@ -202,9 +202,9 @@ def test_the_last_status_has_the_error(
 
 def test_a_command_that_ends_well_is_complete_or_stopped(folder: RunFolder, clock: ManualClock) -> None:
     """With --only the run is not complete, but nothing failed."""
-    for is_complete, state in ((False, State.STOPPED), (True, State.COMPLETE)):
+    for is_complete, state in ((False, ReportedState.STOPPED), (True, ReportedState.COMPLETE)):
         with reported(report_of(folder, clock)) as report:
-            assert written(folder).state is State.RUNNING
+            assert written(folder).state is ReportedState.RUNNING
             if is_complete:
                 report.mark_complete()
         status = written(folder)
@@ -220,7 +220,7 @@ def test_a_run_that_was_complete_before_keeps_its_status(folder: RunFolder, cloc
     before = folder.status.read_bytes()
     with reported(Report(folder, Watching(), clock=clock.run_clock)) as report:
         clock.seconds += 1_000
-        assert written(folder).state is State.RUNNING
+        assert written(folder).state is ReportedState.RUNNING
         report.mark_already_complete()
     assert folder.status.read_bytes() == before
 

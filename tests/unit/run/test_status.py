@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oldump.run.status import State, Status, write_atomically
+from oldump.run.status import ReportedState, Status, write_atomically
 from unit.run.examples import STATUS
 
 
@@ -17,7 +17,7 @@ def test_a_status_is_parsed_as_it_was_written() -> None:
     assert read.stages == STATUS.stages
     assert read.stages_by_name["dumps"].steps == {"scatter": 10.0, "gather": 2.0}
     assert read.warnings == ["é, as it is"]
-    assert (read.state, read.owner_process) == (State.RUNNING, STATUS.owner_process)
+    assert (read.state, read.owner_process) == (ReportedState.RUNNING, STATUS.owner_process)
     assert read.owner_process
     assert read.owner_process.is_alive
 
