@@ -73,6 +73,28 @@ def faulty() -> Iterator[Faulty]:
             server.kill()
 
 
+class Tries:
+    """Runs into one output folder, each of which fails at a site of its own and continues where the last one stopped.
+
+    A module's tests share it, one test per site: a set-up per site would cost a whole run each. A test that is run
+    alone passes too, since it then starts with an empty folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.out = folder, folder / "out"
+        self._sites: list[str] = []
+
+    def one(self, site: str, rules: list[Rule], source: Path, faulty: Faulty) -> Ran:
+        """Run under these rules, which make the run fail at this site."""
+        self._sites.append(site)
+        return faulty(rules, *arguments_of(source, self.out), cwd=self.folder)
+
+    def require(self, sites: list[str]) -> None:
+        """Skip the test unless exactly these sites were tried, in this order (-k leaves some out)."""
+        if self._sites != sites:
+            pytest.skip("needs the tests of all sites before it")
+
+
 def order_of(rules: list[Rule], *arguments: object, cwd: Path) -> dict[str, Any]:
     """What the driver is told."""
     told = {"arguments": [*map(str, arguments)], "rules": [asdict(rule) for rule in rules]}

@@ -7,7 +7,7 @@ import pytest
 
 from commands.command import failed, published, run
 from faults.driver import WORKERS, Rule
-from faults.faulty import Faulty, arguments_of
+from faults.faulty import Faulty, Tries, arguments_of
 
 DUMP = "*/ol_dump_2022-07-31/"
 OURS = {
@@ -24,21 +24,33 @@ OURS = {
     "the manifest, to verify it": Rule("EIO", "read", "*/making/ol_dump_2022-07-31/manifest.json"),
     "what was published, for the journal": Rule("EIO", "read", "*/out/ol_dump_2022-07-31/manifest.json"),
 }
-"""In the order in which a run comes to them that has the dumps: each try gets a little farther."""
+"""In the order in which a run that has the dumps reaches them: each try gets a little further."""
 CODES = {10, 11, 30}
 """What is read by the readers of sources has their codes, all else that of storage."""
 
 
-def test_a_file_of_ours(table: Path, undisturbed: dict[str, bytes], tmp_path: Path, faulty: Faulty) -> None:
-    """Whoever reads it, the leader or a worker, and whatever for."""
-    out = tmp_path / "out"
-    run(table, out, "--only", "dumps", cwd=tmp_path)
-    for file, rule in OURS.items():
-        ran = faulty([rule], *arguments_of(table, out), cwd=tmp_path)
-        assert ran.code in CODES, (file, ran.err)
-        failed(ran, ran.code, "Input/output error", rule.path.split("*")[-1])
-    assert "started" not in run(table, out, cwd=tmp_path).err
-    assert published(out) == undisturbed
+@pytest.fixture(scope="module")
+def tries(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Tries:
+    """The output folder that all read sites share; the dumps are committed there."""
+    shared = Tries(tmp_path_factory.mktemp("read-sites"))
+    run(table, shared.out, "--only", "dumps", cwd=shared.folder)
+    return shared
+
+
+@pytest.mark.parametrize("site", OURS)
+def test_a_read_error_in_a_file_of_the_run(site: str, table: Path, tries: Tries, faulty: Faulty) -> None:
+    """The error names the file, whether the leader or a worker reads it."""
+    rule = OURS[site]
+    ran = tries.one(site, [rule], table, faulty)
+    assert ran.code in CODES, ran.err
+    failed(ran, ran.code, "Input/output error", rule.path.split("*")[-1])
+
+
+def test_a_run_after_a_read_error_at_every_site(table: Path, undisturbed: dict[str, bytes], tries: Tries) -> None:
+    """Each try kept what was committed before, so the last one has nothing left to do."""
+    tries.require(list(OURS))
+    assert "started" not in run(table, tries.out, cwd=tries.folder).err
+    assert published(tries.out) == undisturbed
 
 
 @pytest.mark.parametrize("process", [0, WORKERS])

@@ -6,7 +6,7 @@ import pytest
 
 from commands.command import cdump_of, failed, private_of, published, run
 from faults.driver import Rule
-from faults.faulty import Faulty, arguments_of, has_published
+from faults.faulty import Faulty, Tries, arguments_of, has_published
 
 DUMP, CDUMP = "*/ol_dump_2022-07-31/", "*/ol_cdump_2022-07-31/"
 SITES = {
@@ -38,21 +38,32 @@ SITES = {
     "output folder, fsync": Rule("ENOSPC", "fsync", "*/out"),
     "journal, published": Rule("ENOSPC", path="*/journal.jsonl"),
 }
-"""In the order in which a run comes to them: each try gets a little farther."""
+"""In the order in which a run reaches them: each try gets a little further than the one before."""
 
 
-def test_at_every_write_site(table: Path, undisturbed: dict[str, bytes], tmp_path: Path, faulty: Faulty) -> None:
-    """What was committed before is kept, so that the last try has nothing left to do."""
-    out = tmp_path / "out"
-    for site, rule in SITES.items():
-        ran = faulty([rule], *arguments_of(table, out), cwd=tmp_path)
-        assert ran.code == 31, (site, ran.err)
-        failed(ran, 31, "no space left", rule.path.split("*")[-1].removesuffix(".part"))
-        assert "publi" in site or "output" in site or not has_published(out), site
-    last = run(table, out, cwd=tmp_path)
+@pytest.fixture(scope="module")
+def tries(tmp_path_factory: pytest.TempPathFactory) -> Tries:
+    """The output folder that all write sites share."""
+    return Tries(tmp_path_factory.mktemp("write-sites"))
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_full_disk_at_a_write_site(site: str, table: Path, tries: Tries, faulty: Faulty) -> None:
+    """The run ends with exit code 31 and an error that names the file; nothing is published too early."""
+    rule = SITES[site]
+    ran = tries.one(site, [rule], table, faulty)
+    assert ran.code == 31, ran.err
+    failed(ran, 31, "no space left", rule.path.split("*")[-1].removesuffix(".part"))
+    assert "publi" in site or "output" in site or not has_published(tries.out)
+
+
+def test_a_run_after_a_full_disk_at_every_write_site(table: Path, undisturbed: dict[str, bytes], tries: Tries) -> None:
+    """Each try kept what was committed before, so the last one has nothing left to do."""
+    tries.require(list(SITES))
+    last = run(table, tries.out, cwd=tries.folder)
     assert "started" not in last.err
-    assert published(out) == undisturbed
-    assert not list(out.rglob("*.part"))
+    assert published(tries.out) == undisturbed
+    assert not list(tries.out.rglob("*.part"))
 
 
 def test_a_log_or_status_that_cannot_be_written_ends_no_run(
