@@ -1,8 +1,8 @@
-r"""The judge of deworks: what issue 4 makes of a dump and the IA metadata, in the plainest way.
+r"""The reference implementation of deworks: from a dump and the IA metadata to the lines of the deworks file.
 
-Written from the issue's text alone, and from no implementation of it. It holds everything in memory, parses every
+Written from the text of issue 4 alone, not from an implementation. It holds everything in memory, parses every
 record, and is slow. Of src it uses only the order and the columns of keys and the unescaping of COPY text, which
-tests/reference.py judges.
+tests compare with tests/reference.py.
 
 Decisions where the text is silent
 ----------------------------------

@@ -1,7 +1,7 @@
-r"""The judge: what the record contract makes of a COPY text, in the plainest way.
+r"""The reference implementation of the record contract: from the text of a COPY to the dumps' records.
 
-Written from the contract alone (design, section 3), and from nothing under src. It holds everything
-in memory, parses every row, and is slow. Whatever oldump writes is compared with this.
+Written from the contract alone (design, section 3); uses nothing in src. It holds everything in
+memory, parses every row, and is slow. Tests compare what oldump writes with its results.
 
 Decisions where the contract is silent
 --------------------------------------

@@ -23,6 +23,14 @@ AMID = 700_000
 """Bytes after which a connection that copies is amid a range, and has passed some of it on."""
 
 
+def wait_until_none(conninfo: str, query: str, seconds: float = 60.0) -> None:
+    """Wait until the query counts no session; fail after this many seconds."""
+    end = time.monotonic() + seconds
+    while psql(conninfo, query) != b"0\n":
+        assert time.monotonic() < end, query
+        time.sleep(0.01)
+
+
 def taken(copying: Copying, least_bytes: int = 100_000) -> list[bytes]:
     """All that it gives, take by take."""
     return list(iter(lambda: copying.take(least_bytes), b""))
@@ -107,8 +115,7 @@ def test_the_snapshot_ends_with_its_connection(wide: str, proxied: Proxied) -> N
         proxy.cut(1)
         with pytest.raises(SnapshotLost, match="held the snapshot"):
             leading.require_alive()
-        while psql(wide, SESSIONS) != b"0\n":  # the server has to notice first
-            pass
+        wait_until_none(wide, SESSIONS)  # the server has to notice first
         with pytest.raises(SnapshotLost, match="held the snapshot"):
             Copying(reader, ALL).take(1)
 
@@ -119,8 +126,7 @@ def test_a_snapshot_whose_connection_is_just_ending(wide: str, server: str) -> N
         folder, name = psql(server, "show data_directory").decode().strip(), leading.exported
         path = Path(folder) / "pg_snapshots" / name
         text = path.read_bytes()
-    while psql(wide, SESSIONS) != b"0\n":
-        pass
+    wait_until_none(wide, SESSIONS)
     path.write_bytes(text)
     path.chmod(0o644)  # as root, the server runs as another user
     try:
@@ -192,9 +198,7 @@ def test_a_copy_that_is_interrupted_ends_on_the_server(wide: str) -> None:
     """It would sort on for hours, and hold the snapshot."""
     with SnapshotConnection(wide) as leading, pytest.raises(Interrupted), leading.reader() as reader:
         Copying(reader, "(SELECT 1 FROM pg_sleep(61))").take(1)
-    until = time.monotonic() + 5
-    while psql(wide, SLEEPING) != b"0\n":
-        assert time.monotonic() < until
+    wait_until_none(wide, SLEEPING, seconds=5)
 
 
 @pytest.mark.usefixtures("interrupted_soon")
@@ -289,5 +293,4 @@ def test_a_stopped_extract_leaves_nothing(wide: str, proxied: Proxied, tmp_path:
         "status.json",
     ]
     proxy.restart(0)
-    while psql(wide, SESSIONS) != b"0\n":
-        pass
+    wait_until_none(wide, SESSIONS)
