@@ -46,7 +46,7 @@ _OF_ONE_MOMENT = {"snapshot", "lsn", "started"}
 """What the manifest says of the moment at which a database was read."""
 _SAMPLED_POINTS = 60
 """Commit points that are tried of a case whose runs are long, if nothing else is said."""
-_EVENT = re.compile(r" INFO (\S+): (started|committed after|goes on behind|already committed)\b")
+_EVENT = re.compile(r" INFO (\S+): (started|committed after|resuming after|already committed)\b")
 
 
 class Case(NamedTuple):
@@ -322,7 +322,7 @@ class _Try:
         """Raise Difference if a stage began anew that had a checkpoint."""
         events = _events(run.said)
         self._committed |= {stage for stage, what in events if what.startswith("committed")}
-        went_on = {stage for stage, what in events if what == "goes on behind"}
+        went_on = {stage for stage, what in events if what == "resuming after"}
         self.tried.went_on.update(went_on)
         if "begins anew" in run.said:
             raise Difference(f"a stage began anew that could have gone on: {run.said[-2_000:]}")

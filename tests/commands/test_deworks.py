@@ -114,7 +114,7 @@ def test_an_empty_dump_ends_with_14(folder: Path) -> None:
 def test_what_is_no_dump_ends_with_20(text: bytes, folder: Path) -> None:
     """Named, without a traceback and without a spill that stays."""
     (folder / "dump.txt").write_bytes(text)
-    failed(deworks(folder), 20, "dump.txt", "Is it the right file?")
+    failed(deworks(folder), 20, "dump.txt", "Check that it is the right file.")
     assert list((folder / "spills").iterdir()) == []
 
 
@@ -126,7 +126,7 @@ def test_what_is_no_ia_metadata_ends_with_20(folder: Path) -> None:
 def test_a_cdump_ends_with_20(folder: Path) -> None:
     """It names a key that stands twice."""
     (folder / "dump.txt").write_bytes(DUMP + DUMP)
-    failed(deworks(folder), 20, "stands in two records", "cdump")
+    failed(deworks(folder), 20, "occurs in two records", "cdump")
 
 
 # In a run

@@ -65,10 +65,10 @@ def damaged(name: str, rows: bytes) -> tuple[bytes, int, str]:
         "something behind it": (zipped + b"and so on", 12, "damaged gzip"),
         "bzip2": (b"BZh91AY&SY" + bytes(40), 12, "is bzip2"),
         "zstd": (b"\x28\xb5\x2f\xfd" + bytes(40), 12, "is zstd"),
-        "rows after the end": (rows + b"\\.\n" + rows, 12, "rows after the end-of-data marker"),
+        "rows after the end": (rows + b"\\.\n" + rows, 12, "text follows the end-of-data marker"),
         "empty": (b"", 14, "no row"),
-        "empty, compressed": (gzip.compress(b""), 14, "holds no rows"),
-        "only the end-of-data marker": (b"\\.\n", 14, "holds no rows"),
+        "empty, compressed": (gzip.compress(b""), 14, "contains no rows"),
+        "only the end-of-data marker": (b"\\.\n", 14, "contains no rows"),
         "only private pages": (_USER_PAGE, 14, "became a record"),
         "another table": (b"1\tWant to Read\tto be read\tf\t\\N\n" * 1001, 21, "1,001 not_three_columns"),
     }

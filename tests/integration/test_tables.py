@@ -187,7 +187,7 @@ def test_a_line_of_another_shape_is_found_out(empty: str, tmp_path: Path, name: 
         "wikidata": "id, data, updated",
     }
     execute(empty, f"DROP TABLE {table}", f"CREATE VIEW {table} ({columns[table]}) AS SELECT {row}")
-    with pytest.raises(VerificationError, match=f"^{name}: .*another shape than .*table {table}"):
+    with pytest.raises(VerificationError, match=f"^{name}: .*a line that is not .* that {table} is the expected table"):
         made(name, empty, tmp_path)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
 

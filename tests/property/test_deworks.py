@@ -15,7 +15,9 @@ from oldump.engine.gather import Stream
 from oldump.engine.segment_writer import TextWriter
 from oldump.engine.segments import uncompressed
 from oldump.run.progress import NoProgress
-from oldump.stages.deworks.stage import DeworksJob, DeworksResult, Input, make_deworks
+from oldump.stages.deworks.inputs import Input
+from oldump.stages.deworks.job import DeworksJob, DeworksResult
+from oldump.stages.deworks.stage import make_deworks
 
 AMPLE = Budget(spill_bytes=8 << 20, bucket_bytes=32 << 20, bucket_shift=31)
 MANY_BUCKETS = Budget(spill_bytes=3_000, bucket_bytes=2_000, bucket_shift=18, flush_buckets=64)

@@ -1,10 +1,11 @@
-"""Extract: table `data` of the live database, as it was at one moment.
+"""Extract: copy table `data` of the live database, in one snapshot.
 
 Reads:      the database
 Writes:     data    COPY text in seekable gzip, rows in the table's order
-Promises:   one snapshot; every row of it once, whatever happens to connections; the same bytes for any number of them
-Memory:     for each connection, some segments of text, and some ranges of compressed text that wait for their turn
-On failure: nothing under the final name; run again and it copies anew, under a new snapshot
+Guarantees: one snapshot; every row of it exactly once, also after lost connections; the same bytes for any number of
+            connections
+Memory:     per connection: a few segments of text, and a few compressed ranges that wait for their turn
+On failure: no partial file under a final name; a rerun copies again, from a new snapshot
 """
 
 import time
@@ -27,61 +28,65 @@ TABLE = "data"
 
 _THING_ID_COLUMN = 0
 _PAGES = 1_024
-"""Pages of the table in a range: 8 MiB, of which the oversized fields lie elsewhere."""
+"""Pages of the table per range: 8 MiB, not counting oversized fields, which PostgreSQL stores elsewhere."""
 _THINGS = 8_192
-"""Documents in a range, of a server that cannot scan a part of a table."""
+"""Documents per range, if the server cannot scan a range of pages."""
 _SLICE_BYTES = 32 << 20
-"""Text of a range that is compressed before its turn; seldom less than a range has, so that no connection waits."""
+"""Text of a range that is compressed before its turn. Few ranges have more, so connections rarely wait."""
 _WINDOW = 4
-"""Ranges for each connection that may be begun, counted from the one that is written next."""
+"""Ranges per connection that may be in progress, counted from the range that is written next."""
 _ALIVE_SECONDS = 10.0
 _SUMS = ("sha256",)
-"""No MD5, which archive.org asks for: data is private."""
+"""No MD5: only archive.org requires it, and `data` is private."""
 
 
 class CopiedRange(NamedTuple):
-    """What the leader hears of a range: the next of its segments, and at last that there are no more."""
+    """The next segments of a range."""
 
     segments: list[Segment]
     failures: list[str]
-    """What was said of the connections that failed and were replaced."""
+    """The errors of the connections that failed and were replaced."""
 
 
 def extract(
-    leading: SnapshotConnection, folder: RunFolder, jobs: int, progress: Progress, tell: Callable[[str], None]
+    snapshot: SnapshotConnection, folder: RunFolder, jobs: int, progress: Progress, warn: Callable[[str], None]
 ) -> tuple[int, Artifact]:
-    """Copy the table over `jobs` connections; its rows, and the artifact. tell: hears of connections that failed.
+    """Copy the table over `jobs` connections; return the number of rows and the artifact.
+
+    warn: called with a message when a connection failed and was replaced.
 
     Raises SourceUnreachable, SnapshotLost, SourceEmpty, VerificationError, StorageError, WorkerError.
     """
     progress.begin("extract", "copy")
     compress = partial(segment_of, first_key_at=_THING_ID_COLUMN, level=QUICK)
-    ranges = list(_ranges(leading))
-    asked = time.monotonic()
-    with SegmentWriter(folder.data, sums=_SUMS) as writer, Crew(jobs, _copier(leading.reader, compress)) as crew:
+    ranges = list(_ranges(snapshot))
+    checked = time.monotonic()
+    with SegmentWriter(folder.data, sums=_SUMS) as writer, Crew(jobs, _copier(snapshot.reader, compress)) as crew:
         tasks = ((f"table {TABLE}, {condition}", _statement(condition)) for condition in ranges)
         for number, copied, finished in _in_turn(crew, tasks, jobs):
             for segment in copied.segments:
                 writer.append(segment)
             for failure in copied.failures:
-                tell(f"a connection failed and was replaced: {failure}")
-            if time.monotonic() > asked + _ALIVE_SECONDS:
-                leading.require_alive()
-                asked = time.monotonic()
+                warn(f"a connection failed and was replaced: {failure}")
+            if time.monotonic() > checked + _ALIVE_SECONDS:
+                snapshot.require_alive()
+                checked = time.monotonic()
             progress.update(writer.records, (number + finished) / len(ranges))
-        leading.require_alive()
+        snapshot.require_alive()
         if not writer.records:
-            raise SourceEmpty(f"Table {TABLE} of {leading.place} holds no rows. Is it the right database?")
+            raise SourceEmpty(
+                f"{snapshot.place}: table {TABLE} contains no rows", "Check that it is the right database."
+            )
         return writer.records, Artifact(**asdict(writer.commit()), item=None)
 
 
 def _in_turn(crew: Crew, tasks: Iterable[tuple[str, str]], jobs: int) -> Iterator[TaskMessage]:
-    """What the tasks say, the next one's first: who speaks before its turn waits for it."""
+    """Yield the messages of the tasks in the order of the tasks. A task that is ahead waits for its turn."""
     turn = 0
-    heard: dict[int, TaskMessage] = {}
-    for said in crew.run(tasks, window=_WINDOW * jobs):
-        heard[said.number] = said
-        while (following := heard.pop(turn, None)) is not None:
+    waiting: dict[int, TaskMessage] = {}
+    for message in crew.run(tasks, window=_WINDOW * jobs):
+        waiting[message.number] = message
+        while (following := waiting.pop(turn, None)) is not None:
             yield following
             if following.finished:
                 turn += 1
@@ -89,22 +94,22 @@ def _in_turn(crew: Crew, tasks: Iterable[tuple[str, str]], jobs: int) -> Iterato
                 crew.answer(turn, None)
 
 
-def _ranges(leading: SnapshotConnection) -> Iterator[str]:
-    """Conditions that divide the table: each row meets one of them, and in their order they follow the table's."""
-    if leading.server_version >= SCANS_RANGES:
+def _ranges(snapshot: SnapshotConnection) -> Iterator[str]:
+    """Yield conditions that divide the table into ranges, in the table's order. Each row meets exactly one of them."""
+    if snapshot.server_version >= SCANS_RANGES:
         query = "SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::integer"
-        pages = leading.fetch(query, TABLE)[0][0]
+        pages = snapshot.fetch(query, TABLE)[0][0]
         borders = [f"'({page},0)'" for page in range(_PAGES, pages, _PAGES)]
         yield from _between("ctid", borders)
     else:
-        first, last = leading.fetch("SELECT min(thing_id), max(thing_id) FROM data")[0]
+        first, last = snapshot.fetch("SELECT min(thing_id), max(thing_id) FROM data")[0]
         borders = [str(thing_id) for thing_id in range(first or 0, last or 0, _THINGS)][1:]
         yield from _between("thing_id", borders)
         yield "thing_id IS NULL"
 
 
 def _between(column: str, borders: list[str]) -> Iterator[str]:
-    """Ranges of the column, open below the first border and above the last."""
+    """Yield ranges of the column: up to the first border, between borders, and from the last border on."""
     if not borders:
         yield f"{column} IS NOT NULL"
         return
@@ -114,23 +119,22 @@ def _between(column: str, borders: list[str]) -> Iterator[str]:
 
 
 def _statement(condition: str) -> str:
-    """What COPY takes. A scan of a range of ctid gives rows in the table's order; an index would in its own.
+    """Return the query for COPY. A scan by ctid gives the table's order; a scan by thing_id must be sorted.
 
-    data.data: where there is no such column, `data` alone would be the whole row.
+    It says data.data because plain `data` would mean the whole row in a table without that column.
     """
     order = "" if "ctid" in condition else " ORDER BY thing_id, revision, data.data"
-    return f"(SELECT thing_id, revision, data.data FROM data WHERE {condition}{order})"  # noqa: S608 - no word is a user's
+    return f"(SELECT thing_id, revision, data.data FROM data WHERE {condition}{order})"  # noqa: S608 - no user input
 
 
 QUERY = Query((TABLE,), _statement("ctid IS NOT NULL"), _statement("thing_id IS NOT NULL"))
-"""One of those that the stage asks: a view, which has no ctid, is refused before the long work."""
+"""The query that preflight tests. It refuses a view, which has no ctid, before the long work starts."""
 
 
 def _copier(connect: Callable[[], Reader], compress: Compress) -> Callable[[int], TaskFunction]:
-    """What the workers of a Crew perform: a range is copied and compressed, as far as it may before its turn.
+    """Return the workers' task: copy a range and compress it, pausing after _SLICE_BYTES until its turn.
 
-    Its last segment ends where it does: so no worker asks where another's ended, and ranges are the same for any
-    number of connections.
+    A segment never crosses the end of a range, so the bytes are the same for any number of connections.
     """
 
     def begin(_: int) -> TaskFunction:

@@ -1,10 +1,10 @@
-"""Splice: the dump is its parts, one after another, in alphabetical order of their names.
+"""Splice: make the dump from its parts, one after another, in alphabetical order of their names.
 
 Reads:      the parts
 Writes:     dump
-Promises:   the parts' records, byte for byte; nothing is compressed again
+Guarantees: the parts' records, byte for byte; nothing is compressed again
 Memory:     one segment
-On failure: nothing under the final name; run again
+On failure: no partial file under a final name; a rerun resumes
 """
 
 import logging
@@ -27,22 +27,23 @@ log = logging.getLogger("oldump")
 
 
 class SpliceState(msgspec.Struct):
-    """Where the copying rests."""
+    """A checkpoint of the stage."""
 
     parts: int
-    """That are copied whole."""
+    """How many parts are copied completely."""
     segments: int
-    """Of the part behind them."""
+    """How many segments of the next part are copied."""
     position: Position
+    """Where the dump ends."""
 
 
 def splice(parts: list[Artifact], folder: RunFolder, checkpoint: Checkpoint, progress: Progress) -> Artifact:
-    """Make the dump of these parts. Raises StorageError, SourceDamaged, VerificationError."""
+    """Make the dump from these parts. Raises StorageError, SourceDamaged, VerificationError."""
     progress.begin("splice", "copy")
     records = sum(part.records for part in parts)
-    with checkpoint.kept(), _begun(folder, checkpoint) as (writer, so_far):
-        for number, part in enumerate(parts[so_far.parts :], start=so_far.parts):
-            after = so_far.segments if number == so_far.parts else 0
+    with checkpoint.kept(), _writer(folder, checkpoint) as (writer, state):
+        for number, part in enumerate(parts[state.parts :], start=state.parts):
+            after = state.segments if number == state.parts else 0
             for segment in writer.splice(folder.artifact(part.name, part.item), after):
                 if checkpoint.is_due():
                     checkpoint.save(SpliceState(number, segment + 1, writer.reached()))
@@ -50,7 +51,8 @@ def splice(parts: list[Artifact], folder: RunFolder, checkpoint: Checkpoint, pro
                 WATCH.check()
         if writer.records != records:
             raise VerificationError(
-                f"{folder.dump.name}: {records:,} records in the parts, {writer.records:,} spliced."
+                f"{folder.dump.name}: the parts have {records:,} records, {writer.records:,} were copied",
+                "This is a bug; please report it.",
             )
         written = writer.commit()
     by_type: Counter[str] = Counter()
@@ -68,11 +70,11 @@ def splice(parts: list[Artifact], folder: RunFolder, checkpoint: Checkpoint, pro
 
 
 @contextmanager
-def _begun(folder: RunFolder, checkpoint: Checkpoint) -> Iterator[tuple[SegmentWriter, SpliceState]]:
-    """The dump in the making, and where to go on."""
-    reached = checkpoint.resumed(SpliceState, lambda state: state.position.files(folder.dump))
-    if reached is not None:
-        log.info("splice: goes on behind record %s", f"{reached.position.records:,}")
-    so_far = reached or SpliceState(0, 0, BEGINNING)
-    with SegmentWriter(folder.dump, so_far.position) as writer:
-        yield writer, so_far
+def _writer(folder: RunFolder, checkpoint: Checkpoint) -> Iterator[tuple[SegmentWriter, SpliceState]]:
+    """Open the dump for writing; yield the writer and the state to resume from."""
+    state = checkpoint.resumed(SpliceState, lambda saved: saved.position.files(folder.dump))
+    if state is not None:
+        log.info("splice: resuming after record %s", f"{state.position.records:,}")
+    state = state or SpliceState(0, 0, BEGINNING)
+    with SegmentWriter(folder.dump, state.position) as writer:
+        yield writer, state

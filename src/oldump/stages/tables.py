@@ -2,9 +2,9 @@ r"""Table dumps: reading log, ratings, covers, Wikidata entities; and the archiv
 
 Reads:      the databases
 Writes:     reading-log, ratings, wikidata, covers_metadata, ia-metadata: COPY text in seekable gzip, sorted
-Promises:   one snapshot a database; the cutoff; days, never moments; no user's name; every line has the table's shape
-Memory:     some segments
-On failure: nothing under the final name; run again and it copies anew, under a new snapshot
+Guarantees: one snapshot per database; the cutoff; dates without times; no user names; every line has the table's shape
+Memory:     a few segments
+On failure: no partial file under a final name; a rerun copies again, from a new snapshot
 """
 
 import re
@@ -26,41 +26,41 @@ from oldump.run.progress import Progress
 from oldump.run.watch import WATCH
 from oldump.settings import Settings
 
-_TAKEN_BYTES = 4 << 20
-_ODD = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
-"""DEL, the control characters beyond ASCII, and the separators of lines and paragraphs, in UTF-8."""
+_CHUNK_BYTES = 4 << 20
+_UNSAFE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+"""In UTF-8: DEL, the control characters beyond ASCII, and the line and paragraph separators."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table dump."""
+    """The definition of a table dump."""
 
     name: str
-    """Of the stage and the artifact."""
+    """The name of the stage and of the artifact."""
     database: str
-    """The setting that says where it is."""
+    """The setting that holds the connection."""
     tables: tuple[str, ...]
-    """What the query reads."""
+    """The tables that the query reads."""
     columns: tuple[str, ...]
     query: str
-    """SQL with its order fixed to the last column; :end stands for the first moment behind the cutoff."""
+    """SQL that sorts by all columns. :end stands for the first moment after the cutoff."""
     line: "re.Pattern[bytes]"
-    """What a line looks like."""
+    """The pattern of a line."""
     raw_last: bool = False
-    """Whether the last column is JSON, which is written as it is instead of as COPY text."""
+    """Whether the last column is JSON, which is written as is and not as COPY text."""
     is_published: bool = True
 
     def query_until(self, day: date) -> Query:
-        """What the stage asks for a date."""
+        """Return the query up to a cutoff."""
         return Query(self.tables, f"({self.query.replace(':end', midnight_after(day))})")
 
 
 class CopiedTable(NamedTuple):
-    """A table dump that is made."""
+    """A finished table dump."""
 
     artifact: Artifact
     failures: list[str]
-    """What was said of the connections that failed and were replaced."""
+    """The errors of the connections that failed and were replaced."""
 
 
 TABLES = (
@@ -93,7 +93,7 @@ TABLES = (
         database="source",
         tables=("wikidata",),
         columns=COLUMNS["wikidata"],
-        # Between the tokens of JSON there may be newlines and tabs; within its strings they are escaped.
+        # Raw newlines and tabs occur only between the tokens of JSON; within strings they are escaped.
         query=r"""
             SELECT id, updated::date, translate(data::text, E'\n\r\t', '   ')
             FROM wikidata
@@ -132,7 +132,7 @@ TABLE_OF = {table.name: table for table in TABLES}
 
 
 def make_table(
-    table: Table, leading: SnapshotConnection, folder: RunFolder, settings: Settings, progress: Progress
+    table: Table, snapshot: SnapshotConnection, folder: RunFolder, settings: Settings, progress: Progress
 ) -> CopiedTable:
     """Make a table dump. Raises SourceError, SnapshotLost, VerificationError, StorageError."""
     progress.begin(table.name, "copy")
@@ -140,7 +140,7 @@ def make_table(
     compress = partial(segment_of, first_key_at=0, level=settings.level)
     last_line = b""
     with (
-        leading.reader() as reader,
+        snapshot.reader() as reader,
         SegmentWriter(path) as writer,
         Compressing(settings.workers, compress) as compressing,
     ):
@@ -151,7 +151,7 @@ def make_table(
             progress.update(writer.records, None)
             WATCH.check()
         compressing.finish()
-        leading.require_alive()
+        snapshot.require_alive()
         artifact = Artifact(
             **asdict(writer.commit()),
             item=folder.items[1] if table.is_published else None,
@@ -162,41 +162,44 @@ def make_table(
     return CopiedTable(artifact, copying.failures)
 
 
-def write_table(table: Table, leading: SnapshotConnection, day: date, output: BinaryIO) -> int:
-    """Write the table's lines; how many. Raises SourceError, SnapshotLost, SourceEmpty, VerificationError."""
+def write_table(table: Table, snapshot: SnapshotConnection, day: date, output: BinaryIO) -> int:
+    """Write the table's lines, and return their number.
+
+    Raises SourceError, SnapshotLost, SourceEmpty, VerificationError.
+    """
     rows = 0
-    with leading.reader() as reader:
+    with snapshot.reader() as reader:
         for text in texts(table, Copying(reader, table.query_until(day).statement)):
             output.write(text)
             rows += text.count(b"\n")
     if not rows:
-        raise SourceEmpty(f"{table.name}: {leading.place} gave no rows. Is it the right database?")
+        raise SourceEmpty(f"{table.name}: {snapshot.place} gave no rows", "Check that it is the right database.")
     return rows
 
 
 def texts(table: Table, copying: Copying) -> Iterator[bytes]:
-    """The table's lines in pieces, each line as it is published. Raises SourceError, VerificationError."""
-    for text in iter(partial(copying.take, _TAKEN_BYTES), b""):
+    """Yield the table's lines as they are published, many at a time. Raises SourceError, VerificationError."""
+    for text in iter(partial(copying.take, _CHUNK_BYTES), b""):
         lines = text.split(b"\n")[:-1]
         if table.raw_last:
             lines = [_with_raw_last(line) for line in lines]
         for line in lines:
             if not table.line.fullmatch(line):
                 raise VerificationError(
-                    f"{table.name}: the database gave a line of another shape than {', '.join(table.columns)}: "
-                    f"{line[:100]!r}. Is it the right database, and table {table.tables[0]} what it is named?"
+                    f"{table.name}: the database gave a line that is not {', '.join(table.columns)}: {line[:100]!r}",
+                    f"Check that it is the right database and that {table.tables[0]} is the expected table.",
                 )
         yield b"".join(line + b"\n" for line in lines)
 
 
 def _with_raw_last(line: bytes) -> bytes:
-    """The line with its last column as it is, rather than as COPY text; NULL stays as it is written.
+    """Return the line with its last column unescaped, unless it is NULL.
 
-    What some readers take for the end of a line stands within JSON's strings only: its escape there is the same.
+    Characters that some readers take for a line end occur only within JSON strings, where they can be escaped.
     """
     start, tab, last = line.rpartition(b"\t")
-    return start + tab + (last if last == NULL else _ODD.sub(_escape, unescaped(last)))
+    return start + tab + (last if last == NULL else _UNSAFE.sub(_escape, unescaped(last)))
 
 
-def _escape(odd: "re.Match[bytes]") -> bytes:
-    return b"\\u%04x" % ord(odd[0].decode())
+def _escape(match: "re.Match[bytes]") -> bytes:
+    return b"\\u%04x" % ord(match[0].decode())

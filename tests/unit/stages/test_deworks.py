@@ -25,6 +25,7 @@ from oldump.records.record import PARTS, column
 from oldump.run.folder import RunFolder
 from oldump.run.progress import NoProgress
 from oldump.settings import Settings
+from oldump.stages.deworks.inputs import Input
 from oldump.stages.deworks.intermediate import (
     JOINS_END,
     SECTION_SHIFT,
@@ -32,10 +33,11 @@ from oldump.stages.deworks.intermediate import (
     IntermediateLines,
     JoinRole,
     Section,
-    in_work,
+    contribution_order,
 )
+from oldump.stages.deworks.job import DeworksJob, DeworksResult
 from oldump.stages.deworks.redirects import RedirectFilter, Redirects
-from oldump.stages.deworks.stage import DeworksJob, DeworksResult, Input, make_artifact, make_deworks, write_deworks
+from oldump.stages.deworks.stage import make_artifact, make_deworks, write_deworks
 from oldump.synth.table import copy_blocks_of_things
 from reference import dumps_of
 from tables import DATE
@@ -217,10 +219,10 @@ def test_ranks_go_with_the_order(each: list[tuple[int, bytes, Contribution, int,
     """Sorted by section, key, kind, and what is exact among those, ranks never fall; and they stand above joins'."""
     lines = IntermediateLines()
     for section, key, kind, position, fields in each:
-        lines.bring(section, key, kind, position, *fields)
-    batch = lines.batch()
+        lines.add_contribution(section, key, kind, position, *fields)
+    batch = lines.take_batch()
     sections = [section for section, *_ in each]
-    places = sorted(range(len(each)), key=lambda place: (sections[place], in_work(batch.lines.line(place))))
+    places = sorted(range(len(each)), key=lambda place: (sections[place], contribution_order(batch.lines.line(place))))
     ranks = [int(batch.ranks[place]) for place in places]
     assert all(one <= other for one, other in pairwise(ranks))
     assert [rank >> SECTION_SHIFT for rank in ranks] == sorted(sections)
@@ -231,25 +233,25 @@ def test_ranks_go_with_the_order(each: list[tuple[int, bytes, Contribution, int,
 def test_the_order_within_a_line() -> None:
     """Work, editions by key, authors by position, items, duplicates: numbers as numbers."""
     lines = IntermediateLines()
-    lines.bring(Section.WORKS, b"/works/OL1W", Contribution.DUPLICATE, 0, b"/works/OL1W", b"/works/OL2W")
-    lines.bring(Section.WORKS, b"/works/OL1W", Contribution.ITEM, 0, b"/books/OL9M", b"{}")
-    lines.bring(Section.WORKS, b"/works/OL1W", Contribution.AUTHOR, 10, b"10", b"{}")
-    lines.bring(Section.WORKS, b"/works/OL1W", Contribution.AUTHOR, 9, b"9", b"{}")
-    lines.bring(Section.WORKS, b"/works/OL1W", Contribution.EDITION, 0, b"/books/OL10M", b"", b"s", b"{}")
-    lines.bring(Section.WORKS, b"/works/OL1W", Contribution.EDITION, 0, b"/books/OL9M", b"", b"s", b"{}")
-    lines.bring(Section.WORKS, b"/works/OL1W", Contribution.WORK, 0, b"{}")
-    batch = lines.batch()
-    assert sorted(batch.lines, key=in_work) == [*batch.lines][::-1]
-    assert in_work(batch.lines.line(0))[0] == order_key(b"/works/OL1W")
+    lines.add_contribution(Section.WORKS, b"/works/OL1W", Contribution.DUPLICATE, 0, b"/works/OL1W", b"/works/OL2W")
+    lines.add_contribution(Section.WORKS, b"/works/OL1W", Contribution.ITEM, 0, b"/books/OL9M", b"{}")
+    lines.add_contribution(Section.WORKS, b"/works/OL1W", Contribution.AUTHOR, 10, b"10", b"{}")
+    lines.add_contribution(Section.WORKS, b"/works/OL1W", Contribution.AUTHOR, 9, b"9", b"{}")
+    lines.add_contribution(Section.WORKS, b"/works/OL1W", Contribution.EDITION, 0, b"/books/OL10M", b"", b"s", b"{}")
+    lines.add_contribution(Section.WORKS, b"/works/OL1W", Contribution.EDITION, 0, b"/books/OL9M", b"", b"s", b"{}")
+    lines.add_contribution(Section.WORKS, b"/works/OL1W", Contribution.WORK, 0, b"{}")
+    batch = lines.take_batch()
+    assert sorted(batch.lines, key=contribution_order) == [*batch.lines][::-1]
+    assert contribution_order(batch.lines.line(0))[0] == order_key(b"/works/OL1W")
 
 
 def test_of_a_join_what_is_given_comes_before_who_asks() -> None:
     """And all of one key stand together, below everything that is brought to a line."""
     lines = IntermediateLines()
     for key in (b"author /authors/OL1A", b"item foo"):
-        lines.join(JoinRole.ASKED, key, b"/works/OL1W")
-        lines.join(JoinRole.GIVEN, key, b"{}")
-    ranks = lines.batch().ranks.tolist()
+        lines.add_join(JoinRole.REQUEST, key, b"/works/OL1W")
+        lines.add_join(JoinRole.VALUE, key, b"{}")
+    ranks = lines.take_batch().ranks.tolist()
     assert [ranks[0] - ranks[1], ranks[2] - ranks[3]] == [1, 1]
     assert max(ranks) < JOINS_END
 
@@ -399,21 +401,21 @@ NO_RECORDS = {
 @pytest.mark.parametrize("line", NO_RECORDS.values(), ids=NO_RECORDS)
 def test_what_is_no_record_is_refused(line: bytes, tmp_path: Path) -> None:
     """With the name of the file."""
-    with pytest.raises(RecordError, match="dump: a line is no record"):
+    with pytest.raises(RecordError, match="dump: a line is not a record"):
         made_in(tmp_path, work_by(1) + line + work_by(3))
 
 
 @pytest.mark.parametrize("line", [b"foo00bar\tIA1\n", b"foo00bar\tIA1\ta\tb\n", b"\n", work_by(2)])
 def test_what_is_no_item_is_refused(line: bytes, tmp_path: Path) -> None:
     """The same."""
-    with pytest.raises(RecordError, match="items: a line has not three columns"):
+    with pytest.raises(RecordError, match="items: a line does not have three columns"):
         made_in(tmp_path, work_by(1), b"a\t\t\n" + line)
 
 
 @pytest.mark.parametrize("twice", [work_by(1), edition(1, "/works/OL1W"), redirect("/works/OL5W", "/works/OL1W")])
 def test_a_key_that_stands_twice_is_refused(twice: bytes, tmp_path: Path) -> None:
     """It is a cdump, perhaps; in a dump each key has one record."""
-    with pytest.raises(RecordError, match=r"/OL[15][WM]: stands in two records"):
+    with pytest.raises(RecordError, match=r"/OL[15][WM]: occurs in two records"):
         made_in(tmp_path, twice + work_by(3) + twice)
 
 

@@ -92,6 +92,6 @@ def test_a_range_ends_a_segment(tmp_path: Path) -> None:
 
 def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
     """It is hardly Open Library's; and nothing is left under the final name."""
-    with pytest.raises(SourceEmpty, match="holds no rows"):
+    with pytest.raises(SourceEmpty, match="contains no rows"):
         extracted(Table(b"", b"", b""), tmp_path, 2)
     assert list(tmp_path.rglob("data.txt.gz*")) == []

@@ -1,6 +1,6 @@
-"""Lines of deworks, put together from what was brought to each.
+"""Assemble lines of deworks from their sorted contributions.
 
-Does not: sort; the engine does.
+The engine sorts; this module does not.
 """
 
 import json
@@ -15,7 +15,7 @@ from oldump.engine.text_lines import Lines
 from oldump.records.document import parsed, printed
 from oldump.records.keys import order_key
 from oldump.stages.deworks.intermediate import KIND_CODES, SECTION_SHIFT, Contribution, Section
-from oldump.stages.deworks.redirects import standing_twice
+from oldump.stages.deworks.redirects import duplicate_key
 
 STREAM = "deworks"
 _WORK, _EDITION, _AUTHOR, _ITEM = (
@@ -27,20 +27,20 @@ _MASK = (1 << 64) - 1
 
 @dataclass
 class DeworksTally:
-    """What the leader hears of a bucket."""
+    """The counts and the digest of lines of deworks."""
 
     lines: int = 0
     works: int = 0
     editions: int = 0
     works_missing: int = 0
-    """Lines whose work does not exist."""
+    """Lines for a work that has editions but does not exist."""
     editions_without_work: int = 0
     digest: int = 0
-    """As that of records: see oldump.records.tally."""
+    """Computed like the digest of records: see oldump.records.tally."""
     last_key: bytes = b""
 
     def add(self, other: "DeworksTally") -> None:
-        """Count in the bucket behind."""
+        """Add the tally of the next bucket."""
         self.lines += other.lines
         self.works += other.works
         self.editions += other.editions
@@ -51,17 +51,17 @@ class DeworksTally:
 
 
 class Edition(NamedTuple):
-    """An edition, as it was brought."""
+    """The contribution of an edition."""
 
     key: bytes
     ocaid: bytes
-    """As JSON; empty if it has none."""
+    """JSON; empty if the edition has none."""
     text: bytes
 
 
 @dataclass(slots=True)
-class Brought:
-    """All that was brought to one line."""
+class LineContent:
+    """The contributions to one line of deworks."""
 
     section: int
     key: bytes
@@ -69,25 +69,25 @@ class Brought:
     editions: list[Edition] = field(default_factory=list)
     authors: list[bytes] = field(default_factory=list)
     items: dict[bytes, bytes] = field(default_factory=dict)
-    """What the archive says of the scan of an edition, by its key."""
+    """The archive's metadata of each edition's scan, by the edition's key."""
     duplicates: dict[bytes, set[bytes]] = field(default_factory=dict)
 
     @property
     def is_a_line(self) -> bool:
-        """Whether there is a work or an edition; a redirect may lead to a key that is of neither."""
+        """Whether there is a work or an edition. A redirect may point to a key that has neither."""
         return self.work is not None or bool(self.editions)
 
-    def take(self, kind: bytes, fields: list[bytes]) -> None:
-        """Take what a line brought. Raises RecordError on a document that was brought before."""
+    def add(self, kind: bytes, fields: list[bytes]) -> None:
+        """Add a contribution. Raises RecordError if the same document was added before."""
         if kind == _EDITION:
             if self.editions and self.editions[-1].key == fields[0]:
-                raise standing_twice(fields[0])
+                raise duplicate_key(fields[0])
             self.editions.append(Edition(*fields))
         elif kind == _AUTHOR:
             self.authors.append(fields[1])
         elif kind == _WORK:
             if self.work is not None:
-                raise standing_twice(self.key)
+                raise duplicate_key(self.key)
             (self.work,) = fields
         elif kind == _ITEM:
             self.items.setdefault(*fields)
@@ -95,7 +95,7 @@ class Brought:
             self.duplicates.setdefault(fields[0], set()).add(fields[1])
 
     def line(self) -> bytes:
-        """The line of deworks, without its newline."""
+        """Return the line of deworks, without its newline."""
         return b'%b\t{"work": %b, "editions": [%b], "authors": [%b], "ia": [%b], "duplicates": {%b}}' % (
             self.key,
             self.work or b"{}",
@@ -109,7 +109,7 @@ class Brought:
         if not edition.ocaid:
             return edition.text
         item = self.items.get(edition.key, _UNKNOWN_ITEM)
-        if b'"_ia_meta"' in edition.text:  # it has one already, perhaps, which is replaced in its place
+        if b'"_ia_meta"' in edition.text:  # the edition may already have this member: replace its value
             return printed({**parsed(edition.text), "_ia_meta": parsed(item)})
         return b'%b, "_ia_meta": %b}' % (edition.text[:-1], item)
 
@@ -131,50 +131,50 @@ def _json(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-class Denormal:
-    """Arranges a bucket's sorted lines into lines of deworks."""
+class Assembler:
+    """Assembles a bucket's sorted contributions into lines of deworks."""
 
     def __init__(self) -> None:
-        """Begin a bucket."""
-        self._brought: Brought | None = None
-        """What was brought to the line that the slice before may not have ended."""
+        """Start a bucket."""
+        self._content: LineContent | None = None
+        """The line that the previous slice may have left incomplete."""
         self._tally = DeworksTally()
 
     def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:
-        """The next lines of deworks."""
+        """Return the next lines of deworks."""
         made: list[bytes] = []
-        brought = self._brought
+        content = self._content
         for line, rank in zip(batch.lines, batch.ranks.tolist(), strict=True):
             key, kind, *fields = line.split(b"\t")
             section = rank >> SECTION_SHIFT
-            if brought is None or brought.key != key or brought.section != section:
-                self._end(brought, made)
-                brought = Brought(section, key)
-            brought.take(kind, fields)
+            if content is None or content.key != key or content.section != section:
+                self._finish(content, made)
+                content = LineContent(section, key)
+            content.add(kind, fields)
         if last:
-            self._end(brought, made)
-            brought = None
-        self._brought = brought
+            self._finish(content, made)
+            content = None
+        self._content = content
         return {STREAM: Lines.of(made)}
 
     def tally(self) -> DeworksTally:
-        """Counts of what was made."""
+        """Return the tally of the bucket's lines."""
         return self._tally
 
-    def _end(self, brought: Brought | None, made: list[bytes]) -> None:
-        """Make the line for which all has been brought."""
-        if brought is None or not brought.is_a_line:
+    def _finish(self, content: LineContent | None, made: list[bytes]) -> None:
+        """Make the line of a complete content, if it is a line, and count it."""
+        if content is None or not content.is_a_line:
             return
-        line = brought.line()
+        line = content.line()
         made.append(line)
         tally = self._tally
         tally.lines += 1
-        tally.editions += len(brought.editions)
+        tally.editions += len(content.editions)
         tally.digest = (tally.digest + xxh3_64_intdigest(line)) & _MASK
-        tally.last_key = brought.key
-        if brought.work is not None:
+        tally.last_key = content.key
+        if content.work is not None:
             tally.works += 1
-        elif brought.section == Section.EDITIONS:
+        elif content.section == Section.EDITIONS:
             tally.editions_without_work += 1
         else:
             tally.works_missing += 1

@@ -1,13 +1,13 @@
-"""What the join moves about: lines with a rank, in two kinds of places.
+"""Intermediate lines: what the passes of deworks exchange through the spill.
 
-*Joins* are where a document or an archive item meets those who ask for it: lines that share a join key. *Works* are
-where all meet that goes into one line of deworks: lines that share its key.
+A *join line* brings a value (a document, an archive item) to a join key, or requests the value of that key.
+A *contribution* adds one thing (the work, an edition, an author, …) to the line of deworks with that key.
 
-    join       join key TAB order TAB …           rank: hash of the join key, documents before requests
-    of a work  line key TAB kind TAB …            rank: the line key's, then kind and position
+    join line       join key TAB fields                rank: hash of the join key; values before requests
+    contribution    line key TAB kind TAB fields       rank: that of the line key; then kind and position
 
-Ranks of joins are below JOINS_END, those of works above it, those of editions without a work above all.
-Does not: know how lines are spilled and sorted.
+Ranks of join lines are below JOINS_END. Contributions to works rank above them, and contributions to editions without a
+work above all others. This module does not spill or sort.
 """
 
 from decimal import Decimal
@@ -21,26 +21,26 @@ from oldump.records.keys import COLLECTIONS, REVISION_BITS, order_key, rank
 
 SECTION_SHIFT = 62
 JOINS_END = 1 << SECTION_SHIFT
-"""The first rank that is not a join's."""
+"""The ranks of join lines are below this."""
 
 _KIND_SHIFT = 15
 _MOST_POSITION = (1 << _KIND_SHIFT) - 1
 _STEM_BYTES = len("/works/OL")
-_USUAL = {(c.stem.encode(), c.letter.encode()): c.rank for c in COLLECTIONS if len(c.stem) == _STEM_BYTES}
-"""Works and books: nearly all line keys."""
+_COMMON = {(c.stem.encode(), c.letter.encode()): c.rank for c in COLLECTIONS if len(c.stem) == _STEM_BYTES}
+"""Works and books, which are nearly all line keys."""
 _MOST_DIGITS = 11
 
 
 class Section(IntEnum):
-    """Where a line of deworks stands."""
+    """The two sections of deworks, in order."""
 
     WORKS = 1
     EDITIONS = 2
-    """Those without a work: behind all works."""
+    """Editions without a work."""
 
 
 class Contribution(IntEnum):
-    """What a line brings to the line of deworks that it goes into."""
+    """The kinds of contributions, in their order within a line of deworks."""
 
     WORK = 0
     EDITION = 1
@@ -50,63 +50,62 @@ class Contribution(IntEnum):
 
 
 KIND_CODES = tuple(b"%d" % kind for kind in Contribution)
-"""How a line names its kind."""
+"""The kinds as they are written in contributions."""
 
 
 class JoinRole(IntEnum):
-    """What a join line is."""
+    """Whether a join line brings a value or requests it. Values sort first."""
 
-    GIVEN = 0
-    ASKED = 1
+    VALUE = 0
+    REQUEST = 1
 
 
 class IntermediateLines:
-    """Collects lines and their ranks."""
+    """A list of intermediate lines and their ranks."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._lines: list[bytes] = []
         self._ranks: list[int] = []
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of lines."""
         return len(self._lines)
 
-    def join(self, joined: JoinRole, key: bytes, *fields: bytes) -> None:
-        """Add a line to the join of a key."""
+    def add_join(self, role: JoinRole, key: bytes, *fields: bytes) -> None:
+        """Add a join line."""
         self._lines.append(b"\t".join((key, *fields)))
-        self._ranks.append(xxh3_64_intdigest(key) >> 3 << 1 | joined)
+        self._ranks.append(xxh3_64_intdigest(key) >> 3 << 1 | role)
 
-    def bring(self, section: int, key: bytes, kind: Contribution, position: int, *fields: bytes) -> None:
-        """Add a line to what goes into a line of deworks."""
+    def add_contribution(self, section: int, key: bytes, kind: Contribution, position: int, *fields: bytes) -> None:
+        """Add a contribution to the line of deworks with this key. position: among those of its kind."""
         self._lines.append(b"\t".join((key, KIND_CODES[kind], *fields)))
         place = kind << _KIND_SHIFT | min(position, _MOST_POSITION)
         self._ranks.append(section << SECTION_SHIFT | _rank(key, place) >> 2)
 
-    def batch(self) -> Batch:
-        """The lines, for the spill; and begin with none."""
+    def take_batch(self) -> Batch:
+        """Return the lines for the spill, and clear the list."""
         batch = Batch.of(self._lines, self._ranks)
         self._lines, self._ranks = [], []
         return batch
 
 
 def _rank(key: bytes, place: int) -> int:
-    """The rank of a key, with the place among its lines where a revision would be: its two lowest bits are not used."""
-    place = (place << 2) + 4  # 0 is for keys that stand before those with the same number
-    collection = _USUAL.get((key[:_STEM_BYTES], key[-1:]))
+    """Return the rank of a key, with `place` in place of a revision. The two lowest bits are not used."""
+    place = (place << 2) + 4  # 0 is for keys that sort before those with the same number
+    collection = _COMMON.get((key[:_STEM_BYTES], key[-1:]))
     digits = key[_STEM_BYTES:-1]
     if collection is not None and digits.isdigit() and digits[0] != ord("0") and len(digits) <= _MOST_DIGITS:
         return collection + (int(digits) << REVISION_BITS) + place
     return rank(key, Decimal(place))
 
 
-def in_join(line: bytes) -> bytes:
-    """The order of lines of the same rank in a join: any that is the same every time, what is given in its order."""
+def join_order(line: bytes) -> bytes:
+    """Return the sort key for join lines of the same rank. Any fixed order will do."""
     return line
 
 
-def in_work(line: bytes) -> tuple[Any, ...]:
-    """The order of lines of the same rank that are brought to lines of deworks."""
+def contribution_order(line: bytes) -> tuple[Any, ...]:
+    """Return the sort key for contributions of the same rank."""
     key, kind, *fields = line.split(b"\t")
     if int(kind) == Contribution.EDITION:
         return order_key(key), int(kind), order_key(fields[0]), line

@@ -1,6 +1,6 @@
-"""Who asks for whom: what each record and each archive item brings to joins and to lines of deworks, and the answers.
+"""The join: convert records and archive items to join lines and contributions, and resolve the joins.
 
-Does not: read files, or put lines of deworks together.
+This module does not read files or assemble lines of deworks.
 """
 
 import json
@@ -16,12 +16,12 @@ from oldump.stages.deworks.intermediate import Contribution, IntermediateLines, 
 from oldump.stages.deworks.redirects import Redirects
 
 _AUTHOR, _ITEM, _TARGET = b"author ", b"item ", b"target "
-"""What a join key begins with."""
+"""The prefixes of join keys."""
 _BATCH_LINES = 4_096
 
 
 class ReadCounts(NamedTuple):
-    """What the leader hears of a block."""
+    """The numbers of works, editions and items that were read."""
 
     works: int = 0
     editions: int = 0
@@ -29,9 +29,9 @@ class ReadCounts(NamedTuple):
 
 
 def redirect_of(record: bytes) -> tuple[bytes, str] | None:
-    """Key and location of a redirect; None if the record is none, or leads nowhere.
+    """Return the key and location of a redirect; None if the record is not a redirect or has no location.
 
-    Raises ValueError, Rejected on what is no record.
+    Raises ValueError or Rejected if the line is not a record.
     """
     if not record.startswith(b"/type/redirect\t"):
         return None
@@ -41,19 +41,18 @@ def redirect_of(record: bytes) -> tuple[bytes, str] | None:
     return None if location is None else (key, location)
 
 
-class Links:
-    """What records bring and ask."""
+class LinkReader:
+    """Converts records to join lines and contributions."""
 
     def __init__(self, redirects: Redirects) -> None:
-        """Take where redirects lead."""
         self._redirects = redirects
 
-    def of_records(self, records: list[bytes], lines: IntermediateLines) -> ReadCounts:
-        """Add the lines of some records of the dump. Raises ValueError, Rejected on what is no record."""
+    def add_records(self, records: list[bytes], lines: IntermediateLines) -> ReadCounts:
+        """Add the lines of these records. Raises ValueError or Rejected if one is not a record."""
         works = editions = 0
         for record in records:
             type_key, key, _, _, text = columns(record)
-            key.decode()  # raises ValueError: it is going to be written as text, and in the journal
+            key.decode()  # raises ValueError: the key is later written as text, also in the journal
             match type_key:
                 case b"/type/edition":
                     editions += 1
@@ -62,7 +61,7 @@ class Links:
                     works += 1
                     self._work(key, text, lines)
                 case b"/type/author":
-                    lines.join(JoinRole.GIVEN, _AUTHOR + key, text)
+                    lines.add_join(JoinRole.VALUE, _AUTHOR + key, text)
                 case b"/type/redirect":
                     self._redirect(key, lines)
         return ReadCounts(works=works, editions=editions)
@@ -71,26 +70,26 @@ class Links:
         links = edition_links(text)
         section, line_key = (Section.EDITIONS, key) if links.work is None else (Section.WORKS, column(links.work))
         ocaid = encode_basestring_ascii(links.ocaid).encode() if links.ocaid else b""
-        lines.bring(section, line_key, Contribution.EDITION, 0, key, ocaid, text)
+        lines.add_contribution(section, line_key, Contribution.EDITION, 0, key, ocaid, text)
         place = (b"%d" % section, line_key)
         if links.ocaid and (identifier := _utf8(links.ocaid)) is not None:
-            lines.join(JoinRole.ASKED, _ITEM + escaped(identifier), *place, key)
+            lines.add_join(JoinRole.REQUEST, _ITEM + escaped(identifier), *place, key)
         if self._redirects.may_lead_to(key):
-            lines.join(JoinRole.GIVEN, _TARGET + key, *place)
+            lines.add_join(JoinRole.VALUE, _TARGET + key, *place)
 
     def _work(self, key: bytes, text: bytes, lines: IntermediateLines) -> None:
-        lines.bring(Section.WORKS, key, Contribution.WORK, 0, text)
+        lines.add_contribution(Section.WORKS, key, Contribution.WORK, 0, text)
         for position, author in enumerate(author_keys(text)):
-            asked, name = column(author), encode_basestring_ascii(author).encode()
-            if (end := self._redirects.end(asked)) is not None:
-                asked, name = end
-            lines.join(JoinRole.ASKED, _AUTHOR + asked, key, b"%d" % position, name)
+            target, name = column(author), encode_basestring_ascii(author).encode()
+            if (end := self._redirects.end(target)) is not None:
+                target, name = end
+            lines.add_join(JoinRole.REQUEST, _AUTHOR + target, key, b"%d" % position, name)
 
     def _redirect(self, key: bytes, lines: IntermediateLines) -> None:
-        """The redirect is a duplicate of all that it leads to: each may be a line's key, or an edition's."""
+        """Add the redirect as a duplicate of every key in its chain: each may be the key of a line or an edition."""
         for target, _ in self._redirects.chain(key):
-            lines.bring(Section.WORKS, target, Contribution.DUPLICATE, 0, target, key)
-            lines.join(JoinRole.ASKED, _TARGET + target, key)
+            lines.add_contribution(Section.WORKS, target, Contribution.DUPLICATE, 0, target, key)
+            lines.add_join(JoinRole.REQUEST, _TARGET + target, key)
 
 
 def _utf8(text: str) -> bytes | None:
@@ -100,15 +99,18 @@ def _utf8(text: str) -> bytes | None:
         return None
 
 
-def of_items(items: list[bytes], first: int, lines: IntermediateLines) -> ReadCounts:
-    """Add the lines of some of the archive's items, COPY text of identifier, boxid, collection.
+def add_items(items: list[bytes], block_number: int, lines: IntermediateLines) -> ReadCounts:
+    """Add the join lines of archive items, given as COPY text of identifier, boxid and collection.
 
-    first: a number that grows from block to block. Raises ValueError if an item has not three columns.
+    block_number: of two items with the same identifier, the one in the earlier block wins.
+    Raises ValueError if an item does not have three columns.
     """
     for place, item in enumerate(items):
         identifier, boxid, collection = item.split(b"\t")
-        said = json.dumps({"boxid": _values(boxid), "collection": _values(collection)}).encode()
-        lines.join(JoinRole.GIVEN, _ITEM + escaped(unescaped(identifier)), b"%012d.%012d" % (first, place), said)
+        metadata = json.dumps({"boxid": _values(boxid), "collection": _values(collection)}).encode()
+        lines.add_join(
+            JoinRole.VALUE, _ITEM + escaped(unescaped(identifier)), b"%012d.%012d" % (block_number, place), metadata
+        )
     return ReadCounts(items=len(items))
 
 
@@ -117,41 +119,42 @@ def _values(field: bytes) -> list[str]:
     return text.split(";") if text else []
 
 
-class Answers:
-    """Answers those who ask in joins: one is made for each bucket, and called for each slice of it in turn."""
+class JoinResolver:
+    """Resolves the requests of a bucket of join lines; called for each slice of the bucket in turn."""
 
     def __init__(self) -> None:
-        """Begin a bucket."""
+        """Start a bucket."""
         self._hash = -1
-        self._given: dict[bytes, bytes] = {}
-        """What was given to the joins of this hash: nearly always one."""
+        self._values_by_key: dict[bytes, bytes] = {}
+        """The values of the join keys with this hash: nearly always one."""
 
     def __call__(self, batch: Batch) -> Iterator[Batch]:
-        """What the answers bring to lines of deworks."""
+        """Yield the contributions that the join gives."""
         lines = IntermediateLines()
         for line, rank in zip(batch.lines, batch.ranks.tolist(), strict=True):
             if rank >> 1 != self._hash:
-                self._hash, self._given = rank >> 1, {}
+                self._hash, self._values_by_key = rank >> 1, {}
             key, fields = line.split(b"\t", 1)
-            if rank & 1 == JoinRole.GIVEN:
-                self._given.setdefault(key, fields)
+            if rank & 1 == JoinRole.VALUE:
+                self._values_by_key.setdefault(key, fields)
             else:
-                _answer(key, fields.split(b"\t"), self._given.get(key), lines)
+                _resolve(key, fields.split(b"\t"), self._values_by_key.get(key), lines)
             if len(lines) >= _BATCH_LINES:
-                yield lines.batch()
-        yield lines.batch()
+                yield lines.take_batch()
+        yield lines.take_batch()
 
 
-def _answer(key: bytes, asked: list[bytes], given: bytes | None, lines: IntermediateLines) -> None:
+def _resolve(key: bytes, request: list[bytes], value: bytes | None, lines: IntermediateLines) -> None:
+    """Add the contribution that a request gets; value: that of its join key, None if there is none."""
     if key.startswith(_AUTHOR):
-        work, position, name = asked
-        document = b'{"key": %b}' % name if given is None else given
-        lines.bring(Section.WORKS, work, Contribution.AUTHOR, int(position), position, document)
-    elif given is None:
+        work, position, name = request
+        document = b'{"key": %b}' % name if value is None else value
+        lines.add_contribution(Section.WORKS, work, Contribution.AUTHOR, int(position), position, document)
+    elif value is None:
         return
     elif key.startswith(_ITEM):
-        section, line_key, edition = asked
-        lines.bring(int(section), line_key, Contribution.ITEM, 0, edition, given.split(b"\t", 1)[1])
+        section, line_key, edition = request
+        lines.add_contribution(int(section), line_key, Contribution.ITEM, 0, edition, value.split(b"\t", 1)[1])
     else:
-        section, line_key = given.split(b"\t")
-        lines.bring(int(section), line_key, Contribution.DUPLICATE, 0, key[len(_TARGET) :], *asked)
+        section, line_key = value.split(b"\t")
+        lines.add_contribution(int(section), line_key, Contribution.DUPLICATE, 0, key[len(_TARGET) :], *request)
