@@ -1,4 +1,4 @@
-"""The fast way gives for every row what the exact way gives for the row alone, and that is what the reference says."""
+"""For every row, the fast path agrees with the slow path, and both agree with the reference implementation."""
 
 import json
 from collections import Counter
@@ -34,7 +34,7 @@ odd_rows = pytest.mark.parametrize("row", [row for _, row in ODD_ROWS], ids=[nam
 
 
 class Made(NamedTuple):
-    """What became of a table's rows."""
+    """The records, drops and rejects of a table."""
 
     rows: int
     records: list[bytes]
@@ -42,8 +42,8 @@ class Made(NamedTuple):
     rejects: list[tuple[int, str, bytes]]
 
 
-def made_at_once(blocks: list[bytes]) -> Made:
-    """By the fast way, block by block."""
+def made_by_fast_path(blocks: list[bytes]) -> Made:
+    """Convert blocks on the fast path."""
     made = Made(0, [], Counter(), [])
     for block in blocks:
         batch = ConvertedRows(block, CUTOFF)
@@ -59,8 +59,8 @@ def made_at_once(blocks: list[bytes]) -> Made:
     return made
 
 
-def made_exactly(text: bytes) -> Made:
-    """By the exact way, each row alone."""
+def made_by_slow_path(text: bytes) -> Made:
+    """Convert each row alone on the slow path."""
     made = Made(len(reference.lines_of(text)), [], Counter(), [])
     for row, line in enumerate(reference.lines_of(text)):
         try:
@@ -76,8 +76,8 @@ def made_exactly(text: bytes) -> Made:
     return made
 
 
-def made_by_the_judge(text: bytes) -> Made:
-    """By the reference, each row alone."""
+def made_by_reference(text: bytes) -> Made:
+    """Convert each row alone with the reference implementation."""
     made = Made(len(reference.lines_of(text)), [], Counter(), [])
     for row, line in enumerate(reference.lines_of(text)):
         try:
@@ -97,22 +97,22 @@ Comparison = Callable[[bytes, bytes], bool]
 
 
 def assert_same(fast: Made, exact: Made, same: Comparison = reference.same_record) -> None:
-    """Check all that became of the rows, the records up to what `same` forgives."""
+    """Require equal outcomes; records may differ as far as `same` allows."""
     assert fast._replace(records=[]) == exact._replace(records=[])
     assert len(fast.records) == len(exact.records)
     for one, other in zip(fast.records, exact.records, strict=True):
         assert one == other or same(one, other), (one[:2000], other[:2000])
 
 
-def assert_exact(text: bytes) -> None:
-    """Check the fast way by the exact way, up to the spelling of escapes, and that by the reference, byte by byte."""
-    exact = made_exactly(text)
-    assert exact == made_by_the_judge(text)
-    assert_same(made_at_once([text]), exact)
+def assert_paths_agree(text: bytes) -> None:
+    """Check the fast path against the slow path, and that against the reference implementation."""
+    exact = made_by_slow_path(text)
+    assert exact == made_by_reference(text)
+    assert_same(made_by_fast_path([text]), exact)
 
 
 def lines_with_ends(text: bytes) -> list[bytes]:
-    """The lines with their newlines; str.splitlines would also split at others."""
+    """Return the lines with their newlines; str.splitlines would also split at other characters."""
     lines = [line + b"\n" for line in text.split(b"\n")]
     return lines[:-1] + [line for line in [lines[-1].removesuffix(b"\n")] if line]
 
@@ -123,18 +123,20 @@ def lines_with_ends(text: bytes) -> list[bytes]:
 @odd_rows
 def test_an_odd_row_alone(row: bytes) -> None:
     """As a block of its own, with its newline and without."""
-    assert_exact(row)
+    assert_paths_agree(row)
     if row != b"\n":
-        assert_exact(row.removesuffix(b"\n"))
+        assert_paths_agree(row.removesuffix(b"\n"))
 
 
 @odd_rows
 def test_an_odd_row_between_others(row: bytes) -> None:
-    """It becomes what it becomes alone, and its neighbours do too."""
-    alone = made_at_once([row])
+    """The outcome is the same as alone, also for its neighbours."""
+    alone = made_by_fast_path([row])
     for before, after in ((NEIGHBOURS, NEIGHBOURS), ((), NEIGHBOURS), (NEIGHBOURS, ())):
-        around = [made_at_once([b"".join(each)]) if each else Made(0, [], Counter(), []) for each in (before, after)]
-        made = made_at_once([b"".join((*before, row, *after))])
+        around = [
+            made_by_fast_path([b"".join(each)]) if each else Made(0, [], Counter(), []) for each in (before, after)
+        ]
+        made = made_by_fast_path([b"".join((*before, row, *after))])
         assert made.records == around[0].records + alone.records + around[1].records
         assert made.drops == alone.drops
         assert made.rejects == [(len(before), reason, line) for _, reason, line in alone.rejects]
@@ -144,8 +146,8 @@ def test_an_odd_row_between_others(row: bytes) -> None:
 def test_all_odd_rows_together() -> None:
     """In one block, in both orders."""
     rows = [row for _, row in ODD_ROWS]
-    assert_exact(b"".join(rows))
-    assert_exact(b"".join(reversed(rows)))
+    assert_paths_agree(b"".join(rows))
+    assert_paths_agree(b"".join(reversed(rows)))
 
 
 # Tables
@@ -154,23 +156,23 @@ def test_all_odd_rows_together() -> None:
 @settings(max_examples=120, deadline=None)
 @given(table=tables(), data=st.data())
 def test_whole_tables(table: bytes, data: st.DataObject) -> None:
-    """Of rows of every kind: as the judge says in one block, and byte for byte the same wherever the table is cut."""
-    assert_exact(table)
+    """Rows of every kind agree with the reference in one block, and give the same bytes wherever blocks end."""
+    assert_paths_agree(table)
     lines = lines_with_ends(table)
     cuts = sorted(data.draw(st.sets(st.integers(0, len(lines))), label="cuts"))
     blocks = [b"".join(lines[start:end]) for start, end in zip([0, *cuts], [*cuts, len(lines)], strict=True)]
-    whole = made_at_once([table])
-    assert made_at_once(blocks) == whole
-    assert made_at_once(lines) == whole
+    whole = made_by_fast_path([table])
+    assert made_by_fast_path(blocks) == whole
+    assert made_by_fast_path(lines) == whole
 
 
 def synthetic_blocks() -> Iterator[bytes]:
-    """A table like the live one, with rows of every odd and broken kind."""
+    """Yield a table like the live one, with rows of every odd and broken kind."""
     return copy_blocks(2000, odd_rows=50, broken_rows=50)
 
 
 def same_meaning(one: bytes, other: bytes) -> bool:
-    """Whether two records have the same columns, and JSON of the same meaning: a name may stand twice in it."""
+    """Whether two records have the same columns and JSON of the same meaning; names in it may repeat."""
     *columns_of_one, text_of_one = columns(one)
     *columns_of_other, text_of_other = columns(other)
     return columns_of_one == columns_of_other and json.loads(text_of_one) == json.loads(text_of_other)
@@ -185,15 +187,15 @@ def test_synthetic_tables() -> None:
     """Rows as the live table has them, with both ways in every block, and borders anywhere."""
     blocks = [*synthetic_blocks()]
     text = b"".join(blocks)
-    exact = made_exactly(text)
-    assert exact == made_by_the_judge(text)
-    fast = made_at_once(blocks)
+    exact = made_by_slow_path(text)
+    assert exact == made_by_reference(text)
+    fast = made_by_fast_path(blocks)
     assert_same(fast, exact, same_but_for_repeated_names)
     assert fast.rows == 2000
     assert len(fast.rejects) == 50
     lines = lines_with_ends(text)
     for size in (1, 7, 500):
-        assert made_at_once([b"".join(lines[at : at + size]) for at in range(0, len(lines), size)]) == fast
+        assert made_by_fast_path([b"".join(lines[at : at + size]) for at in range(0, len(lines), size)]) == fast
 
 
 # Documents made to deceive
@@ -335,8 +337,8 @@ def tricky_rows(draw: st.DrawFn) -> bytes:
 @given(rows=st.lists(tricky_rows(), min_size=1, max_size=4))
 def test_rows_made_to_deceive(rows: list[bytes]) -> None:
     """Datetimes, old keys, locations and ids of every shape, in every place, up to the end of a block."""
-    assert_exact(b"".join(rows))
-    assert made_at_once(rows) == made_at_once([b"".join(rows)])
+    assert_paths_agree(b"".join(rows))
+    assert made_by_fast_path(rows) == made_by_fast_path([b"".join(rows)])
 
 
 # The comparison itself

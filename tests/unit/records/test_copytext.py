@@ -33,13 +33,13 @@ FIELDS = st.lists(
         (b"", b""),
     ],
 )
-def test_every_escape_has_its_meaning(field: bytes, meant: bytes) -> None:
-    r"""`\\ \t \n \r \b \f \v`, octal, hexadecimal; any other escaped character stands for itself."""
+def test_escapes_are_decoded(field: bytes, meant: bytes) -> None:
+    r"""`\\ \t \n \r \b \f \v`, octal and hexadecimal escapes; any other escaped character stands for itself."""
     assert unescaped(field) == meant
 
 
-def test_pairs_of_backslashes_are_halved_wherever_they_stand() -> None:
-    """The quick way for fields with pairs alone says what the exact one says."""
+def test_pairs_of_backslashes_become_one() -> None:
+    """The shortcut for fields with no other escapes agrees with the general rule."""
     for halves in range(4):
         assert unescaped(b"a" + rb"\\" * halves + b"n") == b"a" + b"\\" * halves + b"n"
     assert unescaped(rb"\\\n\\") == b"\\\n\\"
@@ -60,31 +60,31 @@ def test_pairs_of_backslashes_are_halved_wherever_they_stand() -> None:
         (b"1\t\\", [b"1", b"\\"]),
     ],
 )
-def test_a_tab_behind_a_backslash_ends_no_field(line: bytes, split: list[bytes]) -> None:
-    """It is an escaped character that stands for itself; behind a pair of backslashes it is not escaped."""
+def test_a_tab_after_a_backslash_does_not_end_a_field(line: bytes, split: list[bytes]) -> None:
+    """It is escaped and stands for itself; after a pair of backslashes it is not escaped."""
     assert fields(line) == split
 
 
 @settings(max_examples=300, deadline=None)
 @given(line=st.lists(st.sampled_from([b"\t", b"\\", b"\\\\", b"\\\t", b"t", b"1"])).map(b"".join))
-def test_fields_end_where_the_reference_says(line: bytes) -> None:
-    """And mean the same."""
+def test_fields_are_split_as_the_reference_does(line: bytes) -> None:
+    """The number of fields and their meaning agree."""
     if not ends_in_lone_backslash(line):
         assert [*map(unescaped, fields(line))] == [*map(reference.unescaped, reference.columns_of(line))]
 
 
 @settings(max_examples=300, deadline=None)
 @given(field=FIELDS)
-def test_fields_mean_what_the_reference_says(field: bytes) -> None:
-    """Whatever stands in a field, as long as it ends in no lone backslash."""
+def test_fields_are_unescaped_as_the_reference_does(field: bytes) -> None:
+    """For any field that does not end in a lone backslash."""
     if not ends_in_lone_backslash(field):
         assert unescaped(field) == reference.unescaped(field)
 
 
 @settings(max_examples=300, deadline=None)
 @given(text=st.binary() | FIELDS)
-def test_what_is_escaped_can_be_read_again(text: bytes) -> None:
-    """Any bytes come back, through a field that has no tab, no newline and no lone backslash at its end."""
+def test_escaping_and_unescaping_gives_the_same_bytes(text: bytes) -> None:
+    """For any bytes; the field has no tab, no newline and no lone backslash at its end."""
     field = escaped(text)
     assert unescaped(field) == text
     assert not set(field) & set(b"\b\t\n\v\f\r")
@@ -92,14 +92,14 @@ def test_what_is_escaped_can_be_read_again(text: bytes) -> None:
 
 
 def test_fields_are_escaped_as_postgresql_does() -> None:
-    """Backslashes and six control characters, and nothing else."""
+    """Only backslashes and six control characters are escaped."""
     text = '\\ \b\t\n\v\f\r \0\x01\x0e\x1f\x7f" é語 N .'
     assert escaped(text.encode()) == (rb"\\ \b\t\n\v\f\r" + b" \0\x01\x0e\x1f\x7f" + '" é語 N .'.encode())
     assert copy_row(1, 2, text) == b"1\t2\t" + escaped(text.encode()) + b"\n"
 
 
-def test_text_is_never_taken_for_a_mark() -> None:
-    r"""A document `\N` or `\.` is written in another way than NULL and the end of the data."""
+def test_text_is_never_mistaken_for_a_marker() -> None:
+    r"""A document `\N` or `\.` is written differently from NULL and the end-of-data marker."""
     assert escaped(NULL) == rb"\\N"
     assert escaped(END_OF_DATA) == rb"\\."
 
@@ -117,6 +117,6 @@ def test_text_is_never_taken_for_a_mark() -> None:
         (b"\\ ", False),
     ],
 )
-def test_a_lone_backslash_is_one_that_escapes_nothing(line: bytes, expected: bool) -> None:
-    """An odd number of backslashes at the end of the line, and only there."""
+def test_a_lone_backslash_at_the_end_is_detected(line: bytes, expected: bool) -> None:
+    """An odd number of backslashes at the end of the line."""
     assert ends_in_lone_backslash(line) is expected

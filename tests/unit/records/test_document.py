@@ -1,4 +1,4 @@
-"""Documents: each clause of the record contract on the exact way, with what must not be touched beside it."""
+"""Documents: each clause of the record contract on the slow path, and what it must not change."""
 
 import sys
 
@@ -18,7 +18,7 @@ def document(
     revision: str = "1",
     last_modified: str = WHEN,
 ) -> str:
-    """JSON text as the contract wants it, from the texts of its members, with more at its end."""
+    """Return the canonical JSON of a document with further members at its end."""
     return (
         f'{{"key": {key}, "type": {type}, "revision": {revision}, "last_modified": {last_modified}'
         f"{more and ', ' + more}}}"
@@ -26,12 +26,12 @@ def document(
 
 
 def text_of(stored: str) -> str:
-    """The normalised JSON of a document."""
+    """Return the normalised JSON of a document."""
     return normalised(stored.encode()).text.decode("ascii")
 
 
 def reason_of(stored: str | bytes) -> Reject | None:
-    """Why the document is rejected, None if it is not."""
+    """Return the reason for which the document is rejected; None if it is not."""
     try:
         normalised(stored.encode() if isinstance(stored, str) else stored)
     except Rejected as rejected:
@@ -64,7 +64,7 @@ def test_revisions_are_integers_of_any_size(stored: str, expected: str) -> None:
     assert normalised(document(revision="9" * 5000).encode()).revision == "9" * 5000
 
 
-# Dress
+# Canonical form
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ def test_revisions_are_integers_of_any_size(stored: str, expected: str) -> None:
     ['"a":[1,{"b":2}],"c":{}', '"a"  :  [ 1 , { "b" : 2 } ]  ,  "c" : { }', '"a":\n\t[1,\r\n{"b":2}],"c":{\n}\t'],
 )
 def test_tokens_are_spaced_as_json_dumps_does(spaced: str) -> None:
-    """One space after a comma or colon, and no other blank between tokens."""
+    """One space after a comma or colon, and no other space between tokens."""
     assert text_of(f" \n{document(spaced)}\t ") == document('"a": [1, {"b": 2}], "c": {}')
 
 
 def test_members_keep_their_order() -> None:
-    """Members stand in the order stored, whatever it is."""
+    """Members are printed in their stored order."""
     text = (
         '{"b": 1, "revision": 1, "a": 2, "last_modified": {"value": "2010"},'
         ' "type": {"key": "/type/work"}, "key": "/works/OL1W"}'
@@ -103,13 +103,13 @@ def test_numbers_keep_their_spelling(number: str) -> None:
         '"id2": 1, "ocaid": "foo00bar", "x": {"id": 1}',
     ],
 )
-def test_odd_but_legal_members_stay(more: str) -> None:
-    """Lone surrogates, empty values, plain strings as types, text that looks like tokens or numbers."""
+def test_unusual_but_legal_members_are_kept(more: str) -> None:
+    """Lone surrogates, empty values, plain strings as types, and text that looks like tokens or numbers."""
     assert text_of(document(more)) == document(more)
 
 
 def test_json_is_ascii() -> None:
-    """What is not ASCII is escaped, beyond U+FFFF as two code units."""
+    """Other characters are escaped; those beyond U+FFFF as two code units."""
     assert text_of(document('"\u00e9": "\u8a9e\U0001f600\x7f"')) == document(
         '"\\u00e9": "\\u8a9e\\ud83d\\ude00\\u007f"'
     )
@@ -138,14 +138,14 @@ def test_long_documents_are_read() -> None:
     ],
 )
 def test_old_keys_are_rewritten_at_any_depth(stored: str, published: str) -> None:
-    """In every object, also inside lists of lists and inside objects named key."""
+    """In every object, also within lists of lists and within objects named key."""
     shape = '"x": [[{"y": {"key": "%s"}}]], "z": {"key": {"key": "%s"}}, "w": {"k\\u0065y": "%s"}'
     plain = shape.replace("\\u0065", "e")
     assert text_of(document(shape % (stored, stored, stored))) == document(plain % (published, published, published))
 
 
-def test_what_is_no_key_is_not_rewritten() -> None:
-    """Look-alikes in strings, other names, and keys that are no strings."""
+def test_only_keys_are_rewritten() -> None:
+    """Similar text in strings, other names, and keys that are not strings stay."""
     text = document(
         '"x": "\\"key\\": \\"/a/OL1A\\"", "monkey": "/a/OL1A", "a \\"key": "/a/OL1A", "Key": "/a/OL1A",'
         ' "y": {"key": ["/a/OL1A"]}, "z": ["key", "/a/OL1A"], "/a/": "/a/", "location": "/a/OL1A"'
@@ -158,7 +158,7 @@ def test_what_is_no_key_is_not_rewritten() -> None:
     [("/a/OL1A", "/authors/OL1A"), ("/b/OL1M", "/books/OL1M"), ("/l/eng", "/languages/eng"), ("/user/x", "/people/x")],
 )
 def test_the_location_of_a_redirect_is_rewritten(old: str, new: str) -> None:
-    """Old redirects lead to where the documents are now; the other locations stay."""
+    """Redirects point to today's keys; locations of other documents stay."""
     redirect = '{"key": "/type/redirect"}'
     nested = '"x": {"location": "%s"}, "location": "%s"'
     assert text_of(document(nested % (old, old), type=redirect)) == document(nested % (old, new), type=redirect)
@@ -207,7 +207,7 @@ def test_spaces_outside_datetimes_stay() -> None:
 @pytest.mark.parametrize("name", ["id", "i\\u0064"])
 @pytest.mark.parametrize("value", ["1", '"x"', "null", '{"id": [1, {"key": "/a/x"}]}', "[]", "1e400"])
 def test_the_top_level_id_is_removed(name: str, value: str) -> None:
-    """Whatever its value and spelling, first or last; ids at depth stay."""
+    """Whatever its value and spelling, first or last; nested ids stay."""
     assert text_of(document(f'"{name}": {value}, "x": {{"id": {value}}}').replace("/a/", "/")) == document(
         f'"x": {{"id": {value}}}'.replace("/a/", "/")
     )
@@ -281,33 +281,33 @@ def test_the_top_level_id_is_removed(name: str, value: str) -> None:
         (document().encode().replace(b"work", b"w\xc3\xb6rk"), None),
     ],
 )
-def test_documents_are_rejected_for_their_first_fault(stored: str | bytes, expected: Reject | None) -> None:
-    """What the contract needs of a document and does not find, in the order of its columns."""
+def test_documents_are_rejected_for_their_first_defect(stored: str | bytes, expected: Reject | None) -> None:
+    """The required members are checked in the order of the columns."""
     assert reason_of(stored) is expected
 
 
 def test_reasons_are_named_as_in_the_manifest() -> None:
-    """Operators look for these names in rejects.txt.gz."""
+    """Operators search for these names in rejects.txt.gz."""
     assert {*Reject} == {
         "lone_backslash", "not_three_columns", "not_utf8", "not_finite", "not_a_json_object", "no_key", "no_type",
         "no_revision", "no_last_modified",
     }  # fmt: skip
 
 
-def test_deep_nesting_changes_nothing_outside() -> None:
-    """The recursion limit is as it was, after a document that is kept and after one that is not."""
+def test_deep_nesting_leaves_the_recursion_limit_unchanged() -> None:
+    """After a document that is kept and after one that is rejected."""
     limit = sys.getrecursionlimit()
     for depth in (1_500, 100_000):
         reason_of(document('"a": ' + "[" * depth + "]" * depth))
         assert sys.getrecursionlimit() == limit
 
 
-# All of them
+# Against the reference implementation
 
 
 @pytest.mark.parametrize(("name", "stored"), ODD_DOCUMENTS, ids=[name for name, _ in ODD_DOCUMENTS])
-def test_odd_documents_become_what_the_reference_says(name: str, stored: str) -> None:
-    """Byte for byte: the exact way spells strings as json.dumps does."""
+def test_odd_documents_agree_with_the_reference(name: str, stored: str) -> None:
+    """Byte for byte: the slow path prints strings as json.dumps does."""
     try:
         expected: Document | str = _reference_document(stored)
     except reference.Reject as reject:

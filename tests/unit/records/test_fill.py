@@ -1,4 +1,4 @@
-"""Which members of a document have a value, however the document is written."""
+"""Fill rates: which members of a document have a value."""
 
 import json
 
@@ -12,7 +12,7 @@ SLOW = {
     "beside a number beyond a float": ', "n": 1e400',
     "beside deep nesting": f', "x": {"[" * 3_000}{"]" * 3_000}',
 }
-"""What makes a document go the exact way, by its name."""
+"""Members that send a document to the slow path, by name."""
 
 
 @pytest.mark.parametrize("more", SLOW.values(), ids=SLOW)
@@ -38,23 +38,23 @@ SLOW = {
         ("null", False),
     ],
 )
-def test_what_is_a_value(value: str, counts: bool, more: str) -> None:
-    """Anything but null, and an empty string, list or object."""
+def test_values_that_count(value: str, counts: bool, more: str) -> None:
+    """Anything except null and an empty string, list or object."""
     document = f'{{"key": "/works/OL1W", "title": {value}{more}}}'.encode()
     assert filled("works", [document])["title"] == counts
 
 
 @pytest.mark.parametrize("more", SLOW.values(), ids=SLOW)
-def test_a_member_that_is_not_there_has_none(more: str) -> None:
-    """Nor has one that only another object has; of a name that stands twice the last one counts."""
+def test_a_missing_member_has_no_value(more: str) -> None:
+    """A nested member does not count; of a repeated name, the last one counts."""
     document = f'{{"x": {{"title": "a"}}, "covers": [1], "covers": []{more}}}'.encode()
     assert not +filled("works", [document])
     assert filled("works", [f'{{"\\u0074itle": "a", "covers": [], "covers": [1]{more}}}'.encode()])["covers"] == 1
 
 
 @pytest.mark.parametrize("part", FIELDS)
-def test_each_member_is_counted_for_itself(part: str) -> None:
-    """Of four documents each member has a value in as many as it was given one."""
+def test_each_member_is_counted_separately(part: str) -> None:
+    """In four documents, each member has as many values as it was given."""
     fields = FIELDS[part]
     documents = [
         {name: ["x"] if place % 4 > number else [] for place, name in enumerate(fields)} for number in range(4)
@@ -63,6 +63,6 @@ def test_each_member_is_counted_for_itself(part: str) -> None:
     assert counts == {name: place % 4 for place, name in enumerate(fields)}
 
 
-def test_of_no_documents_there_are_no_counts() -> None:
-    """An empty part is possible."""
+def test_no_documents_give_no_counts() -> None:
+    """A part may be empty."""
     assert not +filled("editions", [])

@@ -1,4 +1,4 @@
-"""Keys: today's spelling, and an order that plain integers stand for."""
+"""Keys: today's spelling, and an order that is represented by integers."""
 
 from decimal import Decimal
 from itertools import pairwise, product
@@ -21,7 +21,7 @@ from oldump.records.keys import (
     settled,
 )
 
-# Whatever may stand before, as and after the number of a key.
+# Texts for the parts of a key before, in place of and after its number.
 STEMS = [
     "", "/", "//", "/OL", "OL", "x", "x/authors/OL", "authors/OL", "/authors", "/authors/", "/authors/OL",
     "/authors/ol", "/authors/OLOL", "/authors/OL1AOL", "/authors/O", "/authors/P", "/authors-old/OL", "/author/OL",
@@ -61,13 +61,13 @@ some_places = st.tuples(some_keys, some_revisions)
 
 
 def place_order(place: Place) -> tuple[object, Decimal]:
-    """What ranks must never contradict."""
+    """The order that ranks must never contradict."""
     key, revision = place
     return order_key(key), revision
 
 
 def rank_of(place: Place) -> int:
-    """The rank of a key and revision."""
+    """Return the rank of a key and revision."""
     return rank(*place)
 
 
@@ -135,12 +135,12 @@ def test_old_prefixes_become_new_ones(key: str, expected: str) -> None:
     ],
 )
 def test_what_only_resembles_an_old_prefix_stays(key: str) -> None:
-    """Without its last slash, in upper case, or not at the start, it is none."""
+    """Without its last slash, in upper case, or not at the start, it is not an old prefix."""
     assert modern(key) == key
 
 
 def test_the_old_prefixes_are_those_of_the_contract() -> None:
-    """Four, and no other."""
+    """These four and no others."""
     assert LEGACY_PREFIXES == reference.NEW_PREFIXES
 
 
@@ -148,7 +148,7 @@ def test_the_old_prefixes_are_those_of_the_contract() -> None:
 
 
 def test_keys_are_ordered_by_component_text_number_and_bytes() -> None:
-    """/books/OL9M stands before /books/OL10M, and all of /works/ before /works-old/."""
+    """/books/OL9M sorts before /books/OL10M, and all of /works/ before /works-old/."""
     in_order = [
         "/", "/authors/OL2A", "/books/OL9M", "/books/OL10M", "/books/OL18446744073709551616M", "/books/ia:foo",
         "/people/a/lists/OL9L", "/people/a/lists/OL10L", "/people/b/lists/OL1L", "/works", "/works/OL0W",
@@ -161,7 +161,7 @@ def test_keys_are_ordered_by_component_text_number_and_bytes() -> None:
 @settings(max_examples=500, deadline=None)
 @given(key=some_keys)
 def test_keys_are_ordered_as_the_reference_orders_them(key: bytes) -> None:
-    """By the same four things, for every key that has a path."""
+    """By the same four criteria, for every key that has a path."""
     if b"/" in key:
         assert order_key(key) == reference.key_order(key.decode())
 
@@ -170,20 +170,20 @@ def test_keys_are_ordered_as_the_reference_orders_them(key: bytes) -> None:
 
 
 def test_ranks_never_contradict_the_order() -> None:
-    """For every nasty key, and around every edge of numbers and revisions."""
+    """For every unusual key, and at every limit of numbers and revisions."""
     keys = ["".join(parts).encode() for parts in product(STEMS, NUMBERS, ENDINGS)]
     assert_ranks_keep_the_order([(key, revision) for key in keys for revision in (Decimal(1), Decimal(2**20))])
 
 
 def test_ranks_never_contradict_the_order_of_revisions() -> None:
-    """Negative, none, those of the usual size, and those too great for a rank."""
+    """Negative, zero, common, and too large for a rank."""
     stems = [collection.stem for collection in COLLECTIONS] + ["/people/OL", "/works/fooOL"]
     keys = ["".join(parts).encode() for parts in product(stems, ["", "0", "00", "5", "05", "6"], ENDINGS)]
     assert_ranks_keep_the_order([*product(keys, REVISIONS)])
 
 
-def test_settled_ranks_say_all() -> None:
-    """Two records of one settled rank are one document's same revision: nothing else must be compared."""
+def test_settled_ranks_are_exact() -> None:
+    """Two records with the same settled rank have the same key and revision: no text needs to be compared."""
     keys = ["".join(parts).encode() for parts in product(STEMS, NUMBERS, ENDINGS)]
     assert_settled_ranks_say_all([(key, revision) for key in keys for revision in (Decimal(1), Decimal(2))])
     stems = [collection.stem for collection in COLLECTIONS]
@@ -195,15 +195,15 @@ def test_settled_ranks_say_all() -> None:
 @given(places=st.lists(some_places, min_size=2, max_size=12))
 @example(places=[(b"/works/OL5W", Decimal(1)), (b"/works/OL05W", Decimal(2)), (b"/works/OL5A", Decimal(3))])
 def test_ranks_of_any_keys_keep_their_promises(places: list[Place]) -> None:
-    """Order and settledness, for keys that nobody thought of."""
+    """For generated keys: the order and the exactness of settled ranks."""
     assert_ranks_keep_the_order(places)
     assert_settled_ranks_say_all(places)
 
 
 @pytest.mark.parametrize("collection", COLLECTIONS)
 @pytest.mark.parametrize("number", [0, 1, 9, 123_456, 2**40 - 2])
-def test_the_usual_keys_are_settled(collection: tuple[str, str, int], number: int) -> None:
-    """Else gather would compare texts where it need not."""
+def test_common_keys_are_settled(collection: tuple[str, str, int], number: int) -> None:
+    """Otherwise gather would compare texts without need."""
     stem, letter, _ = collection
     key = f"{stem}{number}{letter}".encode()
     ranks = np.array([rank(key, Decimal(revision)) for revision in (1, 2, MAX_REVISION - 1)], np.uint64)
@@ -231,11 +231,11 @@ def test_the_usual_keys_are_settled(collection: tuple[str, str, int], number: in
     ],
 )
 def test_unusual_keys_and_revisions_are_not_settled(key: bytes, revision: int) -> None:
-    """Their ranks stand for others too."""
+    """Their ranks may be shared with other keys or revisions."""
     assert not settled(np.array([rank(key, Decimal(revision))], np.uint64)).any()
 
 
 def test_people_have_buckets_by_their_first_letter() -> None:
-    """Else all lists of all people would be one bucket."""
+    """Otherwise the lists of all people would be in one bucket."""
     ranks = [rank(f"/people/{letter}/lists/OL1L".encode(), Decimal(1)) for letter in "abc"]
     assert len({each >> 52 for each in ranks}) == 3

@@ -1,4 +1,4 @@
-"""What documents say of each other, however they are written."""
+"""Links between documents, in any spelling of their JSON."""
 
 import pytest
 
@@ -10,17 +10,17 @@ SLOW = {
     "beside a number beyond a float": ', "n": 1e400',
     "beside deep nesting": f', "x": {"[" * 3_000}{"]" * 3_000}',
 }
-"""What makes a document go the exact way, by its name."""
+"""Members that send a document to the slow path, by name."""
 
 
 def document(members: str, more: str) -> bytes:
-    """JSON text of an object."""
+    """Return the JSON text of an object."""
     return f'{{"key": "/x"{members}{more}}}'.encode()
 
 
 @pytest.fixture(params=SLOW)
 def more(request: pytest.FixtureRequest) -> str:
-    """The end of a document that goes one of the two ways."""
+    """The end of a document that takes the fast or the slow path."""
     return SLOW[request.param]
 
 
@@ -49,7 +49,7 @@ def more(request: pytest.FixtureRequest) -> str:
     ],
 )
 def test_the_work_of_an_edition(works: str, key: str | None, more: str) -> None:
-    """The first of works, if that is an object with a string key; the same on the fast and on the exact way."""
+    """The first of works, if it is an object with a string key; on the fast and on the slow path."""
     assert edition_links(document(f', "works": {works}', more)).work == key
 
 
@@ -69,18 +69,18 @@ def test_the_work_of_an_edition(works: str, key: str | None, more: str) -> None:
     ],
 )
 def test_the_ocaid_of_an_edition(ocaid: str, name: str | None, more: str) -> None:
-    """A string that is not empty: a number is none, however it is spelled."""
+    """A string that is not empty; numbers do not count, in any spelling."""
     assert edition_links(document(f', "ocaid": {ocaid}', more)).ocaid == name
 
 
 def test_an_edition_without_links(more: str) -> None:
-    """Nothing is nothing; a member further down is not the document's."""
+    """No links are found; nested members do not count."""
     assert edition_links(document("", more)) == EditionLinks(None, None)
     assert edition_links(document(', "x": {"ocaid": "foo", "works": [{"key": "/w"}]}', more)) == (None, None)
 
 
-def test_a_member_that_stands_twice_counts_once(more: str) -> None:
-    """The last one, as for json.loads."""
+def test_a_repeated_member_counts_once(more: str) -> None:
+    """The last one counts, as in json.loads."""
     twice = ', "ocaid": "a", "works": [{"key": "/works/OL1W"}], "ocaid": "b", "works": []'
     assert edition_links(document(twice, more)) == (None, "b")
     assert location_of(document(', "location": "/a", "location": "/b"', more)) == "/b"
@@ -88,7 +88,7 @@ def test_a_member_that_stands_twice_counts_once(more: str) -> None:
 
 
 def test_the_authors_of_a_work(more: str) -> None:
-    """Those that a role names, in order, also twice; whatever else stands there is left out."""
+    """The authors of all roles in order, with repetitions; everything else is ignored."""
     authors = r"""
         [{"type": "/type/author_role", "author": {"key": "/authors/OL2A"}}, {"author": {"key": "/authors/OL1A"}},
         {"author": "/authors/OL3A"}, {"key": "/authors/OL4A"}, "/authors/OL5A", {}, [], null, 5, {"author": {}},
@@ -100,8 +100,8 @@ def test_the_authors_of_a_work(more: str) -> None:
 
 
 @pytest.mark.parametrize("authors", ["{}", '"/authors/OL1A"', "3", "null", "[]"])
-def test_authors_that_are_no_list(authors: str, more: str) -> None:
-    """Name nobody."""
+def test_authors_that_are_not_a_list(authors: str, more: str) -> None:
+    """They give no authors."""
     assert author_keys(document(f', "authors": {authors}', more)) == []
 
 
@@ -118,5 +118,5 @@ def test_authors_that_are_no_list(authors: str, more: str) -> None:
     ],
 )
 def test_the_location_of_a_redirect(location: str, key: str | None, more: str) -> None:
-    """A string, or it leads nowhere."""
+    """A string; otherwise there is none."""
     assert location_of(document(f', "location": {location}', more)) == key

@@ -1,4 +1,4 @@
-"""What is left out on purpose: each reason, and what looks like it but is published."""
+"""Drops: each reason, and similar records that are published."""
 
 from datetime import date
 
@@ -11,7 +11,7 @@ BEFORE = "2010-01-01T00:00:00"
 
 
 def reason(key: str = "/works/OL1W", type_key: str = "/type/work", last_modified: str = BEFORE) -> Drop | None:
-    """The reason to drop a record of these columns."""
+    """Return the reason to drop a record with these columns."""
     return reason_to_drop(key, type_key, last_modified, CUTOFF)
 
 
@@ -45,8 +45,8 @@ def reason(key: str = "/works/OL1W", type_key: str = "/type/work", last_modified
     ],
 )
 @pytest.mark.parametrize("type_key", ["/type/list", "/type/page", "/type/delete", "/type/redirect"])
-def test_pages_below_people_are_private(key: str, type_key: str) -> None:
-    """A look-alike of a list is none, and a deleted page of a person is still a person's."""
+def test_pages_under_people_are_private(key: str, type_key: str) -> None:
+    """Keys that only resemble a list's are private, and so are deleted pages."""
     assert reason(key, type_key) is Drop.PRIVATE_PAGE
     assert is_private(key, type_key)
 
@@ -62,14 +62,14 @@ def test_lists_are_published(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["/people", "/People/foo", "/peoples/foo", "/x/people/foo", "/lists/OL1L"])
-def test_what_is_not_below_people_is_public(key: str) -> None:
+def test_pages_outside_people_are_public(key: str) -> None:
     """The prefix is /people/, with both slashes, at the start."""
     assert reason(key) is None
 
 
 @pytest.mark.parametrize("key", ["/works/OL1W", "/people/foo/lists/OL1L", "/admin/x", "/old/x", "/user", "x", ""])
 def test_users_are_private_whatever_their_key(key: str) -> None:
-    """The type /type/user alone suffices; types that resemble it do not."""
+    """Exactly the type /type/user; similar types are public."""
     assert reason(key, "/type/user") is Drop.PRIVATE_PAGE
     for type_key in ("/type/usergroup", "/type/user/", "/type/User", " /type/user", "/type/use"):
         assert not is_private(key, type_key)
@@ -77,12 +77,12 @@ def test_users_are_private_whatever_their_key(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["/admin/", "/admin/block"])
 def test_admin_pages_are_dropped(key: str) -> None:
-    """What stands below /admin/."""
+    """All keys under /admin/."""
     assert reason(key) is Drop.ADMIN_PAGE
 
 
 @pytest.mark.parametrize("key", ["/admin", "/administrators", "/Admin/x", "/x/admin/"])
-def test_what_is_not_below_admin_is_kept(key: str) -> None:
+def test_pages_outside_admin_are_kept(key: str) -> None:
     """The prefix is /admin/, with both slashes, at the start."""
     assert reason(key) is None
 
@@ -97,8 +97,8 @@ def test_obsolete_pages_are_dropped(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["/sca", "/works/scan", "/Scan", "/old", "/older/x", "/x/old/", "/", "//x", "/DUP"])
-def test_what_resembles_obsolete_pages_is_kept(key: str) -> None:
-    """The prefixes stand at the start, and /old has its second slash."""
+def test_pages_that_resemble_obsolete_ones_are_kept(key: str) -> None:
+    """The prefixes count only at the start, and /old only with its second slash."""
     assert reason(key) is None
 
 
@@ -118,7 +118,7 @@ def test_what_resembles_obsolete_pages_is_kept(key: str) -> None:
     ],
 )
 def test_the_cutoff_is_the_end_of_the_day(last_modified: str, expected: Drop | None) -> None:
-    """The last moment of the run's date is in, the next midnight is out."""
+    """The last moment of the run's date is included, the next midnight is not."""
     assert reason(last_modified=last_modified) is expected
 
 
@@ -137,13 +137,13 @@ def test_the_cutoff_is_the_day_after(day: date, text: str) -> None:
 
 
 def test_without_a_date_nothing_is_too_late() -> None:
-    """A run without a cutoff keeps even what claims to be of the far future."""
+    """A run without a cutoff keeps records of the far future."""
     assert reason_to_drop("/works/OL1W", "/type/work", "9999-12-31T23:59:59", first_text_after(None)) is None
     assert reason_to_drop("/works/OL1W", "/type/work", "\uffff", first_text_after(None)) is None
 
 
-def test_the_last_day_of_all_has_a_cutoff_too() -> None:
-    """A date that has no day after it is no reason to fail."""
+def test_the_last_possible_day_has_a_cutoff() -> None:
+    """date.max, which no day follows, does not fail."""
     cutoff = first_text_after(date.max)
     assert reason_to_drop("/works/OL1W", "/type/work", "9999-12-31T23:59:59", cutoff) is None
 
@@ -159,5 +159,5 @@ def test_a_record_counts_under_its_first_reason() -> None:
 
 
 def test_reasons_are_named_as_in_the_manifest() -> None:
-    """Readers of manifests compare months by these names."""
+    """Readers compare the manifests of different months by these names."""
     assert {*Drop} == {"private_page", "admin_page", "obsolete_page", "after_cutoff"}

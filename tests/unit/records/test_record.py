@@ -1,4 +1,4 @@
-"""Records: five columns, and what decides their place."""
+"""Records: their five columns and their order."""
 
 from decimal import Decimal
 from itertools import permutations
@@ -33,8 +33,8 @@ def test_a_record_has_five_columns() -> None:
 
 
 @pytest.mark.parametrize("damaged", [b"", b"x", RECORD.replace(b"\t7", b""), RECORD + b"\t", b"\t" + RECORD])
-def test_other_lines_are_no_records(damaged: bytes) -> None:
-    """A line of four or six columns is refused, not guessed at."""
+def test_other_lines_are_refused(damaged: bytes) -> None:
+    """A line with four or six columns is not a record."""
     for read in (columns, record_order, record_rank):
         with pytest.raises(ValueError, match="unpack"):
             read(damaged)
@@ -47,8 +47,8 @@ NO_REVISIONS = (
 
 
 @pytest.mark.parametrize("revision", NO_REVISIONS)
-def test_a_revision_that_is_no_integer_is_refused(revision: bytes) -> None:
-    """Rather than sorted anywhere: Decimal reads many of these, and NaN cannot even be compared."""
+def test_a_revision_that_is_not_an_integer_is_refused(revision: bytes) -> None:
+    """Decimal accepts many of these, and NaN cannot even be compared."""
     with pytest.raises(ValueError, match="not a revision"):
         revision_of(revision)
     for read in (record_order, record_rank):
@@ -58,7 +58,7 @@ def test_a_revision_that_is_no_integer_is_refused(revision: bytes) -> None:
 
 @pytest.mark.parametrize("revision", [b"0", b"-0", b"-12", b"18446744073709551616", b"9" * 5000, b"007"])
 def test_a_revision_is_an_integer_of_any_length(revision: bytes) -> None:
-    """Beyond what int() would read of a text."""
+    """Also beyond the limit of int()."""
     assert revision_of(revision) == Decimal(revision.decode())
     record = RECORD.replace(b"\t7\t", b"\t" + revision + b"\t")
     assert record_order(record)[1] == revision_of(revision)
@@ -79,8 +79,8 @@ def test_a_revision_is_an_integer_of_any_length(revision: bytes) -> None:
         ('\\n"\\', '\\n"\\'),
     ],
 )
-def test_no_control_or_half_character_stands_in_a_column(text: str, expected: str) -> None:
-    """Control characters, line ends and lone surrogates are written as JSON escapes them, and nothing else is."""
+def test_control_characters_and_surrogates_are_escaped_in_columns(text: str, expected: str) -> None:
+    """Control characters, line ends and lone surrogates are escaped as in JSON; nothing else is."""
     assert column(text) == expected.encode()
     record = record_of(Document("/" + text, "/t" + text, "1", text, b"{}"))
     assert record == f"/t{expected}\t/{expected}\t1\t{expected}\t{{}}".encode()
@@ -88,8 +88,8 @@ def test_no_control_or_half_character_stands_in_a_column(text: str, expected: st
     assert len(record.decode().splitlines()) == 1
 
 
-def test_parts_stand_in_alphabetical_order() -> None:
-    """The full dump is the parts one after another."""
+def test_parts_are_in_alphabetical_order() -> None:
+    """The dump is its parts one after another."""
     assert PARTS == ("authors", "deletes", "editions", "lists", "other", "redirects", "works") == reference.PARTS
 
 
@@ -101,8 +101,8 @@ def test_each_type_has_its_part(type_key: str, part: str) -> None:
 
 
 @pytest.mark.parametrize("type_key", [b"/type/shelf", b"", b"work", b"/type/Work", b"/type/work\\n", b"/type/works"])
-def test_a_type_that_nobody_foresaw_goes_to_other(type_key: bytes) -> None:
-    """It is not lost, and it is not taken for one that it resembles."""
+def test_an_unknown_type_goes_to_other(type_key: bytes) -> None:
+    """It is not lost, and not mistaken for a similar type."""
     assert PARTS[part_number(type_key)] == "other"
     assert part_number(type_key) == OTHER_NUMBER
 
@@ -127,12 +127,12 @@ def test_records_are_ordered_by_key_revision_time_and_json() -> None:
 
 
 def test_the_rank_of_a_record_is_that_of_its_key_and_revision() -> None:
-    """Whatever its other columns are."""
+    """The other columns do not matter."""
     assert record_rank(RECORD) == keys.rank(b"/works/OL1W", Decimal(7))
 
 
 def test_records_are_ordered_as_the_reference_orders_them() -> None:
-    """For the same few documents, in whatever order they come."""
+    """For a few documents, in every input order."""
     texts = [
         f'{{"key": "{key}", "type": {{"key": "/type/page"}}, "revision": {revision}, '
         f'"last_modified": {{"value": "{moment}"}}}}'

@@ -1,4 +1,4 @@
-"""Rows: what a block becomes, and that the fast way is both taken and right."""
+"""Rows: how blocks are converted, and that the fast path is both taken and correct."""
 
 import json
 from datetime import date
@@ -20,18 +20,18 @@ READER = RowReader(TABLES)
 
 
 def batch(*rows: bytes) -> ConvertedRows:
-    """What the rows become as one block."""
+    """Convert the rows as one block."""
     return ConvertedRows(b"".join(rows), CUTOFF)
 
 
 def text_of(*members: str) -> str:
-    """The JSON that the document of these members has in its record, as the last row of a block."""
+    """Return the JSON in the record of a document with these members."""
     (record,) = batch(copy_row(1, 1, "{" + ", ".join(members) + "}")).records
     return record.split(b"\t")[4].decode("ascii")
 
 
 def made_of(line: bytes) -> list[Rejection] | list[bytes]:
-    """The rejects of a block of this one line, or its records."""
+    """Return the rejects of a block with this one line, or else its records."""
     made = batch(line + b"\n")
     return made.rejects or made.records
 
@@ -44,7 +44,7 @@ GOOD_RECORD = b"/type/work\t/works/OL1W\t1\t2010-01-01T00:00:00\t{" + CORE.encod
 
 
 def test_rows_become_records_drops_and_rejects() -> None:
-    """Every row is counted once; records keep the order of their rows, rejects know their place."""
+    """Every row is counted once; records keep the order of their rows, rejects have their index."""
     private = copy_row(1, 1, "{" + CORE.replace("/works/OL1W", "/people/x") + "}")
     odd = copy_row(1, 1, '{"a":1,' + CORE.replace("OL1W", "OL2W") + "}")
     made = batch(GOOD, b"x\n", private, odd, b"\n", private, GOOD)
@@ -59,8 +59,8 @@ def test_rows_become_records_drops_and_rejects() -> None:
     assert not made.text_after_end
 
 
-def test_ranks_and_parts_run_beside_the_records() -> None:
-    """One of each for a record, whichever way it went."""
+def test_ranks_and_parts_are_parallel_to_the_records() -> None:
+    """Each record has one of each, on both paths."""
     types = ["work", "edition", "author", "redirect", "delete", "list", "shelf"]
     rows = [
         copy_row(1, 1, "{" + CORE.replace("OL1W", key).replace("/type/work", f"/type/{type_key}") + more)
@@ -84,8 +84,8 @@ def test_ranks_and_parts_run_beside_the_records() -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("revision", ["1", "0", "-1", "1048574", "1048575", "1048576", "18446744073709551616"])
-def test_the_shortest_way_gives_the_same_ranks(key: str, revision: str) -> None:
-    """Keys that nearly are those of a big collection, and revisions that do not fit into a rank."""
+def test_the_fast_path_gives_the_same_ranks(key: str, revision: str) -> None:
+    """For keys that resemble those of a large collection, and revisions that do not fit into a rank."""
     core = CORE.replace("/works/OL1W", key).replace('"revision": 1', f'"revision": {revision}')
     made = batch(*(copy_row(1, 1, "{" + core + end) for end in ("}", " }")), GOOD)
     assert made.ranks.tolist() == [record_rank(record) for record in made.records]
@@ -97,8 +97,8 @@ def test_the_shortest_way_gives_the_same_ranks(key: str, revision: str) -> None:
     "last", ["2009", "2011", "2012 \\u00e9", "2012\\n", "2012\\ud83d", "2022-07-31T23:59:59.999999"]
 )
 @pytest.mark.parametrize("key", ["/works/OL2W", "/works/x"])
-def test_the_newest_is_that_of_the_records_columns(key: str, last: str) -> None:
-    """As anyone finds it who reads the records; of rows that are dropped it says nothing."""
+def test_the_newest_is_the_largest_column_of_the_records(key: str, last: str) -> None:
+    """Dropped rows do not count."""
     moment = "2010-01-01T00:00:00"
     rows = [
         copy_row(1, 1, "{" + CORE.replace("/works/OL1W", key_of_row).replace(moment, last_modified) + more)
@@ -112,36 +112,36 @@ def test_the_newest_is_that_of_the_records_columns(key: str, last: str) -> None:
 
 
 def test_an_empty_block_has_no_rows() -> None:
-    """No row, and above all no reject; an empty line however is a row."""
+    """No row and no reject; an empty line, however, is a row."""
     assert ConvertedRows(b"", CUTOFF).rows == 0
     assert ConvertedRows(b"", CUTOFF).rejects == []
     assert ConvertedRows(b"\n", CUTOFF).rows == 1
 
 
-def test_the_last_line_may_lack_its_newline() -> None:
-    """It is a row as any other."""
+def test_the_last_line_may_have_no_newline() -> None:
+    """It is a row like any other."""
     assert batch(GOOD, GOOD.rstrip(b"\n")).records == [GOOD_RECORD] * 2
     assert batch(GOOD.rstrip(b"\n")).records == [GOOD_RECORD]
 
 
 @pytest.mark.parametrize("end", [b"\\.\n", b"\\."])
 def test_the_end_of_data_ends_the_table(end: bytes) -> None:
-    r"""`\.` is no row, and nothing is wrong with a table that ends in it."""
+    r"""`\.` is not a row, and a table may end with it."""
     made = batch(GOOD, end)
     assert (made.rows, made.records, made.rejects) == (1, [GOOD_RECORD], [])
     assert (made.ended, made.text_after_end) == (True, False)
 
 
 @pytest.mark.parametrize("more", [GOOD, GOOD.rstrip(b"\n"), b"\n", b"x\n", b"\\.\n"])
-def test_text_after_the_end_is_noticed(more: bytes) -> None:
-    """It makes no row, and does not pass silently."""
+def test_text_after_the_end_is_detected(more: bytes) -> None:
+    """It gives no row, but it is reported."""
     made = batch(GOOD, b"\\.\n", more)
     assert (made.rows, made.records, made.rejects) == (1, [GOOD_RECORD], [])
     assert (made.ended, made.text_after_end) == (True, True)
 
 
 @pytest.mark.parametrize("line", [b"\\. ", b" \\.", b"\\.\r", b"\\\\.", b"1\t1\t\\."])
-def test_what_only_resembles_the_end_is_a_row(line: bytes) -> None:
+def test_lines_that_resemble_the_end_are_rows(line: bytes) -> None:
     """A table must not end early."""
     made = batch(line + b"\n", GOOD)
     assert (made.rows, made.records, made.ended) == (2, [GOOD_RECORD], False)
@@ -185,8 +185,8 @@ def test_what_only_resembles_the_end_is_a_row(line: bytes) -> None:
         (GOOD[:-1].replace(b'"revision": 1', b'"revision": 1, "a": -Infinity'), Reject.NOT_FINITE),
     ],
 )
-def test_lines_are_rejected_as_they_were(line: bytes, reason: Reject) -> None:
-    """Each for its reason, with the stored bytes, alone and between others."""
+def test_rejected_lines_are_kept_as_stored(line: bytes, reason: Reject) -> None:
+    """Each with its reason and its stored bytes, alone and between others."""
     assert made_of(line) == [Rejection(0, reason, line)]
     made = batch(GOOD, line + b"\n", GOOD)
     assert made.rejects == [Rejection(1, reason, line)]
@@ -203,18 +203,18 @@ def test_lines_are_rejected_as_they_were(line: bytes, reason: Reject) -> None:
         GOOD[:-1].replace(b"\t", b"\\\\\t", 1),
     ],
 )
-def test_a_tab_behind_a_backslash_is_no_border(line: bytes) -> None:
-    """It stands for itself, as PostgreSQL reads it: a blank between tokens, say, or a part of the first column."""
+def test_a_tab_after_a_backslash_is_not_a_separator(line: bytes) -> None:
+    """It stands for itself, as in PostgreSQL: a space between tokens, or part of the first column."""
     assert made_of(line) == [GOOD_RECORD]
 
 
 @pytest.mark.parametrize("ids", [b"\t", b"foo\t", b"\\N\t\\N", b"1\t99", b"\\\\\t\\x41", b"\xc3\xa9\t\\303\\251"])
 def test_the_first_two_columns_do_not_matter(ids: bytes) -> None:
-    """All that a record needs stands in the document."""
+    """A record is made from the document alone."""
     assert made_of(ids + b"\t" + GOOD.split(b"\t")[2].rstrip(b"\n")) == [GOOD_RECORD]
 
 
-# What the dumps mostly consist of
+# Common documents
 
 
 @pytest.mark.parametrize(
@@ -237,8 +237,8 @@ def test_the_first_two_columns_do_not_matter(ids: bytes) -> None:
         ('"id": "x", "a": 1', '"a": 1'),
     ],
 )
-def test_usual_documents_go_the_fast_way(stored: str, published: str | None) -> None:
-    """The kernel writes them, with no need to look at any of them again."""
+def test_common_documents_take_the_fast_path(stored: str, published: str | None) -> None:
+    """The kernel converts them completely."""
     for members in ((stored, CORE), (CORE, stored)):
         row = copy_row(1, 1, "{" + ", ".join(members) + "}")
         assert READER.read(row, CUTOFF.encode()).fates.tolist() == [USUAL]
@@ -246,19 +246,19 @@ def test_usual_documents_go_the_fast_way(stored: str, published: str | None) -> 
 
 
 def test_del_is_escaped_in_the_json_too() -> None:
-    """It is ASCII, and legal in a stored string; but it is a control character, and json.dumps does not write it."""
+    """DEL is ASCII and legal in a stored string, but it is a control character."""
     assert text_of('"a": "\x7f"', '"\x7f": 1', CORE) == '{"a": "\\u007f", "\\u007f": 1, ' + CORE + "}"
 
 
 def test_one_odd_row_does_not_slow_its_block() -> None:
-    """Its neighbours still go the fast way."""
+    """Its neighbours still take the fast path."""
     for odd in (b"x\n", b"\xff\n", GOOD.replace(b", ", b","), GOOD[:-1] + b"}\n", copy_row(1, 1, '{"a": "\\/"}')):
         assert READER.read(GOOD + odd + GOOD, CUTOFF.encode()).fates.tolist() == [USUAL, UNPROVED, USUAL]
         made = batch(GOOD, odd, GOOD)
         assert (made.records[0], made.records[-1]) == (GOOD_RECORD, GOOD_RECORD)
 
 
-# What the fast way must leave to the exact one
+# Documents that the fast path must leave to the slow path
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_one_odd_row_does_not_slow_its_block() -> None:
         '{"type": "/type/datetime", "value": ["2008-04-30 20:50:18.033121"]}',
     ],
 )
-def test_what_is_no_datetime_keeps_its_space(stored: str) -> None:
+def test_only_datetimes_lose_their_space(stored: str) -> None:
     """Another member's name, another type, another value, or text that only looks like one."""
     for members in ((f'"x": {stored}', CORE), (CORE, f'"x": {stored}')):
         assert text_of(*members) == "{" + ", ".join(members) + "}"
@@ -312,7 +312,7 @@ def test_what_is_no_datetime_keeps_its_space(stored: str) -> None:
     ],
 )
 def test_datetimes_of_any_length_get_their_t(stored: str, published: str) -> None:
-    """Wherever the first space stands, and however near the value is to the end of the block."""
+    """Wherever the first space is, and however close the value is to the end of the block."""
     shape = '"x": {"type": "/type/datetime", "value": "%s"}'
     for more in ((), ('"y": 1',), ('"y": "' + "y" * 40 + '"',), (CORE,)):
         core = () if CORE in more else (CORE,)
@@ -330,7 +330,7 @@ def test_datetimes_of_any_length_get_their_t(stored: str, published: str) -> Non
     ],
 )
 def test_escaped_names_mean_what_they_mean(stored: str, published: str) -> None:
-    """A member's name and type are compared as JSON means them, not as they are spelled."""
+    """A member's name and type are compared by meaning, not by spelling."""
     assert text_of(CORE, f'"x": {stored}') == "{" + CORE + f', "x": {published}' + "}"
 
 
@@ -345,8 +345,8 @@ def test_escaped_old_keys_are_found_up_to_the_end_of_a_block(spelled: str) -> No
 @pytest.mark.parametrize(
     "location", ["/a/OL1A", "/b/OL1M", "/l/eng", "/user/foo", "/a/", "/works/OL1W", "/a", "/users/x"]
 )
-def test_locations_of_redirects_are_rewritten_wherever_they_stand(location: str) -> None:
-    """First, in the middle, last; in every redirect and in nothing else."""
+def test_locations_of_redirects_are_rewritten_in_any_position(location: str) -> None:
+    """First, in the middle, last; in redirects only."""
     rewrites = ("/a/", "/authors/"), ("/b/", "/books/"), ("/l/", "/languages/"), ("/user/", "/people/")
     expected = next((new + location[len(old) :] for old, new in rewrites if location.startswith(old)), location)
     for core, published in ((REDIRECT, expected), (CORE, location)):
@@ -378,8 +378,8 @@ IDS = [
 
 @pytest.mark.parametrize("value", IDS)
 @pytest.mark.parametrize("name", ["id", "\\u0069d", "i\\u0064"])
-def test_the_id_is_removed_wherever_it_stands(name: str, value: str) -> None:
-    """First, in the middle, last; whatever it is, and whatever resembles it."""
+def test_the_id_is_removed_in_any_position(name: str, value: str) -> None:
+    """First, in the middle, last; with any value, and next to similar members."""
     top = f'"{name}": {value}'
     for others in ([CORE], [CORE, '"x": {"id": 7}'], ['"x": [{"id": 7}, {"a": 1, "id": 8}]', CORE], [CORE, '"xid": 1']):
         for at in range(len(others) + 1):
@@ -387,7 +387,7 @@ def test_the_id_is_removed_wherever_it_stands(name: str, value: str) -> None:
 
 
 def test_two_ids_are_both_removed() -> None:
-    """However they are spelled."""
+    """In any spelling."""
     for name in ("id", "\\u0069d"):
         assert text_of('"id": 1', CORE, f'"{name}": 2') == "{" + CORE + "}"
         assert text_of(f'"{name}": {{"id": 3}}', '"id": 1', CORE) == "{" + CORE + "}"
@@ -395,7 +395,7 @@ def test_two_ids_are_both_removed() -> None:
 
 @pytest.mark.parametrize("value", IDS)
 def test_nested_ids_stay(value: str) -> None:
-    """Only the document itself has an id that is not published."""
+    """Only the top-level id is removed."""
     for more in (f'"x": {{"id": {value}}}', f'"x": {{"id": {value}, "a": 1}}', f'"x": [{{"a": 1, "id": {value}}}]'):
         assert text_of(CORE, more) == "{" + CORE + ", " + more + "}"
 
@@ -414,8 +414,8 @@ def test_nested_ids_stay(value: str) -> None:
         '"a": {"location": "/a/OL1A"}',
     ],
 )
-def test_what_only_resembles_an_old_key_stays(stored: str) -> None:
-    """Text, other names, keys that are no strings."""
+def test_text_that_resembles_an_old_key_stays(stored: str) -> None:
+    """Text, other names, keys that are not strings."""
     for members in ((stored, CORE), (CORE, stored), (CORE, stored, '"x": {"key": "/works/OL1W"}')):
         assert text_of(*members) == "{" + ", ".join(members) + "}"
     (record,) = batch(copy_row(1, 1, "{" + REDIRECT + ", " + stored + "}")).records
@@ -425,15 +425,15 @@ def test_what_only_resembles_an_old_key_stays(stored: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new"), [("}", " }"), (", ", ","), (": ", ":"), (", ", ",  "), (", ", " , "), ("{", "{ "), ("}", "}  ")]
 )
-def test_undressed_documents_are_dressed(old: str, new: str) -> None:
-    """However they are spaced, and whatever stands around them."""
-    undressed = copy_row(1, 1, ("{" + CORE + "}").replace(old, new))
-    assert batch(undressed).records == [GOOD_RECORD]
-    assert batch(GOOD, undressed, GOOD).records == [GOOD_RECORD] * 3
+def test_non_canonical_documents_are_normalised(old: str, new: str) -> None:
+    """For any spacing, alone and between others."""
+    non_canonical = copy_row(1, 1, ("{" + CORE + "}").replace(old, new))
+    assert batch(non_canonical).records == [GOOD_RECORD]
+    assert batch(GOOD, non_canonical, GOOD).records == [GOOD_RECORD] * 3
 
 
 def test_rows_that_are_json_only_together_are_rejected() -> None:
-    """Two halves of a document are none, even if a comma between them would make one."""
+    """Two halves of a document are not documents, even if a comma between them would make one."""
     first, second = copy_row(1, 1, '{"a": [{}'), copy_row(1, 1, "{}]}")
     both = batch(GOOD, first, second, GOOD)
     assert both.records == [GOOD_RECORD] * 2
@@ -443,8 +443,8 @@ def test_rows_that_are_json_only_together_are_rejected() -> None:
 
 @pytest.mark.parametrize("depth", [100, 900, 1_100])
 @pytest.mark.parametrize("brackets", ["[]", '{"a": |}'])
-def test_deep_documents_are_kept_on_either_way(depth: int, brackets: str) -> None:
-    """What is too deep for the fast way is not too deep for the exact one."""
+def test_deep_documents_are_kept_on_both_paths(depth: int, brackets: str) -> None:
+    """What is too deep for the fast path is not too deep for the slow path."""
     opening, closing = (brackets[0], brackets[1]) if brackets == "[]" else brackets.split("|")
     deep = '"x": ' + opening * depth + "1" + closing * depth
     assert text_of(CORE, deep) == "{" + CORE + ", " + deep + "}"
@@ -452,7 +452,7 @@ def test_deep_documents_are_kept_on_either_way(depth: int, brackets: str) -> Non
 
 @pytest.mark.parametrize("depth", [20_000, 100_000])
 def test_documents_that_are_too_deep_are_rejected(depth: int) -> None:
-    """Without harm to their neighbours."""
+    """Their neighbours are not affected."""
     made = batch(GOOD, copy_row(1, 1, "{" + CORE + ', "x": ' + "[" * depth + "]" * depth + "}"), GOOD)
     assert [rejection.reason for rejection in made.rejects] == [Reject.NOT_A_JSON_OBJECT]
     assert made.records == [GOOD_RECORD] * 2
@@ -467,8 +467,8 @@ def test_documents_that_are_too_deep_are_rejected(depth: int) -> None:
         ('"last_modified": {"value": "2009"}', b"/type/work /works/OL1W 1 2009"),
     ],
 )
-def test_of_a_name_that_stands_twice_the_last_counts(more: str, columns: bytes) -> None:
-    """On either way, so that no page gets past privacy by saying its key or type twice."""
+def test_the_last_of_a_repeated_name_counts(more: str, columns: bytes) -> None:
+    """On both paths, so that no page evades privacy by repeating its key or type."""
     for end in ("}", " }"):
         made = batch(copy_row(1, 1, "{" + CORE + ", " + more + end), copy_row(1, 1, "{" + more + ", " + CORE + end))
         assert [record.split(b"\t")[:4] for record in made.records] == [
@@ -490,7 +490,7 @@ def test_of_a_name_that_stands_twice_the_last_counts(more: str, columns: bytes) 
     ],
 )
 def test_rows_after_the_cutoff_are_dropped(last_modified: str, drops: dict[Drop, int]) -> None:
-    """The last moment of the day is in, the next is out, on either way."""
+    """The last moment of the day is included, the next is not, on both paths."""
     for more in ("}", " }"):
         made = batch(copy_row(1, 1, "{" + CORE.replace("2010-01-01T00:00:00", last_modified) + more))
         assert made.drops == drops
@@ -499,7 +499,7 @@ def test_rows_after_the_cutoff_are_dropped(last_modified: str, drops: dict[Drop,
 
 @pytest.mark.parametrize("neighbour", [rb"\N", rb"a\b", b"1", b'"', b"/"])
 def test_a_line_does_not_depend_on_the_next_one(neighbour: bytes) -> None:
-    """What a line becomes is not judged by what stands behind it, however short its last value is."""
+    """However short its last value is."""
     line = rb'1	1	{"t": "caf\\u00E9", "key": "/works/OL5W", "revision": 1, "type": {"key": "/type/work"}, '
     line += b'"last_modified": {"type": "/type/datetime", "value": "2010-01-01T00:00:00"}}'
     alone = ConvertedRows(line + b"\n", CUTOFF).records

@@ -1,4 +1,4 @@
-"""Paths and titles of pages: the site's own rules, and what may stand nowhere."""
+"""Paths and titles of pages: the site's rules, and characters that are never allowed."""
 
 import pytest
 
@@ -20,8 +20,8 @@ from oldump.records.urls import encoded, moment, shown, slug
         ("", ""),
     ],
 )
-def test_a_slug_is_that_of_the_site(title: str, expected: str) -> None:
-    """Runs of unsafe characters become one underscore, at neither end; a hundred characters at most."""
+def test_a_slug_agrees_with_the_site(title: str, expected: str) -> None:
+    """Runs of unsafe characters become one underscore, except at the ends; at most 100 characters."""
     assert slug(title) == expected
 
 
@@ -35,12 +35,12 @@ def test_a_slug_is_that_of_the_site(title: str, expected: str) -> None:
     ],
 )
 def test_a_path_is_percent_encoded(path: str, expected: str) -> None:
-    """Nothing is left that XML or HTML would have to escape."""
+    """No character remains that XML or HTML would have to escape."""
     assert encoded(path) == expected
 
 
-def test_a_title_may_stand_in_columns_and_pages() -> None:
-    """No controls, no line ends, nothing that is no character; all else as it is."""
+def test_titles_are_safe_in_columns_and_pages() -> None:
+    """Control characters, line ends and noncharacters are replaced; all else is kept."""
     assert shown("a\tb\x00\u2028c") == "a b  c"
     assert shown("\ud83d \ufffe \U0010ffff \ufdd0") == "\ufffd \ufffd \ufffd \ufffd"
     assert shown("<b> “שלום” 😀\u00a0&amp;") == "<b> “שלום” 😀\u00a0&amp;"
@@ -59,6 +59,6 @@ def test_a_title_may_stand_in_columns_and_pages() -> None:
         ("", ""),
     ],
 )
-def test_a_moment_exists_or_is_left_out(last_modified: str, expected: str) -> None:
-    """A crawler gets a datetime with its zone, or none."""
+def test_only_valid_times_are_returned(last_modified: str, expected: str) -> None:
+    """A crawler gets a datetime with its zone, or none at all."""
     assert moment(last_modified) == expected
