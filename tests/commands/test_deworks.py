@@ -111,20 +111,20 @@ def test_an_empty_dump_ends_with_14(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [b"words\n", b"/type/redirect\twords\n", b"/type/work\t/works/OL1W\t1\t2010\twords\n"])
-def test_what_is_no_dump_ends_with_20(text: bytes, folder: Path) -> None:
-    """Named, without a traceback and without a spill that stays."""
+def test_a_file_that_is_not_a_dump_ends_with_20(text: bytes, folder: Path) -> None:
+    """The error names the file; no traceback, and no spill remains."""
     (folder / "dump.txt").write_bytes(text)
     failed(deworks(folder), 20, "dump.txt", "Check that it is the right file.")
     assert list((folder / "spills").iterdir()) == []
 
 
-def test_what_is_no_ia_metadata_ends_with_20(folder: Path) -> None:
-    """The two files in the wrong order, for instance."""
+def test_a_file_that_is_not_ia_metadata_ends_with_20(folder: Path) -> None:
+    """For example, if the two files are in the wrong order."""
     failed(oldump("deworks", "dump.txt", "dump.txt", cwd=folder), 20, "dump.txt", "three columns")
 
 
 def test_a_cdump_ends_with_20(folder: Path) -> None:
-    """It names a key that stands twice."""
+    """The error names a repeated key."""
     (folder / "dump.txt").write_bytes(DUMP + DUMP)
     failed(deworks(folder), 20, "occurs in two records", "cdump")
 

@@ -1,4 +1,4 @@
-"""Deworks are what the judge says, line by line: for any catalogue, number of workers and memory."""
+"""Deworks agree with the reference implementation, for any catalogue, number of workers and memory."""
 
 import io
 import shutil
@@ -27,7 +27,7 @@ OVERFULL = Budget(spill_bytes=2_000, bucket_bytes=300, bucket_shift=60)
 def made_in(
     folder: Path, dump: bytes, ia_metadata: bytes, workers: int, budget: Budget
 ) -> tuple[list[bytes], DeworksResult]:
-    """The lines that the stage makes of a dump in one file, without newlines."""
+    """Return the lines that the stage makes from a dump in one file, without newlines."""
     (folder / "dump").write_bytes(dump)
     (folder / "ia").write_bytes(ia_metadata)
     output = io.BytesIO()
@@ -43,11 +43,11 @@ def made_in(
     return output.getvalue().split(b"\n")[:-1], made
 
 
-def require_judged(lines: list[bytes], made: DeworksResult, dump: bytes, ia_metadata: bytes) -> None:
-    """The judge's lines, and its counts."""
-    judged = deworks_of(dump, ia_metadata)
-    assert [line.split(b"\t")[0] for line in lines] == [line.split(b"\t")[0] for line in judged]
-    for line, wanted in zip(lines, judged, strict=True):
+def require_reference(lines: list[bytes], made: DeworksResult, dump: bytes, ia_metadata: bytes) -> None:
+    """Fail unless lines and counts agree with the reference."""
+    expected = deworks_of(dump, ia_metadata)
+    assert [line.split(b"\t")[0] for line in lines] == [line.split(b"\t")[0] for line in expected]
+    for line, wanted in zip(lines, expected, strict=True):
         assert same_line(line, wanted), (line, wanted)
     tally = made.tally
     assert counts_of(dump) == {
@@ -63,8 +63,8 @@ def require_judged(lines: list[bytes], made: DeworksResult, dump: bytes, ia_meta
 @given(catalogue=catalogues())
 @settings(deadline=None, max_examples=40)
 def test_any_catalogue(workers: int, budget: Budget, catalogue: Catalogue) -> None:
-    """Chains and loops of redirects, works and authors that are missing, odd links of every kind."""
+    """Chains and loops of redirects, missing works and authors, odd links of every kind."""
     dump = b"".join(catalogue.records)
     with tempfile.TemporaryDirectory() as folder:
         lines, made = made_in(Path(folder), dump, catalogue.ia_metadata, workers, budget)
-    require_judged(lines, made, dump, catalogue.ia_metadata)
+    require_reference(lines, made, dump, catalogue.ia_metadata)

@@ -1,6 +1,6 @@
-"""The dumps are what the judge makes of the same rows.
+"""The dumps agree with the reference implementation, byte for byte.
 
-Byte by byte, for any table, any form of it, any number of workers and any memory.
+For any table, any form of it, any number of workers and any memory.
 """
 
 import hashlib
@@ -36,32 +36,32 @@ ROOT = Path(__file__).resolve().parents[2]
 REAL = ROOT.parent / "shared" / "real" / "openlibrary-dev.sql"
 
 TINY = Budget(spill_bytes=1, bucket_bytes=1, bucket_shift=63)
-"""Every block is spilled alone, every frame is a run, every record a slice."""
+"""Every block is spilled alone, every frame is a run, and every record a slice."""
 BUDGETS = {"ample": AMPLE, "many buckets": MANY_BUCKETS, "overfull": OVERFULL}
 
 
 @pytest.fixture(scope="module")
 def table() -> bytes:
-    """A synthetic table: every kind of document, odd ones and broken ones.
+    """Return a synthetic table with every kind of document, odd and broken ones included.
 
-    Without those in which a member's name stands twice: what such an object means, JSON leaves open (RFC 8259, 4), and
-    the judge keeps one of the members where oldump keeps the stored bytes.
+    Documents with repeated names are left out: JSON does not define their meaning (RFC 8259, section 4). The reference
+    keeps one of the members, oldump keeps the stored bytes.
     """
     rows = b"".join(copy_blocks(3000, odd_rows=60, broken_rows=40)).splitlines(keepends=True)
     return b"".join(row for row in rows if b'"title": "one", "title": "two"' not in row)
 
 
 @pytest.fixture(scope="module")
-def usual(table: bytes, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """What one worker with much memory makes of it."""
-    out = tmp_path_factory.mktemp("usual")
+def baseline(table: bytes, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Return the dumps that one worker with ample memory makes."""
+    out = tmp_path_factory.mktemp("baseline")
     plain(out / "data", table)
     return made(out / "data", out, workers=1)
 
 
-def test_a_synthetic_table(usual: Made, table: bytes) -> None:
-    """All streams, all counts and the rejects are the judge's; some of everything is there."""
-    expected = require_reference(usual, table)
+def test_a_synthetic_table(baseline: Made, table: bytes) -> None:
+    """All streams, counts and rejects agree with the reference; every kind of each occurs."""
+    expected = require_reference(baseline, table)
     assert all(expected.parts.values())
     assert len(expected.drops) >= 3
     assert len(expected.rejects) == 40
@@ -70,41 +70,43 @@ def test_a_synthetic_table(usual: Made, table: bytes) -> None:
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("budget", BUDGETS.values(), ids=BUDGETS)
 def test_the_same_rows_give_the_same_bytes(
-    usual: Made, table: bytes, tmp_path: Path, workers: int, budget: Budget
+    baseline: Made, table: bytes, tmp_path: Path, workers: int, budget: Budget
 ) -> None:
-    """Files, indices, counts and what the journal is told: for any workers, buckets, frames and merges."""
+    """Files, indexes, counts and journal entries, for any workers, buckets, frames and merges."""
     plain(tmp_path / "data", table)
     run = made(tmp_path / "data", tmp_path, workers, budget)
-    assert run.contents() == usual.contents()
-    assert run.counts == usual.counts
-    assert run.artifacts == usual.artifacts
-    assert rejects_of(run.folder) == rejects_of(usual.folder)
+    assert run.contents() == baseline.contents()
+    assert run.counts == baseline.counts
+    assert run.artifacts == baseline.artifacts
+    assert rejects_of(run.folder) == rejects_of(baseline.folder)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_each_form_of_the_input_gives_the_same_bytes(usual: Made, table: bytes, tmp_path: Path, form: Form) -> None:
-    """Plain, gzip of one member or of many that end in the midst of lines, seekable gzip."""
+def test_each_form_of_the_input_gives_the_same_bytes(baseline: Made, table: bytes, tmp_path: Path, form: Form) -> None:
+    """Plain, gzip with one member, gzip with members that end in the middle of lines, seekable gzip."""
     form(tmp_path / "data", table)
     run = made(tmp_path / "data", tmp_path)
-    assert run.contents() == usual.contents()
-    assert run.counts == usual.counts
-    assert rejects_of(run.folder) == rejects_of(usual.folder)
+    assert run.contents() == baseline.contents()
+    assert run.counts == baseline.counts
+    assert rejects_of(run.folder) == rejects_of(baseline.folder)
 
 
-def test_the_order_of_the_rows_does_not_matter(usual: Made, table: bytes, tmp_path: Path) -> None:
-    """A COPY without order by gives them in any: the same files; only the rejects' line numbers are others."""
+def test_the_order_of_the_rows_does_not_matter(baseline: Made, table: bytes, tmp_path: Path) -> None:
+    """COPY without ORDER BY gives any order: the files are the same, only the rejects' line numbers differ."""
     rows = sorted(table.splitlines(keepends=True), key=lambda row: hashlib.sha256(row).digest())
     one_member(tmp_path / "data", b"".join(rows))
     run = made(tmp_path / "data", tmp_path, budget=OVERFULL)
-    assert run.contents() == usual.contents()
-    assert run.counts == usual.counts
-    assert sorted(row for _, _, row in rejects_of(run.folder)) == sorted(row for _, _, row in rejects_of(usual.folder))
+    assert run.contents() == baseline.contents()
+    assert run.counts == baseline.counts
+    assert sorted(row for _, _, row in rejects_of(run.folder)) == sorted(
+        row for _, _, row in rejects_of(baseline.folder)
+    )
 
 
 @given(tables(), st.sampled_from((1, 2, 3)), st.sampled_from((AMPLE, TINY)), st.sampled_from((plain, many_members)))
 @settings(deadline=None, max_examples=15)
 def test_any_table(text: bytes, workers: int, budget: Budget, form: Form) -> None:
-    """Whatever the contract speaks of, in any mixture; a cut-off end and a table of nothing to publish are refused."""
+    """Any mixture of rows; a truncated table and one with nothing to publish are refused."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         form(folder / "data", text)
@@ -133,7 +135,7 @@ def test_every_oddity_at_once(tmp_path: Path, budget: Budget) -> None:
 def test_the_real_table(tmp_path: Path, budget: Budget) -> None:
     """Open Library's own development data, as psql's COPY wrote it, with the end-of-data marker."""
     if not REAL.exists():
-        pytest.skip(f"{REAL} is not there: it is not the project's, and lies beside it only where we develop")
+        pytest.skip(f"{REAL} is not there: it is not part of the project")
     text = REAL.read_bytes()
     start = text.index(b"\n", text.index(b"\nCOPY public.data (thing_id, revision, data) FROM stdin;\n") + 1) + 1
     text = text[start : text.index(b"\n\\.\n", start) + 4]

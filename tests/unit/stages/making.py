@@ -1,4 +1,4 @@
-"""What the tests of dumps share: a run in a folder, ways to give it a table, and the judge's verdict."""
+"""Helpers for tests of dumps: a run in a folder, forms of its input, and comparison with the reference."""
 
 import gzip
 import math
@@ -28,7 +28,7 @@ DAY = date.fromisoformat(DATE)
 NAMES = (CDUMP, *PARTS)
 
 AMPLE = Budget(spill_bytes=64 << 20, bucket_bytes=256 << 20, bucket_shift=40)
-"""Everything in memory: a bucket for a million numbers."""
+"""Everything in memory: one bucket for a million numbers."""
 MANY_BUCKETS = Budget(spill_bytes=300_000, bucket_bytes=300_000, bucket_shift=25)
 """Buckets for 32 numbers, in several frames, gathered by 100 kB."""
 OVERFULL = Budget(spill_bytes=60_000, bucket_bytes=150_000, bucket_shift=60)
@@ -37,92 +37,91 @@ OVERFULL = Budget(spill_bytes=60_000, bucket_bytes=150_000, bucket_shift=60)
 
 @dataclass(frozen=True)
 class Made:
-    """What a run made."""
+    """The result of a run."""
 
     folder: RunFolder
     counts: RowCounts
     artifacts: dict[str, Artifact]
 
     def path(self, name: str) -> Path:
-        """Where cdump or a part lies."""
+        """Return the path of cdump or a part."""
         return self.folder.cdump if name == CDUMP else self.folder.part(name)
 
     def text(self, name: str) -> bytes:
-        """The text of cdump or a part."""
+        """Return the text of cdump or a part."""
         return gzip.decompress(self.path(name).read_bytes())
 
     def contents(self) -> dict[str, bytes]:
-        """All files and indices, as they lie on the disk, by their names."""
+        """Return the content of all artifacts and indexes, by name."""
         folders = (self.folder.cdump_item, self.folder.dump_item)
         return {path.name: path.read_bytes() for folder in folders for path in folder.iterdir()}
 
 
 class Watching(NoProgress):
-    """Keeps what it is told."""
+    """Records all progress."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         self.steps: list[str] = []
         self.updates: list[tuple[int, float | None]] = []
         self.ended: list[str] = []
 
     def begin(self, stage: str, step: str) -> None:
-        """Note the step."""
+        """Record the step."""
         self.steps.append(f"{stage} {step}")
 
     def update(self, rows: int, done: float | None) -> None:
-        """Note rows and share."""
+        """Record rows and share."""
         self.updates.append((rows, done))
 
     def end(self, stage: str) -> None:
-        """Note the stage."""
+        """Record the stage."""
         self.ended.append(stage)
 
 
 def job(folder: RunFolder, workers: int = 2, budget: Budget = AMPLE, max_rejects: int = 1000) -> DumpsJob:
-    """A quick job: level 1, since what is tried is not how small the files are."""
+    """Return a quick job: level 1, because file sizes do not matter here."""
     checkpoint = checkpoint_in(folder, "dumps")
     return DumpsJob(folder.date, workers, budget, level=1, max_rejects=max_rejects, checkpoint=checkpoint)
 
 
 def checkpoint_in(folder: RunFolder, stage: str, seconds: float = math.inf) -> Checkpoint:
-    """The stage's checkpoint; without seconds, nothing is ever written there."""
+    """Return the stage's checkpoint. By default it is never saved."""
     return Checkpoint(folder.checkpoint(stage), {}, seconds)
 
 
 def folder_in(out: Path) -> RunFolder:
-    """The folder of the run for tables.DATE."""
+    """Return the folder of the run for tables.DATE."""
     return RunFolder(out, DAY)
 
 
 def made(source: Path, out: Path, workers: int = 2, budget: Budget = AMPLE, max_rejects: int = 1000) -> Made:
-    """Dumps of the source, made in a folder."""
+    """Make dumps from the source in a folder."""
     folder = folder_in(out)
     counts, artifacts = make_dumps(source, folder, job(folder, workers, budget, max_rejects), NoProgress())
     shutil.rmtree(folder.spill)  # as the runner does when it has noted that the stage is done
     return Made(folder, counts, dict(zip(NAMES, artifacts, strict=True)))
 
 
-# Ways to give a table
+# Forms of the input
 
 
 def plain(path: Path, text: bytes) -> None:
-    """As it is."""
+    """Plain text."""
     path.write_bytes(text)
 
 
 def one_member(path: Path, text: bytes) -> None:
-    """As gzip(1) would."""
+    """Gzip, as gzip(1) writes it."""
     path.write_bytes(gzip.compress(text, 1))
 
 
 def many_members(path: Path, text: bytes) -> None:
-    """As cat(1) of several would; members end in the midst of lines."""
+    """Gzip of several members, which end in the middle of lines."""
     path.write_bytes(b"".join(gzip.compress(text[at : at + 99_991], 1) for at in range(0, len(text), 99_991)))
 
 
 def seekable(path: Path, text: bytes) -> None:
-    """As oldump would."""
+    """Seekable gzip."""
     with SegmentWriter(path) as writer:
         for each in segment_texts([text]):
             writer.append(segment_of(each, 0, 1))
@@ -133,13 +132,13 @@ def seekable(path: Path, text: bytes) -> None:
 FORMS: tuple[Form, ...] = (plain, one_member, many_members, seekable)
 
 
-# The verdict
+# Comparison with the reference
 
 
 def require_reference(run: Made, text: bytes, *, byte_by_byte: bool = True) -> Reference:
-    """Fail unless the run made of the text what the judge makes of it.
+    """Fail unless the run agrees with the reference implementation.
 
-    byte_by_byte=False forgives another spelling of escapes in the JSON, which the contract leaves open.
+    byte_by_byte=False allows another spelling of escapes in the JSON, which the contract leaves open.
     """
     expected = dumps_of(text, DATE)
     for name in NAMES:
@@ -165,7 +164,7 @@ def require_same(found: bytes, expected: bytes, name: str, byte_by_byte: bool) -
 
 
 def rejects_of(folder: RunFolder) -> list[tuple[int, str, bytes]]:
-    """Line number, reason and row of each reject."""
+    """Return line number, reason and row of each reject."""
     if not folder.rejects.exists():
         return []
     lines = gzip.decompress(folder.rejects.read_bytes()).removesuffix(b"\n").split(b"\n")

@@ -1,4 +1,4 @@
-"""The account of rows: the same wherever blocks end, and in whatever order they are heard of."""
+"""The account of rows does not depend on where blocks end or in which order they arrive."""
 
 import random
 import re
@@ -28,14 +28,14 @@ ROW = copy_row(
 
 
 def partitions(lines: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """Every way to cut the lines into blocks."""
+    """Yield every division of the lines into blocks."""
     for number in range(len(lines)):
         for borders in combinations(range(1, len(lines)), number):
             yield [b"".join(lines[start:end]) for start, end in pairwise((0, *borders, len(lines)))]
 
 
-def told(path: Path, blocks: Sequence[bytes], most: int) -> str:
-    """What is said of the blocks, which are heard of in some order: the error, or the counts."""
+def outcome_of(path: Path, blocks: Sequence[bytes], most: int) -> str:
+    """Return the error or the counts for these blocks, which arrive in another order."""
     numbered = list(enumerate(blocks))
     random.Random(7).shuffle(numbered)
     try:
@@ -64,31 +64,31 @@ def told(path: Path, blocks: Sequence[bytes], most: int) -> str:
     ids=["one marker", "two markers", "rows", "rejects", "only markers", "rejects before", "before a cut", "cut"],
 )
 def test_it_is_the_same_wherever_blocks_end(tmp_path: Path, lines: list[bytes], expected: str) -> None:
-    """What comes first in the table is what is said, with the number of rows before it."""
-    (said,) = {told(tmp_path / "rejects", blocks, most=1) for blocks in partitions(lines)}
-    assert re.match(expected, said), said
+    """The first problem in the table is reported, with the number of rows before it."""
+    (outcome,) = {outcome_of(tmp_path / "rejects", blocks, most=1) for blocks in partitions(lines)}
+    assert re.match(expected, outcome), outcome
 
 
 # RejectsWriter
 
 
 ROWS = 3_000
-"""Of 1 KB each: three segments of rejects."""
+"""Rows of 1 KB each: three segments of rejects."""
 
 
 def rejections(rows: int, start: int = 0) -> list[Rejection]:
-    """A block in which every row is a reject, with what is left of it behind a start."""
+    """Return the rejects of rows from `start` on: every row is one."""
     return [Rejection(row - start, Reject.NOT_A_JSON_OBJECT, b"%04d" % row * 256) for row in range(start, rows)]
 
 
 def files(folder: Path) -> set[str]:
-    """All that lies there."""
+    """Return the names of all files."""
     return {path.name for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("block_rows", [1, 7, ROWS])
 def test_rejects_are_written_as_they_come(tmp_path: Path, block_rows: int) -> None:
-    """No more than a segment of them is held; where segments end depends on the rejects alone."""
+    """At most one segment is held in memory; segments depend on the rejects alone."""
     path = tmp_path / "rejects.txt.gz"
     with RejectsWriter(path, "data", ROWS) as rejects:
         for start in range(0, ROWS, block_rows):
@@ -103,8 +103,8 @@ def test_rejects_are_written_as_they_come(tmp_path: Path, block_rows: int) -> No
     assert lines == [b"%d\tnot_a_json_object\t%s" % (row + 1, b"%04d" % row * 256) for row in range(ROWS)]
 
 
-def test_no_rejects_no_file(tmp_path: Path) -> None:
-    """Nobody needs to look into an empty one."""
+def test_without_rejects_there_is_no_file(tmp_path: Path) -> None:
+    """Without rejects, no file is created."""
     with RejectsWriter(tmp_path / "rejects.txt.gz", "data", 0) as rejects:
         rejects.add([], 0)
         rejects.commit()
@@ -112,7 +112,7 @@ def test_no_rejects_no_file(tmp_path: Path) -> None:
 
 
 def test_too_many_rejects_are_kept_up_to_the_one_too_many(tmp_path: Path) -> None:
-    """All segments of them: they are what the operator needs now."""
+    """The operator needs them to find the cause."""
     path = tmp_path / "rejects.txt.gz"
     with RejectsWriter(path, "data", 2_000) as rejects:
         rejects.add(rejections(1_500), 0)
@@ -122,8 +122,8 @@ def test_too_many_rejects_are_kept_up_to_the_one_too_many(tmp_path: Path) -> Non
     assert sum(entry.records for entry in read_index(path)) == 2_001
 
 
-def test_rejects_of_what_was_broken_off_are_removed(tmp_path: Path) -> None:
-    """No half file stays, under its name or another."""
+def test_uncommitted_rejects_are_removed(tmp_path: Path) -> None:
+    """No partial file remains."""
     with RejectsWriter(tmp_path / "rejects.txt.gz", "data", ROWS) as rejects:
         rejects.add(rejections(ROWS), 0)
         assert files(tmp_path) == {"rejects.txt.gz.part", "rejects.txt.gz.index.part"}

@@ -1,6 +1,6 @@
-"""The old commands as functions: what they tell of how they get on, and what they hold meanwhile.
+"""The commands cdump, sort, dump and split as functions: their progress and their memory.
 
-That they give what the run gives is tried in tests/commands/test_pipes.py.
+tests/commands/test_pipes.py compares their output with that of a run.
 """
 
 import io
@@ -26,7 +26,7 @@ ROWS = 5_000
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of several blocks."""
+    """Return the path of a table of several blocks."""
     path = tmp_path_factory.mktemp("filters") / "data"
     path.write_bytes(b"".join(copy_blocks(ROWS)))
     assert path.stat().st_size > 3 * BLOCK_BYTES
@@ -34,29 +34,29 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def output_of(command: Callable[[io.BytesIO], object]) -> bytes:
-    """What a command writes."""
+    """Return what a command writes."""
     stream = io.BytesIO()
     command(stream)
     return stream.getvalue()
 
 
 def test_progress_of_every_command(table: Path, tmp_path: Path) -> None:
-    """Each tells its steps, the rows so far and the share of its source; at the end, that it is over."""
+    """Each reports its steps, the rows so far, the share of its source, and its end."""
     rejects, cdump, records = tmp_path / "rejects.txt.gz", tmp_path / "cdump", tmp_path / "sorted"
     settings = Settings.of(workers=1, level=1)  # so that blocks are done in order
-    told: dict[str, Watching] = {name: Watching() for name in ("cdump", "sort", "dump", "split")}
-    cdump.write_bytes(output_of(lambda out: write_cdump(table, None, out, rejects, settings, told["cdump"])))
-    records.write_bytes(output_of(lambda out: write_sorted(cdump, out, tmp_path, settings, told["sort"])))
-    output_of(lambda out: write_latest(records, out, told["dump"]))
-    write_parts(records, str(tmp_path / "%s.txt"), settings, told["split"])
+    progress: dict[str, Watching] = {name: Watching() for name in ("cdump", "sort", "dump", "split")}
+    cdump.write_bytes(output_of(lambda out: write_cdump(table, None, out, rejects, settings, progress["cdump"])))
+    records.write_bytes(output_of(lambda out: write_sorted(cdump, out, tmp_path, settings, progress["sort"])))
+    output_of(lambda out: write_latest(records, out, progress["dump"]))
+    write_parts(records, str(tmp_path / "%s.txt"), settings, progress["split"])
     lines = cdump.read_bytes().count(b"\n")
-    assert {name: each.steps for name, each in told.items()} == {
+    assert {name: each.steps for name, each in progress.items()} == {
         "cdump": ["cdump read"],
         "sort": ["sort scatter", "sort gather"],
         "dump": ["dump read"],
         "split": ["split read"],
     }
-    for name, each in told.items():
+    for name, each in progress.items():
         assert each.updates[-1] == (ROWS if name == "cdump" else lines, 1.0)
         assert all(share is not None and 0 < share <= 1 for _, share in each.updates)
         assert len(each.updates) > 3
@@ -64,7 +64,7 @@ def test_progress_of_every_command(table: Path, tmp_path: Path) -> None:
 
 
 class _Stopping(Watching):
-    """Stops a worker when the first block is done, and lets it go on after a while."""
+    """Suspends a worker when the first block is done, and resumes it after a while."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class _Stopping(Watching):
         self._worker: psutil.Process | None = None
 
     def update(self, rows: int, done: float | None) -> None:
-        """Stop it, or count the blocks that are done while it is stopped."""
+        """Suspend it, or count the blocks that finish while it is suspended."""
         if self._worker is None:
             self._worker = psutil.Process().children()[0]
             self._worker.suspend()
@@ -82,7 +82,7 @@ class _Stopping(Watching):
 
 
 def test_cdump_does_not_run_ahead_of_a_slow_block(tmp_path: Path) -> None:
-    """Its leader holds the records of some blocks, however long the one takes whose records are written next."""
+    """The leader holds a limited number of blocks, however long the next one takes."""
     path = tmp_path / "data"
     path.write_bytes(b"".join(copy_blocks(ROWS)) * 8)
     stopping = _Stopping()

@@ -1,4 +1,4 @@
-"""Deworks: redirects on disk, the order of what is brought to a line, large lines, odd inputs, and the artifact."""
+"""Deworks: redirects on disk, the order of contributions, large lines, odd inputs, and the artifact."""
 
 import gzip
 import io
@@ -46,35 +46,35 @@ from unit.stages.making import FORMS, Form, Watching, checkpoint_in, folder_in
 AMPLE = Budget(spill_bytes=8 << 20, bucket_bytes=32 << 20, bucket_shift=31)
 MANY_BUCKETS = Budget(spill_bytes=300_000, bucket_bytes=200_000, bucket_shift=20)
 OVERFULL = Budget(spill_bytes=60_000, bucket_bytes=100_000, bucket_shift=60)
-"""Buckets that are merged from runs, and gathered in many slices."""
+"""Buckets that are merged from runs and gathered in many slices."""
 BUDGETS = (AMPLE, MANY_BUCKETS, OVERFULL)
 
 
 def record(key: str, type_name: str, members: str = "") -> bytes:
-    """A record with these further members, as JSON text."""
+    """Return a record with these further members, given as JSON text."""
     text = f'{{"key": {json.dumps(key)}{", " if members else ""}{members}}}'
     return b"\t".join((f"/type/{type_name}".encode(), column(key), b"1", b"2010-01-01T00:00:00", text.encode())) + b"\n"
 
 
 def edition(number: int, work: str, members: str = "") -> bytes:
-    """The record of an edition of a work."""
+    """Return the record of an edition of a work."""
     works = f'"works": [{{"key": "{work}"}}]'
     return record(f"/books/OL{number}M", "edition", f"{works}, {members}" if members else works)
 
 
 def work_by(number: int, *authors: str) -> bytes:
-    """The record of a work with these authors."""
+    """Return the record of a work with these authors."""
     roles = ", ".join(f'{{"author": {{"key": "{author}"}}}}' for author in authors)
     return record(f"/works/OL{number}W", "work", f'"authors": [{roles}]')
 
 
 def redirect(key: str, location: str) -> bytes:
-    """The record of a redirect."""
+    """Return the record of a redirect."""
     return record(key, "redirect", f'"location": {json.dumps(location)}')
 
 
 def files_in(folder: Path, dump: bytes, items: bytes) -> tuple[Path, Path]:
-    """The dump and the IA metadata as plain files."""
+    """Write the dump and the IA metadata to plain files; return their paths."""
     (folder / "dump").write_bytes(dump)
     (folder / "items").write_bytes(items)
     return folder / "dump", folder / "items"
@@ -83,7 +83,7 @@ def files_in(folder: Path, dump: bytes, items: bytes) -> tuple[Path, Path]:
 def made_of(
     dump: Path, items: Path | None, spill: Path, workers: int = 1, budget: Budget = AMPLE
 ) -> tuple[list[bytes], DeworksResult]:
-    """The lines that the stage makes of these files, without newlines."""
+    """Return the lines that the stage makes from these files, without newlines, and its result."""
     output = io.BytesIO()
     inputs = [Input(dump, has_redirects=True)] + ([Input(items, is_items=True)] if items else [])
     shutil.rmtree(spill, ignore_errors=True)
@@ -97,20 +97,20 @@ def made_of(
 def made_in(
     folder: Path, dump: bytes, items: bytes = b"", workers: int = 1, budget: Budget = AMPLE
 ) -> tuple[list[bytes], DeworksResult]:
-    """The same of files that hold these texts."""
+    """Return the lines and the result for files with these texts."""
     return made_of(*files_in(folder, dump, items), folder / "spill", workers, budget)
 
 
-def require_judged(lines: list[bytes], dump: bytes, items: bytes) -> None:
-    """Fail at the first line that is not the judge's."""
-    judged = deworks_of(dump, items)
-    assert len(lines) == len(judged)
-    for line, wanted in zip(lines, judged, strict=True):
+def require_reference(lines: list[bytes], dump: bytes, items: bytes) -> None:
+    """Fail at the first line that differs from the reference implementation's."""
+    expected = deworks_of(dump, items)
+    assert len(lines) == len(expected)
+    for line, wanted in zip(lines, expected, strict=True):
         assert line == wanted or same_line(line, wanted), (line[:500], wanted[:500])
 
 
 def members_of(line: bytes) -> dict[str, Any]:
-    """The JSON of a line."""
+    """Return the JSON of a line."""
     members = json.loads(line.split(b"\t")[1])
     assert isinstance(members, dict)
     return members
@@ -120,12 +120,12 @@ def members_of(line: bytes) -> dict[str, Any]:
 
 
 def stored(folder: Path, **locations: str) -> Redirects:
-    """A store in which each key leads to its location."""
+    """Return a store in which each key points to its location."""
     return Redirects(folder / "redirects.sqlite", ((key.encode(), location) for key, location in locations.items()))
 
 
 def test_a_chain_of_redirects_is_followed_to_its_end(tmp_path: Path) -> None:
-    """Step by step, whatever is there at the end; a key that is no redirect leads nowhere."""
+    """Step by step, even if the end does not exist; other keys have no chain."""
     redirects = stored(tmp_path, a="b", b="c", c="missing")
     assert [location.key for location in redirects.chain(b"a")] == [b"b", b"c", b"missing"]
     assert redirects.end(b"a") == redirects.end(b"c") == (b"missing", b'"missing"')
@@ -136,44 +136,44 @@ def test_a_chain_of_redirects_is_followed_to_its_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "chain"), [(b"a", [b"b", b"c"]), (b"b", [b"c", b"a"]), (b"in", [b"a", b"b", b"c"]), (b"self", [])]
 )
-def test_a_loop_of_redirects_is_cut(key: bytes, chain: list[bytes], tmp_path: Path) -> None:
-    """Before it closes, wherever it is entered, and without an end."""
+def test_a_loop_of_redirects_ends(key: bytes, chain: list[bytes], tmp_path: Path) -> None:
+    """The chain stops before it repeats, and there is no end."""
     redirects = stored(tmp_path, a="b", b="c", c="a", self="self", **{"in": "a"})
     assert [location.key for location in redirects.chain(key)] == chain
     assert redirects.end(key) is None
 
 
 def test_a_redirect_into_a_self_loop_has_no_end(tmp_path: Path) -> None:
-    """It leads to what leads to itself."""
+    """Its target points to itself."""
     redirects = stored(tmp_path, a="self", self="self")
     assert [location.key for location in redirects.chain(b"a")] == [b"self"]
     assert redirects.end(b"a") is None
 
 
 def test_a_long_chain_is_followed(tmp_path: Path) -> None:
-    """However long."""
+    """There is no limit on the length."""
     redirects = stored(tmp_path, **{f"k{number}": f"k{number + 1}" for number in range(2_000)})
     assert len(redirects.chain(b"k0")) == 2_000
     assert redirects.end(b"k0") == (b"k2000", b'"k2000"')
 
 
-def test_a_location_keeps_what_a_column_cannot_hold(tmp_path: Path) -> None:
-    """Lone surrogates and tabs: the column names the record, the text is the redirect's own."""
+def test_a_location_keeps_characters_that_columns_escape(tmp_path: Path) -> None:
+    """Lone surrogates and tabs are escaped in the key, and kept as in the redirect in the text."""
     redirects = stored(tmp_path, a="/works/\ud83d", b="/works/\t")
     assert redirects.end(b"a") == (rb"/works/\ud83d", rb'"/works/\ud83d"')
     assert redirects.end(b"b") == (rb"/works/\t", rb'"/works/\t"')
 
 
-def test_what_redirects_lead_to_is_never_denied(tmp_path: Path) -> None:
-    """A target is known as one; a key that is none nearly never is taken for one."""
+def test_targets_of_redirects_are_known(tmp_path: Path) -> None:
+    """Every target is known as one; another key almost never is."""
     redirects = stored(tmp_path, a="b", b="c")
     assert redirects.may_lead_to(b"b")
     assert redirects.may_lead_to(b"c")
     assert not redirects.may_lead_to(b"a")
 
 
-def test_the_filter_has_what_it_was_given_and_little_else() -> None:
-    """Of 20,000 keys all, of as many others next to none."""
+def test_the_filter_has_few_false_positives() -> None:
+    """It contains all of 20,000 keys, and almost none of 20,000 others."""
     keys = RedirectFilter()
     for number in range(20_000):
         keys.add(b"/works/OL%dW" % number)
@@ -181,15 +181,15 @@ def test_the_filter_has_what_it_was_given_and_little_else() -> None:
     assert sum(b"/works/OL%dW" % number in keys for number in range(20_000, 40_000)) < 20
 
 
-def test_redirects_that_cannot_be_stored_are_no_bug(tmp_path: Path) -> None:
-    """An error of the disk's is told as one, with its file."""
+def test_a_storage_failure_is_reported(tmp_path: Path) -> None:
+    """SQLite's error becomes a StorageError that names the file."""
     (tmp_path / "redirects.sqlite").mkdir()
     with pytest.raises(StorageError, match=r"redirects\.sqlite") as caught:
         stored(tmp_path, a="b")
     assert isinstance(caught.value.__cause__, sqlite3.Error)
 
 
-# The order of what is brought
+# The order of contributions
 
 _DIGITS = st.sampled_from(("", "0", "1", "01", "9", "10", "99999999999", "999999999999", str(2**40), "7" * 30))
 KEYS = st.one_of(
@@ -205,18 +205,18 @@ POSITIONS = st.sampled_from((0, 1, 2, 9, 10, 32_766, 32_767, 32_768, 100_000))
 
 
 @st.composite
-def brought(draw: st.DrawFn) -> tuple[int, bytes, Contribution, int, tuple[bytes, ...]]:
-    """Section, key, kind, position and fields of something that is brought to a line."""
+def contributions(draw: st.DrawFn) -> tuple[int, bytes, Contribution, int, tuple[bytes, ...]]:
+    """Section, key, kind, position and fields of a contribution."""
     kind = draw(st.sampled_from(Contribution))
     position = draw(POSITIONS) if kind is Contribution.AUTHOR else 0
     first = b"%d" % position if kind is Contribution.AUTHOR else draw(KEYS)
     return draw(st.sampled_from(Section)), draw(KEYS), kind, position, (first, draw(st.sampled_from((b"x", b"y"))))
 
 
-@given(each=st.lists(brought(), min_size=2, max_size=12))
+@given(each=st.lists(contributions(), min_size=2, max_size=12))
 @settings(deadline=None, max_examples=300)
-def test_ranks_go_with_the_order(each: list[tuple[int, bytes, Contribution, int, tuple[bytes, ...]]]) -> None:
-    """Sorted by section, key, kind, and what is exact among those, ranks never fall; and they stand above joins'."""
+def test_ranks_agree_with_the_order(each: list[tuple[int, bytes, Contribution, int, tuple[bytes, ...]]]) -> None:
+    """In the exact order, ranks never decrease; and they are above those of joins."""
     lines = IntermediateLines()
     for section, key, kind, position, fields in each:
         lines.add_contribution(section, key, kind, position, *fields)
@@ -231,7 +231,7 @@ def test_ranks_go_with_the_order(each: list[tuple[int, bytes, Contribution, int,
 
 
 def test_the_order_within_a_line() -> None:
-    """Work, editions by key, authors by position, items, duplicates: numbers as numbers."""
+    """Work, editions by key, authors by position, items, duplicates; numbers sort as numbers."""
     lines = IntermediateLines()
     lines.add_contribution(Section.WORKS, b"/works/OL1W", Contribution.DUPLICATE, 0, b"/works/OL1W", b"/works/OL2W")
     lines.add_contribution(Section.WORKS, b"/works/OL1W", Contribution.ITEM, 0, b"/books/OL9M", b"{}")
@@ -245,8 +245,8 @@ def test_the_order_within_a_line() -> None:
     assert contribution_order(batch.lines.line(0))[0] == order_key(b"/works/OL1W")
 
 
-def test_of_a_join_what_is_given_comes_before_who_asks() -> None:
-    """And all of one key stand together, below everything that is brought to a line."""
+def test_values_come_before_requests() -> None:
+    """All join lines of a key are together, and rank below all contributions."""
     lines = IntermediateLines()
     for key in (b"author /authors/OL1A", b"item foo"):
         lines.add_join(JoinRole.REQUEST, key, b"/works/OL1W")
@@ -261,12 +261,12 @@ def test_of_a_join_what_is_given_comes_before_who_asks() -> None:
 
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_a_work_with_many_editions(budget: Budget, tmp_path: Path) -> None:
-    """5,000, which fill several slices of an overfull bucket: all stand in its line, in order; so do their items."""
+    """All 5,000 editions are in its line in order, across several slices of an overfull bucket, and their items too."""
     dump = b"".join(edition(number, "/works/OL2W", f'"ocaid": "scan{number}"') for number in range(5_000, 0, -1))
     dump += work_by(1) + work_by(2) + work_by(3) + redirect("/books/OL9000M", "/books/OL77M")
     items = b"".join(b"scan%d\tIA%d\ta;b\n" % (number, number) for number in range(0, 5_000, 2))
     lines, made = made_in(tmp_path, dump, items, 2, budget)
-    require_judged(lines, dump, items)
+    require_reference(lines, dump, items)
     members = members_of(lines[1])
     assert [each["key"] for each in members["editions"]] == [f"/books/OL{number}M" for number in range(1, 5_001)]
     assert len(members["ia"]) == 2_499
@@ -276,18 +276,18 @@ def test_a_work_with_many_editions(budget: Budget, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_an_author_with_many_works(budget: Budget, tmp_path: Path) -> None:
-    """5,000, in a join that is overfull: each has the whole document, directly or through a redirect."""
+    """Each of 5,000 works has the author's whole document, directly or through a redirect."""
     named = ("/authors/OL1A", "/authors/OL2A")
     dump = b"".join(work_by(number, named[number % 2]) for number in range(1, 5_001))
     dump += record("/authors/OL1A", "author", f'"bio": "{"x" * 200}"') + redirect("/authors/OL2A", "/authors/OL1A")
     lines, _ = made_in(tmp_path, dump, workers=2, budget=budget)
-    require_judged(lines, dump, b"")
+    require_reference(lines, dump, b"")
     assert len(lines) == 5_000
     assert {str(members_of(line)["authors"][0]["bio"]) for line in lines} == {"x" * 200}
 
 
 def test_a_work_with_more_authors_than_positions_have_ranks(tmp_path: Path) -> None:
-    """Behind the 32,767th they are told apart by the exact order alone."""
+    """After the 32,767th, only the exact order distinguishes them."""
     authors = [f"/authors/OL{number * 7 % 40_000}A" for number in range(33_500)]
     lines, _ = made_in(tmp_path, work_by(1, *authors))
     assert [each["key"] for each in members_of(lines[0])["authors"]] == authors
@@ -298,7 +298,7 @@ def test_a_work_with_more_authors_than_positions_have_ranks(tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def synthetic() -> tuple[bytes, bytes]:
-    """A dump of the judge's, of synth's documents and odd ones; and the IA metadata of two thirds of its scans."""
+    """Return a dump of synthetic and odd documents, and the IA metadata of two thirds of its scans."""
     dump = dumps_of(b"".join(copy_blocks_of_things(2_500, seed=5, odd_rows=150)), DATE).dump
     documents = (line.split(b"\t")[4] for line in dump.splitlines() if line.startswith(b"/type/edition\t"))
     ocaids = {json.loads(text).get("ocaid") for text in documents if b'"ocaid"' in text}
@@ -312,15 +312,15 @@ def synthetic() -> tuple[bytes, bytes]:
     return dump, b"".join([*rows, b"unknown00scan\t\\N\tamericana\n"])
 
 
-def test_a_synthetic_catalogue_is_as_the_judge_says(synthetic: tuple[bytes, bytes], tmp_path: Path) -> None:
-    """Works, editions, authors, redirects and scans in their usual proportions, and odd documents among them."""
+def test_a_synthetic_catalogue_agrees_with_the_reference(synthetic: tuple[bytes, bytes], tmp_path: Path) -> None:
+    """Works, editions, authors, redirects and scans in realistic proportions, with odd documents among them."""
     dump, items = synthetic
     lines, made = made_in(tmp_path, dump, items)
-    require_judged(lines, dump, items)
-    tally, judged = made.tally, counts_of(dump)
-    assert (tally.lines, tally.works, tally.editions) == (judged["lines"], judged["works"], judged["editions"])
-    assert tally.works_missing == judged["missing_works"] > 0
-    assert tally.editions_without_work == judged["editions_without_work"] > 0
+    require_reference(lines, dump, items)
+    tally, expected = made.tally, counts_of(dump)
+    assert (tally.lines, tally.works, tally.editions) == (expected["lines"], expected["works"], expected["editions"])
+    assert tally.works_missing == expected["missing_works"] > 0
+    assert tally.editions_without_work == expected["editions_without_work"] > 0
     assert tally.digest == sum(map(xxh3_64_intdigest, lines)) % 2**64
     assert tally.last_key == lines[-1].split(b"\t")[0]
     assert made.read.items == items.count(b"\n")
@@ -331,7 +331,7 @@ def test_a_synthetic_catalogue_is_as_the_judge_says(synthetic: tuple[bytes, byte
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_inputs_may_be_compressed_in_any_way(form: Form, synthetic: tuple[bytes, bytes], tmp_path: Path) -> None:
+def test_inputs_may_have_any_form(form: Form, synthetic: tuple[bytes, bytes], tmp_path: Path) -> None:
     """The same lines from plain files, gzip of any kind and seekable gzip."""
     dump, items = synthetic
     expected, _ = made_in(tmp_path, dump, items)
@@ -340,8 +340,8 @@ def test_inputs_may_be_compressed_in_any_way(form: Form, synthetic: tuple[bytes,
     assert made_of(tmp_path / "dump.in", tmp_path / "items.in", tmp_path / "spill", 2)[0] == expected
 
 
-def test_a_large_gzip_file_that_is_not_ours(tmp_path: Path) -> None:
-    """Of more text than is held in shared memory at a time: none of it is held for good."""
+def test_a_large_ordinary_gzip_file(tmp_path: Path) -> None:
+    """It has more text than fits into shared memory, which is freed block by block."""
     filling = "x" * 1_000
     dump = b"".join(record(f"/works/OL{number}W", "work", f'"x": "{filling}"') for number in range(1, 16_001))
     (tmp_path / "dump.gz").write_bytes(gzip.compress(dump, 1))
@@ -350,26 +350,26 @@ def test_a_large_gzip_file_that_is_not_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_compressed", [False, True])
-def test_a_dump_may_lack_its_last_newline(is_compressed: bool, tmp_path: Path) -> None:
+def test_a_dump_may_have_no_last_newline(is_compressed: bool, tmp_path: Path) -> None:
     """Its last record counts, also if it is a redirect."""
     dump = work_by(1) + redirect("/works/OL2W", "/works/OL1W").removesuffix(b"\n")
     lines, _ = made_in(tmp_path, gzip.compress(dump) if is_compressed else dump)
     assert [members_of(line)["duplicates"] for line in lines] == [{"/works/OL1W": ["/works/OL2W"]}]
 
 
-def test_without_items_no_scan_is_known(tmp_path: Path) -> None:
-    """Editions say that nothing is known, and nothing stands in ia."""
+def test_without_items_scans_have_no_metadata(tmp_path: Path) -> None:
+    """Editions have an empty collection, and `ia` is empty."""
     dump = edition(1, "/works/OL1W", '"ocaid": "foo00bar"')
     path, _ = files_in(tmp_path, dump, b"")
     lines, made = made_of(path, None, tmp_path / "spill")
-    require_judged(lines, dump, b"")
+    require_reference(lines, dump, b"")
     assert members_of(lines[0])["editions"][0]["_ia_meta"] == {"collection": []}
     assert made.as_json(with_items=False)["items"] is None
     assert made.as_json(with_items=True)["items"] == 0
 
 
-def test_an_ia_meta_that_is_stored_already_is_replaced_in_its_place(tmp_path: Path) -> None:
-    """It stands once; that of an inner object, and of an edition without a scan, stays as it is."""
+def test_a_stored_ia_meta_is_replaced_in_place(tmp_path: Path) -> None:
+    """It occurs once; those of nested objects, and of editions without a scan, stay."""
     stored_one = '"_ia_meta": {"old": 1}'
     dump = edition(1, "/works/OL1W", f'{stored_one}, "ocaid": "foo00bar", "x": {{{stored_one}}}')
     dump += edition(2, "/works/OL1W", stored_one)
@@ -383,7 +383,7 @@ def test_an_ia_meta_that_is_stored_already_is_replaced_in_its_place(tmp_path: Pa
     assert second["_ia_meta"] == {"old": 1}
 
 
-NO_RECORDS = {
+NOT_RECORDS = {
     "words": b"Reading from database ...\n",
     "an empty line": b"\n",
     "four columns": b"/type/work\t/works/OL2W\t1\t{}\n",
@@ -398,30 +398,30 @@ NO_RECORDS = {
 }
 
 
-@pytest.mark.parametrize("line", NO_RECORDS.values(), ids=NO_RECORDS)
-def test_what_is_no_record_is_refused(line: bytes, tmp_path: Path) -> None:
-    """With the name of the file."""
+@pytest.mark.parametrize("line", NOT_RECORDS.values(), ids=NOT_RECORDS)
+def test_lines_that_are_not_records_are_refused(line: bytes, tmp_path: Path) -> None:
+    """The error names the file."""
     with pytest.raises(RecordError, match="dump: a line is not a record"):
         made_in(tmp_path, work_by(1) + line + work_by(3))
 
 
 @pytest.mark.parametrize("line", [b"foo00bar\tIA1\n", b"foo00bar\tIA1\ta\tb\n", b"\n", work_by(2)])
-def test_what_is_no_item_is_refused(line: bytes, tmp_path: Path) -> None:
-    """The same."""
+def test_lines_that_are_not_items_are_refused(line: bytes, tmp_path: Path) -> None:
+    """The error names the file."""
     with pytest.raises(RecordError, match="items: a line does not have three columns"):
         made_in(tmp_path, work_by(1), b"a\t\t\n" + line)
 
 
 @pytest.mark.parametrize("twice", [work_by(1), edition(1, "/works/OL1W"), redirect("/works/OL5W", "/works/OL1W")])
-def test_a_key_that_stands_twice_is_refused(twice: bytes, tmp_path: Path) -> None:
-    """It is a cdump, perhaps; in a dump each key has one record."""
+def test_a_repeated_key_is_refused(twice: bytes, tmp_path: Path) -> None:
+    """In a dump, each key has one record; the input may be a cdump."""
     with pytest.raises(RecordError, match=r"/OL[15][WM]: occurs in two records"):
         made_in(tmp_path, twice + work_by(3) + twice)
 
 
 @pytest.mark.parametrize("dump", [b"", gzip.compress(b"", mtime=0), record("/authors/OL1A", "author")])
-def test_a_dump_of_nothing_is_refused(dump: bytes, tmp_path: Path) -> None:
-    """By the command, whose operator named a file: neither works nor editions are in it."""
+def test_a_dump_without_works_and_editions_is_refused(dump: bytes, tmp_path: Path) -> None:
+    """By the command: the operator may have named the wrong file."""
     path, items = files_in(tmp_path, dump, b"")
     with pytest.raises(SourceEmpty, match="neither works nor editions"):
         write_deworks(path, items, io.BytesIO(), tmp_path, Settings.of(workers=1), NoProgress())
@@ -429,7 +429,7 @@ def test_a_dump_of_nothing_is_refused(dump: bytes, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """Whichever of the two."""
+    """For both inputs."""
     path, items = files_in(tmp_path, work_by(1), b"")
     for missing in (path, items):
         content = missing.read_bytes()
@@ -447,7 +447,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_the_same_bytes_for_any_workers_and_memory(
     workers: int, budget: Budget, synthetic: tuple[bytes, bytes], tmp_path: Path
 ) -> None:
-    """And the same counts."""
+    """The counts are the same, too."""
     expected = made_in(tmp_path, *synthetic)
     assert made_in(tmp_path, *synthetic, workers, budget) == expected
 
@@ -456,7 +456,7 @@ def test_the_same_bytes_for_any_workers_and_memory(
 
 
 def parts_in(folder: RunFolder, dump: bytes) -> dict[str, Path]:
-    """The parts of a run that is in the making."""
+    """Write the parts of an unfinished run; return their paths."""
     for item in folder.items:
         folder.made(item).mkdir(parents=True)
     type_of = {part: f"/type/{part.removesuffix('s')}\t".encode() for part in PARTS}
@@ -466,8 +466,8 @@ def parts_in(folder: RunFolder, dump: bytes) -> dict[str, Path]:
     return {part: folder.part(part) for part in PARTS}
 
 
-def test_the_artifact_says_what_is_in_the_file(synthetic: tuple[bytes, bytes], tmp_path: Path) -> None:
-    """Records, digest, first and last key, columns; its index; the steps that were shown."""
+def test_the_artifact_describes_its_file(synthetic: tuple[bytes, bytes], tmp_path: Path) -> None:
+    """Records, digest, first and last key, columns and index; and the reported steps."""
     dump, items = synthetic
     folder, watching = folder_in(tmp_path), Watching()
     parts = parts_in(folder, dump)
@@ -476,7 +476,7 @@ def test_the_artifact_says_what_is_in_the_file(synthetic: tuple[bytes, bytes], t
         parts, item_path, folder, Settings.of(workers=2, level=1), checkpoint_in(folder, "deworks"), watching
     )
     lines = gzip.decompress(folder.part("deworks").read_bytes()).splitlines()
-    require_judged(lines, dump, items)
+    require_reference(lines, dump, items)
     assert (artifact.name, artifact.item) == (f"ol_dump_deworks_{DATE}.txt.gz", f"ol_dump_{DATE}")
     assert artifact.records == counts["lines"] == len(lines)
     assert artifact.text_bytes == sum(map(len, lines)) + len(lines)
@@ -490,7 +490,7 @@ def test_the_artifact_says_what_is_in_the_file(synthetic: tuple[bytes, bytes], t
 
 
 def test_parts_without_works_and_editions_make_an_empty_artifact(tmp_path: Path) -> None:
-    """In a run, where the parts were counted before."""
+    """In a run, an empty artifact is not an error."""
     folder = folder_in(tmp_path)
     parts = parts_in(folder, record("/authors/OL1A", "author"))
     counts, artifact = make_artifact(
@@ -502,8 +502,8 @@ def test_parts_without_works_and_editions_make_an_empty_artifact(tmp_path: Path)
     assert (artifact.records, artifact.first_key, artifact.last_key) == (0, None, None)
 
 
-def test_what_fails_leaves_nothing_under_the_final_name(tmp_path: Path) -> None:
-    """Neither file nor index nor spill."""
+def test_a_failure_leaves_no_files(tmp_path: Path) -> None:
+    """No artifact, no index and no spill."""
     folder = folder_in(tmp_path)
     parts = parts_in(folder, work_by(1) + edition(1, "/works/OL1W"))
     parts["editions"].write_bytes(b"words\n")

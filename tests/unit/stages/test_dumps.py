@@ -1,6 +1,6 @@
-"""The stage dumps: what it counts, what it refuses, and that nothing half-made is left.
+"""The stage dumps: counts, refusals, and no partial files.
 
-That it makes what the judge makes is tried in tests/property/test_dumps.py.
+tests/property/test_dumps.py compares its output with the reference implementation.
 """
 
 import json
@@ -47,7 +47,7 @@ MARKER = b"\\.\n"
 
 
 def row(key: str = "/works/OL1W", revision: int = 1, when: str = "2010-01-01T00:00:00", **more: object) -> bytes:
-    """A row of a document."""
+    """Return a row of a document."""
     kind = {"/works/": "work", "/books/": "edition", "/author": "author"}.get(key[:7], "page")
     document = {
         "key": key,
@@ -60,24 +60,24 @@ def row(key: str = "/works/OL1W", revision: int = 1, when: str = "2010-01-01T00:
 
 
 def shuffled(rows: Iterable[bytes]) -> bytes:
-    """The rows in some other order."""
+    """Return the rows in another order."""
     every = list(rows)
     random.Random(7).shuffle(every)
     return b"".join(every)
 
 
 def left(out: Path) -> set[str]:
-    """What is left of a run: all files, but for its source."""
+    """Return the names of all files of a run except its source."""
     return {path.name for path in out.rglob("*") if path.is_file() and path.name != "data"}
 
 
-# Documents that are hard on the engine
+# Documents that are hard for the engine
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("budget", [AMPLE, SLICES], ids=["ample", "slices"])
 def test_a_document_with_hundreds_of_revisions(tmp_path: Path, budget: Budget, workers: int) -> None:
-    """It goes through many slices of an overfull bucket: one of its revisions is the latest, and only one."""
+    """Exactly one revision is the latest, also across many slices of an overfull bucket."""
     rows = [row("/works/OL5W", revision, title="x" * 900) for revision in range(1, 401)]
     rows += [row(f"/works/OL{number}W", revision) for number in (4, 6, 10) for revision in (1, 2)]
     text = shuffled(rows)
@@ -108,7 +108,7 @@ def test_a_document_that_changes_its_type(tmp_path: Path, budget: Budget) -> Non
 @pytest.mark.parametrize("budget", [AMPLE, OVERFULL], ids=["ample", "overfull"])
 @pytest.mark.parametrize("form", [plain, many_members])
 def test_a_record_of_10_mb(tmp_path: Path, budget: Budget, form: Form) -> None:
-    """Longer than blocks, slots, frames, slices and segments: it comes through whole, with its neighbours."""
+    """Longer than blocks, slots, frames, slices and segments: it and its neighbours are complete."""
     text = b"".join(row(f"/books/OL{number}M", title="\u00e9" * 5) for number in range(1, 50))
     text += row("/books/OL50M", title="x" * 10_000_000) + row("/books/OL51M")
     form(tmp_path / "data", text)
@@ -141,8 +141,8 @@ def test_the_same_revision_twice_is_counted(tmp_path: Path) -> None:
 # Artifacts
 
 
-def test_artifacts_say_what_lies_there(tmp_path: Path) -> None:
-    """Records, text, first and last key, types and the latest last_modified, of cdump and each part; empty ones too."""
+def test_artifacts_describe_their_files(tmp_path: Path) -> None:
+    """Records, text, first and last key, types and the latest last_modified, of cdump and parts, also empty ones."""
     text = row("/books/OL9M", 2, "2011-05-05T00:00:00") + row("/books/OL10M", 1, "2010-01-01T00:00:00")
     text += row("/books/OL9M", 1, "2009-01-01T00:00:00") + row("/about", 7, "2012-01-01T00:00:00")
     plain(tmp_path / "data", text)
@@ -175,8 +175,8 @@ def test_only_the_artifacts_are_left(tmp_path: Path) -> None:
     assert psutil.Process().children() == []
 
 
-def test_what_an_earlier_run_left_is_no_hindrance(tmp_path: Path) -> None:
-    """Its spill is swept away, its artifacts and rejects are replaced."""
+def test_leftovers_of_an_earlier_run_are_replaced(tmp_path: Path) -> None:
+    """Its spill is removed, its artifacts and rejects are replaced."""
     plain(tmp_path / "data", b"broken\n" + row("/works/OL2W"))
     folder = made(tmp_path / "data", tmp_path).folder
     assert len(rejects_of(folder)) == 1
@@ -191,7 +191,7 @@ def test_what_an_earlier_run_left_is_no_hindrance(tmp_path: Path) -> None:
 
 
 def test_a_table_from_a_pipe(tmp_path: Path) -> None:
-    """`pg_dump | oldump` without a file between: a named pipe gives the same dumps."""
+    """A named pipe gives the same dumps as a file."""
     text = b"".join(copy_blocks(500))
     one_member(tmp_path / "data", text)
     os.mkfifo(tmp_path / "pipe")
@@ -205,7 +205,7 @@ def test_a_table_from_a_pipe(tmp_path: Path) -> None:
 
 
 def test_rejects_have_line_number_reason_and_row(tmp_path: Path) -> None:
-    """As they are in the table, so that whoever mends the source finds them; numbers count lines from 1."""
+    """Rows are kept as stored, so that they can be found in the source; lines count from 1."""
     rows = [row(f"/works/OL{number}W", title="x" * 3000) for number in range(1, 1001)]
     rows[0] = b"not three columns\n"
     rows[499] = b"1\t1\t{\xff}\n"
@@ -226,13 +226,13 @@ def test_rejects_have_line_number_reason_and_row(tmp_path: Path) -> None:
 
 
 def test_as_many_rejects_as_allowed(tmp_path: Path) -> None:
-    """The limit itself is within it."""
+    """The limit itself is allowed."""
     plain(tmp_path / "data", b"x\n" * 10 + row())
     assert made(tmp_path / "data", tmp_path, max_rejects=10).counts.rejects.total() == 10
 
 
 def test_too_many_rejects(tmp_path: Path) -> None:
-    """The error gives numbers by reason and the file where they are, which alone is left: no artifact has its name."""
+    """The error gives the counts by reason and the file of rejects, which is the only file left."""
     plain(tmp_path / "data", row() + b"x\n" * 10 + b"1\t1\t7\n" + row("/works/OL2W"))
     with pytest.raises(TooManyRejects, match=r"more than 10 rows .*10 not_three_columns.*--max-rejects") as caught:
         made(tmp_path / "data", tmp_path, max_rejects=10)
@@ -249,7 +249,7 @@ def test_too_many_rejects(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [b"", MARKER, b"\\."], ids=["empty", "marker", "marker without newline"])
 @pytest.mark.parametrize("form", [plain, one_member])
 def test_no_rows_at_all(tmp_path: Path, text: bytes, form: Form) -> None:
-    """An export that failed is not a table that is empty: nothing is made."""
+    """A failed export is not an empty table: nothing is made."""
     form(tmp_path / "data", text)
     with pytest.raises(SourceEmpty, match="data: contains no rows"):
         made(tmp_path / "data", tmp_path)
@@ -257,7 +257,7 @@ def test_no_rows_at_all(tmp_path: Path, text: bytes, form: Form) -> None:
 
 
 def test_fewer_rows_than_were_extracted(tmp_path: Path) -> None:
-    """A data file that lost rows behind the extraction is not made into dumps, even if all that is left is whole."""
+    """A data file that lost rows after the extraction is refused, even if it is otherwise valid."""
     plain(tmp_path / "data", b"".join(copy_blocks(300, seed=1)))
     folder = folder_in(tmp_path)
     with pytest.raises(VerificationError, match=r"301 rows were extracted, 300 are in the file"):
@@ -267,7 +267,7 @@ def test_fewer_rows_than_were_extracted(tmp_path: Path) -> None:
 
 
 def test_only_dropped_rows(tmp_path: Path) -> None:
-    """A date before the first record, say: the error tells where the rows went."""
+    """For example with a date before the first record: the error has the counts."""
     rows = [row("/people/foo"), row("/admin/x"), row("/works/OL1W", when="2030-01-01T00:00:00"), b"x\n"]
     plain(tmp_path / "data", b"".join(rows))
     with pytest.raises(SourceEmpty, match=r"no row became a record .*4 rows.*after_cutoff.*not_three_columns.*date"):
@@ -290,7 +290,7 @@ def test_only_dropped_rows(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("form", [plain, one_member])
 def test_text_after_the_end_of_data(tmp_path: Path, text: bytes, form: Form) -> None:
-    """A file of two tables, or two exports in one: refused, with the file and the number of rows before it."""
+    """Two tables or two exports in one file are refused, with the number of rows before the second."""
     form(tmp_path / "data", text)
     with pytest.raises(SourceDamaged, match=r"data: text follows the end-of-data marker"):
         made(tmp_path / "data", tmp_path)
@@ -298,14 +298,14 @@ def test_text_after_the_end_of_data(tmp_path: Path, text: bytes, form: Form) -> 
 
 
 def test_the_end_of_data_at_the_end(tmp_path: Path) -> None:
-    """Is as if it were not there, also without a newline."""
+    """The marker makes no difference, also without a newline."""
     for ending in (b"", MARKER, b"\\."):
         plain(tmp_path / "data", row() + ending)
         assert made(tmp_path / "data", tmp_path).counts.rows == 1
 
 
-def test_a_source_that_is_not_there(tmp_path: Path) -> None:
-    """Is named, before anything is made."""
+def test_a_missing_source(tmp_path: Path) -> None:
+    """The error names it, and nothing is made."""
     with pytest.raises(SourceMissing, match="data"):
         made(tmp_path / "data", tmp_path)
     assert left(tmp_path) == set()
@@ -314,7 +314,7 @@ def test_a_source_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", [one_member, many_members, seekable])
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
 def test_a_damaged_source(tmp_path: Path, form: Form, damage: str) -> None:
-    """Half a table is never published: the error names the file, and nothing has its name."""
+    """Half a table is never published: the error names the source, and no artifact remains."""
     form(tmp_path / "data", b"".join(copy_blocks(3000)))
     content = (tmp_path / "data").read_bytes()
     middle = len(content) * 2 // 3
@@ -329,15 +329,15 @@ def test_a_damaged_source(tmp_path: Path, form: Form, damage: str) -> None:
 
 
 def test_a_run_without_a_cutoff(tmp_path: Path) -> None:
-    """day=None, as of `oldump cdump FILE` without a date: no row is too late."""
+    """day=None, as in `oldump cdump FILE` without a date: no row is too late."""
     plain(tmp_path / "data", row(when="2990-01-01T00:00:00"))
     folder = folder_in(tmp_path)
     counts, _ = make_dumps(tmp_path / "data", folder, replace(job(folder), day=None), NoProgress())
     assert counts.records == 1
 
 
-def test_progress_is_honest(tmp_path: Path) -> None:
-    """Both steps are announced; shares grow from above 0 to 1, rows to all."""
+def test_progress_of_both_steps(tmp_path: Path) -> None:
+    """Both steps are reported; shares grow from above 0 to 1, rows to the total."""
     plain(tmp_path / "data", b"".join(copy_blocks(5000)))
     folder, watching = folder_in(tmp_path), Watching()
     make_dumps(tmp_path / "data", folder, job(folder, workers=1), watching)

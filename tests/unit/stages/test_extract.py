@@ -1,4 +1,4 @@
-"""Extract: ranges that are copied in any order, and written in the table's."""
+"""Extract: ranges are copied in any order and written in the table's order."""
 
 import gzip
 import multiprocessing
@@ -18,11 +18,11 @@ from oldump.stages.extract import extract
 
 SLICE_BYTES = 32 << 20
 PAGES = 2_500
-"""Of the table: three ranges."""
+"""Pages of the table: three ranges."""
 
 
 class Table:
-    """Stands in for SnapshotConnection and its readers: table data has this text in each range."""
+    """A fake SnapshotConnection and reader: table data has this text in each range."""
 
     server_version = SCANS_RANGES
     place = "somewhere"
@@ -33,18 +33,18 @@ class Table:
         self.is_first_slow = False
 
     def fetch(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """The table's pages."""
+        """Return the number of the table's pages."""
         return [(PAGES,)]
 
     def require_alive(self) -> None:
-        """It is."""
+        """Do nothing: the connection is alive."""
 
     def reader(self) -> "Table":
-        """Itself."""
+        """Return itself."""
         return self
 
     def copy(self, query: str) -> Iterator[bytes]:
-        """A range's text, in pieces. If the first is slow, it comes when a later one has given more than a slice."""
+        """Yield a range's text in pieces. A slow first range waits until another gave more than a slice."""
         number = 0 if ">=" not in query else 1 if "<" in query else 2
         if self.is_first_slow and number == 0 and not self.slow.wait(60):
             raise VerificationError("the others have waited for it")
@@ -58,12 +58,12 @@ class Table:
 
 
 def rows(count: int, mark: bytes) -> bytes:
-    """Rows of 1,024 bytes."""
+    """Return rows of 1,024 bytes each."""
     return (mark * 1_021 + b"\t1\n") * count
 
 
 def extracted(table: Table, folder: Path, jobs: int) -> tuple[int, RunFolder]:
-    """The rows that were copied, and where data lies."""
+    """Extract the table; return the number of rows and the run's folder."""
     made = RunFolder(folder, date(2022, 7, 31))
     made.private.mkdir(parents=True)
     count, artifact = extract(cast("SnapshotConnection", table), made, jobs, NoProgress(), lambda _: None)
@@ -73,7 +73,7 @@ def extracted(table: Table, folder: Path, jobs: int) -> tuple[int, RunFolder]:
 
 @pytest.mark.parametrize("jobs", [2, 3])
 def test_a_range_that_is_ahead_waits_for_its_turn(tmp_path: Path, jobs: int) -> None:
-    """A slow first range holds nobody up before a slice is compressed; rows are written in the table's order."""
+    """Others can compress a slice while the first range is slow; rows are written in the table's order."""
     table = Table(rows(10, b"a"), rows(70_000, b"b"), rows(20, b"c"))
     table.is_first_slow = True
     count, folder = extracted(table, tmp_path, jobs)
@@ -82,7 +82,7 @@ def test_a_range_that_is_ahead_waits_for_its_turn(tmp_path: Path, jobs: int) -> 
 
 
 def test_a_range_ends_a_segment(tmp_path: Path) -> None:
-    """So the bytes are those of any number of connections; within a range each segment is as full as can be."""
+    """So the bytes do not depend on the number of connections; within a range, segments are full."""
     table = Table(rows(1_500, b"a"), rows(1, b"b"), rows(2_048, b"c"))
     _, one = extracted(table, tmp_path / "one", 1)
     _, three = extracted(table, tmp_path / "three", 3)
@@ -91,7 +91,7 @@ def test_a_range_ends_a_segment(tmp_path: Path) -> None:
 
 
 def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
-    """It is hardly Open Library's; and nothing is left under the final name."""
+    """It is probably the wrong database; no file remains under the final name."""
     with pytest.raises(SourceEmpty, match="contains no rows"):
         extracted(Table(b"", b"", b""), tmp_path, 2)
     assert list(tmp_path.rglob("data.txt.gz*")) == []

@@ -1,4 +1,4 @@
-"""Stages that were stopped go on from their checkpoint, and make the same bytes."""
+"""Stopped stages resume from their checkpoint and give the same bytes."""
 
 import shutil
 from collections.abc import Callable
@@ -44,29 +44,29 @@ TABLE = b"".join(copy_blocks(ROWS, odd_rows=40, broken_rows=30))
 
 
 class Stopped(Exception):
-    """What stands for a signal."""
+    """A stand-in for a signal."""
 
 
 class Stopping(NoProgress):
-    """Stops a stage at its n-th news since it was begun."""
+    """Stops a stage at its n-th update."""
 
     def __init__(self, news: int) -> None:
         self._left = news
         self.steps: list[str] = []
 
     def begin(self, stage: str, step: str) -> None:
-        """Note the step."""
+        """Record the step."""
         self.steps.append(step)
 
     def update(self, rows: int, done: float | None) -> None:
-        """Stop, when it is time."""
+        """Stop after the last update."""
         self._left -= 1
         if self._left == 0:
             raise Stopped
 
 
 def until_it_is_done(stage: Callable[[Stopping], object], every: int) -> tuple[int, set[tuple[str, ...]]]:
-    """Run the stage again and again, stopped after some news each time; how often, and the steps of each try."""
+    """Run the stage until it is done, stopping it after `every` updates; return the tries and their steps."""
     steps: set[tuple[str, ...]] = set()
     for tries in range(1, 400):
         stopping = Stopping(every)
@@ -76,19 +76,19 @@ def until_it_is_done(stage: Callable[[Stopping], object], every: int) -> tuple[i
             steps.add(tuple(stopping.steps))
         else:
             return tries, steps
-    raise AssertionError("it does not get on")
+    raise AssertionError("the stage makes no progress")
 
 
 def contents(folder: RunFolder) -> dict[str, bytes]:
-    """All that lies among the items."""
+    """Return the content of all files in the items."""
     items = (folder.cdump_item, folder.dump_item)
     return {path.name: path.read_bytes() for item in items for path in item.iterdir()}
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 @pytest.mark.parametrize("budget", [MANY_BUCKETS, OVERFULL], ids=["many buckets", "overfull"])
-def test_dumps_that_are_stopped_again_and_again(tmp_path: Path, form: Form, budget: Budget) -> None:
-    """With other workers and another budget at each try: the bytes, counts and rejects are those of one try."""
+def test_dumps_stopped_repeatedly(tmp_path: Path, form: Form, budget: Budget) -> None:
+    """Workers and budget change with each try; bytes, counts and rejects are those of an undisturbed run."""
     form(tmp_path / "data", TABLE)
     undisturbed = made(tmp_path / "data", tmp_path / "undisturbed")
     folder = folder_in(tmp_path / "stopped")
@@ -111,8 +111,8 @@ def test_dumps_that_are_stopped_again_and_again(tmp_path: Path, form: Form, budg
     assert found[0][1] == list(undisturbed.artifacts.values())
 
 
-def test_a_stage_that_stops_between_the_names_of_its_artifacts(tmp_path: Path) -> None:
-    """Killed when some have their final names and others not: it goes on from the checkpoint all the same."""
+def test_a_stage_stopped_between_renames_of_its_artifacts(tmp_path: Path) -> None:
+    """If only some have their final names, it still resumes from the checkpoint."""
     plain(tmp_path / "data", TABLE)
     undisturbed = made(tmp_path / "data", tmp_path / "undisturbed")
     folder = folder_in(tmp_path / "stopped")
@@ -127,7 +127,7 @@ def test_a_stage_that_stops_between_the_names_of_its_artifacts(tmp_path: Path) -
 
 
 def stopped_in(out: Path, news: int) -> tuple[RunFolder, DumpsJob]:
-    """A run of out/data that was stopped after so much news, and had a checkpoint at each rest."""
+    """Return a run of out/data that was stopped after some updates, with a checkpoint at every pause."""
     folder = folder_in(out)
     work = replace(job(folder, 2, MANY_BUCKETS), checkpoint=checkpoint_in(folder, "dumps", 0))
     with pytest.raises(Stopped):
@@ -136,8 +136,8 @@ def stopped_in(out: Path, news: int) -> tuple[RunFolder, DumpsJob]:
 
 
 @pytest.mark.parametrize("what", ["damaged", "of other input", "without its spill", "without an artifact"])
-def test_a_checkpoint_that_is_worthless(tmp_path: Path, what: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The stage begins anew, and the log says why; nothing of the old one gets into what is made."""
+def test_a_stale_checkpoint(tmp_path: Path, what: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The stage restarts and logs why; nothing of the old state gets into the artifacts."""
     plain(tmp_path / "data", TABLE)
     folder, work = stopped_in(tmp_path, 9)
     path = work.checkpoint.path
@@ -158,8 +158,8 @@ def test_a_checkpoint_that_is_worthless(tmp_path: Path, what: str, caplog: pytes
     assert contents(folder) == made(tmp_path / "data", tmp_path / "undisturbed").contents()
 
 
-def test_records_that_change_their_type_on_the_way_are_missed(tmp_path: Path) -> None:
-    """As many of each type must be gathered as were scattered, or nothing gets its name."""
+def test_records_that_change_their_type_are_detected(tmp_path: Path) -> None:
+    """If the gathered types differ from the scattered ones, no artifact is committed."""
     plain(tmp_path / "data", TABLE)
     folder, work = stopped_in(tmp_path, 9)
     kind: Any = ScatterState | GatherState
@@ -173,8 +173,8 @@ def test_records_that_change_their_type_on_the_way_are_missed(tmp_path: Path) ->
     assert not folder.cdump.exists()
 
 
-def test_a_foreign_gzip_that_is_another_one_now(tmp_path: Path) -> None:
-    """What was skipped is held against what was read before: rows of two tables never mix."""
+def test_an_ordinary_gzip_that_was_replaced(tmp_path: Path) -> None:
+    """The skipped text is compared with the text read before, so rows of two tables never mix."""
     one_member(tmp_path / "data", TABLE)
     folder, work = stopped_in(tmp_path, 4)
     one_member(tmp_path / "data", TABLE.replace(b"2008", b"2009"))
@@ -187,14 +187,14 @@ def test_a_foreign_gzip_that_is_another_one_now(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def dumps(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """Dumps that are made."""
+    """Finished dumps."""
     out = tmp_path_factory.mktemp("dumps")
     plain(out / "data", TABLE)
     return made(out / "data", out).folder
 
 
-def test_deworks_that_are_stopped_again_and_again(tmp_path: Path, dumps: RunFolder) -> None:
-    """In each of the passes."""
+def test_deworks_stopped_repeatedly(tmp_path: Path, dumps: RunFolder) -> None:
+    """The stage is stopped in every pass."""
     paths = {part: dumps.part(part) for part in PARTS}
     settings = Settings.of(workers=2, level=1, memory="192M")
 
@@ -214,12 +214,12 @@ def test_deworks_that_are_stopped_again_and_again(tmp_path: Path, dumps: RunFold
 
 
 def contents_of(folder: RunFolder) -> dict[str, bytes]:
-    """What lies in the dump's item."""
+    """Return the content of the dump's item."""
     return {path.name: path.read_bytes() for path in folder.dump_item.iterdir()}
 
 
-def test_a_splice_that_is_stopped_again_and_again(tmp_path: Path) -> None:
-    """At any segment of any part."""
+def test_a_splice_stopped_repeatedly(tmp_path: Path) -> None:
+    """The stage is stopped at any segment of any part."""
     plain(tmp_path / "data", TABLE)
     run = made(tmp_path / "data", tmp_path)
     parts = list(run.artifacts.values())[1:]
