@@ -99,7 +99,7 @@ Facts = Callable[[Look], list[tuple[str, str]]]
 Rows = Callable[[Look], list[tuple[str, ...]]]
 
 
-def shown_in_place(changes: Callable[[], Iterator[list[Look]]], facts: Facts[Look], stages: Rows[Look]) -> list[Look]:
+def show_in_place(changes: Callable[[], Iterator[list[Look]]], facts: Facts[Look], stages: Rows[Look]) -> list[Look]:
     """Show what one run looks like, on standard output and in the same place, until nothing changes any more."""
     runs: list[Look] = []
     with Live(console=Console(highlight=False), auto_refresh=False, redirect_stdout=False) as live:

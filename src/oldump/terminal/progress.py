@@ -58,9 +58,9 @@ class LoggedProgress:
         """Nothing to undo."""
 
 
-def progress_shown(*, alone: bool = True) -> "LiveProgress | LoggedProgress":
-    """The display that suits standard error. alone: whether nothing else is expected to write to its terminal."""
-    if not (alone and sys.stderr.isatty()):
+def progress_display(*, live: bool = True) -> "LiveProgress | LoggedProgress":
+    """The display that suits standard error. live: whether a live display may take the terminal."""
+    if not (live and sys.stderr.isatty()):
         return LoggedProgress()
     from oldump.terminal.display import live_progress  # noqa: PLC0415 - rich takes long to import
 

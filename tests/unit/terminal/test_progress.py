@@ -7,7 +7,7 @@ import time
 import pytest
 
 from oldump.terminal.display import LiveProgress
-from oldump.terminal.progress import LoggedProgress, progress_shown
+from oldump.terminal.progress import LoggedProgress, progress_display
 
 
 def test_log_lines_come_every_30_seconds(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -42,10 +42,10 @@ class Terminal(io.StringIO):
 def test_without_a_terminal_there_is_no_live_display(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log file is no place for one; nor is a terminal that something else writes to."""
     monkeypatch.setattr("sys.stderr", io.StringIO())
-    assert isinstance(progress_shown(), LoggedProgress)
+    assert isinstance(progress_display(), LoggedProgress)
     monkeypatch.setattr("sys.stderr", Terminal())
-    assert isinstance(progress_shown(), LiveProgress)
-    assert isinstance(progress_shown(alone=False), LoggedProgress)
+    assert isinstance(progress_display(), LiveProgress)
+    assert isinstance(progress_display(live=False), LoggedProgress)
 
 
 def test_an_upload_is_shown_in_bytes(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
