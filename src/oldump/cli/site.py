@@ -38,9 +38,9 @@ def sitemaps(
 
 
 def index(file: File = None, workers: Workers = None, memory: Memory = None) -> None:
-    """Write one line per page of the site to standard output.
+    """List the records of a dump: path, title and dates.
 
-    Each line has the path with its slug, title, created and last_modified of one record of the dump FILE.
+    Writes one line per record to standard output: path with slug, title, created and last_modified, tab-separated.
     """
     from oldump.settings import Settings
     from oldump.stages.sitemaps.index import write_index
