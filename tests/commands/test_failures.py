@@ -223,7 +223,7 @@ def test_a_bad_date_is_refused(date: str, command: str, small: Path, tmp_path: P
 
 def test_a_bad_setting_is_refused(small: Path, tmp_path: Path) -> None:
     """Exit code 2, from wherever it comes; tests/unit/test_settings.py has all kinds."""
-    failed(attempt(small, tmp_path, "--memory", "much"), 2, "memory: 'much' is not a size", "It comes from --memory")
+    failed(attempt(small, tmp_path, "--memory", "much"), 2, "memory: 'much' is not a size", "Check --memory")
     arguments = ("run", DATE, "--source", small, "--out", "out")
     failed(oldump(*arguments, cwd=tmp_path, env={"OLDUMP_WORKERS": "many"}), 2, "OLDUMP_WORKERS")
     assert list(tmp_path.iterdir()) == []

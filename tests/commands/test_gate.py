@@ -156,7 +156,7 @@ def test_a_reason_lets_it_pass_and_is_kept(june: Path, rows: list[bytes], tmp_pa
 
 def test_an_empty_reason_is_refused(source: Path, tmp_path: Path) -> None:
     """Before anything is made."""
-    failed(run(JULY, source, tmp_path / "out", "--override-gate", " "), 2, "--override-gate wants a reason")
+    failed(run(JULY, source, tmp_path / "out", "--override-gate", " "), 2, "--override-gate needs a reason")
     assert not (tmp_path / "out").exists()
 
 

@@ -1,4 +1,4 @@
-"""Settings: flags before variables before oldump.toml, and every mistake named."""
+"""Settings: options before variables before oldump.toml, with an error for every mistake."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from oldump.settings import NotificationSettings, Settings, date_of, reason_of, 
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder, and no variables of oldump's."""
+    """An empty current folder, and no OLDUMP_… variables."""
     for name in [name for name in os.environ if name.startswith("OLDUMP_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -22,7 +22,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_defaults_are_what_the_help_says() -> None:
-    """One worker a core that this process may use, 2 GiB, 1,000 rejects, level 6, here, libpq's own database."""
+    """One worker per available core, 2 GiB, 1,000 rejects, level 6, the current folder, libpq's default database."""
     settings = Settings.of()
     assert (settings.source, settings.out) == ("", Path())
     assert settings.workers == len(os.sched_getaffinity(0))
@@ -30,7 +30,7 @@ def test_the_defaults_are_what_the_help_says() -> None:
 
 
 def test_flags_come_before_variables_before_the_file(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each source yields to the one before it, setting by setting."""
+    """The order applies to each setting separately."""
     (alone / "oldump.toml").write_text('workers = 3\nlevel = 3\nmemory = "300M"\n', encoding="utf-8")
     monkeypatch.setenv("OLDUMP_WORKERS", "2")
     monkeypatch.setenv("OLDUMP_LEVEL", "2")
@@ -38,15 +38,15 @@ def test_flags_come_before_variables_before_the_file(alone: Path, monkeypatch: p
     assert (settings.workers, settings.level, settings.memory) == (1, 2, 300 << 20)
 
 
-def test_the_file_may_lie_elsewhere(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """OLDUMP_TOML says where."""
+def test_oldump_toml_names_another_file(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable OLDUMP_TOML replaces the default file."""
     (alone / "other.toml").write_text("level = 9\n", encoding="utf-8")
     monkeypatch.setenv("OLDUMP_TOML", "other.toml")
     assert Settings.of().level == 9
 
 
 def test_settings_do_not_change() -> None:
-    """They are handed from stage to stage."""
+    """All stages see the same settings."""
     with pytest.raises(ValueError, match="frozen"):
         Settings.of().level = 1
 
@@ -72,9 +72,9 @@ def test_sizes_are_in_powers_of_1024(text: object, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "G", "1P", "-1G", "1,5G", "1G1", "much", "٣G"])
-def test_what_is_no_size_is_refused(text: str) -> None:
-    """With an example of what is one."""
-    with pytest.raises(ValueError, match="is not a size: write 512M or 2G"):
+def test_an_invalid_size_is_refused(text: str) -> None:
+    """With an example of a valid size."""
+    with pytest.raises(ValueError, match="is not a size: use a number with a unit, such as 512M or 2G"):
         print(size_bytes(text))  # noqa: T201 - shown if nothing is raised
 
 
@@ -83,7 +83,7 @@ def test_what_is_no_size_is_refused(text: str) -> None:
     [
         ({"workers": 0}, "workers: Input should be greater than or equal to 1"),
         ({"workers": 513}, "workers: Input should be less than or equal to 512"),
-        ({"memory": "191M"}, "memory: at least 192M are needed"),
+        ({"memory": "191M"}, "memory: must be at least 192M"),
         ({"memory": "much"}, "memory: 'much' is not a size"),
         ({"max_rejects": -1}, "max_rejects: Input should be greater than or equal to 0"),
         ({"level": 0}, "level: Input should be greater than or equal to 1"),
@@ -91,7 +91,7 @@ def test_what_is_no_size_is_refused(text: str) -> None:
     ],
 )
 def test_a_bad_setting_is_named_with_where_it_may_come_from(flags: dict[str, Any], words: str) -> None:
-    """What, and in which three places to look."""
+    """The message names the setting and the three places it may come from."""
     with pytest.raises(ConfigurationError) as caught:
         Settings.of(**flags)
     name = next(iter(flags))
@@ -101,7 +101,7 @@ def test_a_bad_setting_is_named_with_where_it_may_come_from(flags: dict[str, Any
 
 @pytest.mark.parametrize("name", ["WORKERS", "MEMORY", "LEVEL", "MAX_REJECTS"])
 def test_a_bad_variable_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a bad flag is."""
+    """Just like a bad option."""
     monkeypatch.setenv(f"OLDUMP_{name}", "many")
     with pytest.raises(ConfigurationError, match=f"OLDUMP_{name}"):
         Settings.of()
@@ -111,14 +111,14 @@ def test_a_bad_variable_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -
     "content", [b"workers = ", b"wrokers = 2", b"memory = 'much'", b"\0", b"\xff", b"workers = [1]"]
 )
 def test_a_bad_file_is_refused(content: bytes, alone: Path) -> None:
-    """Broken or misspelled: a word that means nothing must not be as if it were not there."""
+    """Broken or misspelled: an unknown key must not be ignored."""
     (alone / "oldump.toml").write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"oldump\.toml"):
         Settings.of()
 
 
-def test_who_is_told_is_read_whatever_is_wrong_elsewhere(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So they hear of a wrong setting, of one that does not exist, and of a file that is none."""
+def test_notification_settings_load_despite_other_mistakes(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So invalid values, unknown settings and an invalid file are reported too."""
     monkeypatch.setenv("OLDUMP_ON_FAILURE", "mail")
     monkeypatch.setenv("OLDUMP_WORKERS", "many")
     for content, metrics in (
@@ -132,8 +132,8 @@ def test_who_is_told_is_read_whatever_is_wrong_elsewhere(alone: Path, monkeypatc
         assert (told.out, told.metrics, told.on_failure) == (Path("elsewhere"), metrics, "mail")
 
 
-def test_nobody_is_told_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SENTRY_DSN counts, as it does for Sentry's SDK; ours comes first."""
+def test_there_are_no_notifications_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SENTRY_DSN is used, as in Sentry's SDK; OLDUMP_SENTRY_DSN has priority."""
     monkeypatch.delenv("SENTRY_DSN", raising=False)
     assert not NotificationSettings.load_leniently(None).is_any_set
     monkeypatch.setenv("SENTRY_DSN", "https://theirs@host/1")
@@ -149,7 +149,7 @@ def test_nobody_is_told_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_that_cannot_be_read_is_named(
     path: str, content: str | None, word: str, alone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may be for another user's eyes only, or nest too deep: that is no bug, and text is logged meanwhile."""
+    """An unreadable or too deeply nested file is no bug; until it is fixed, the log format is text."""
     if content:
         (alone / path).write_text(content, encoding="utf-8")
     monkeypatch.setenv("OLDUMP_TOML", path)
@@ -161,7 +161,7 @@ def test_a_file_that_cannot_be_read_is_named(
 
 @pytest.mark.parametrize("name", ["ping_url", "sentry_dsn"])
 def test_a_secret_is_not_shown(name: str, alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither where settings are, nor in what is said against one or its neighbour, nor in what that is from."""
+    """Neither in the settings' text, nor in the error for it or a neighbouring setting, nor in that error's cause."""
     monkeypatch.setenv(f"OLDUMP_{name.upper()}", "s3cret")
     assert "s3cret" not in f"{Settings.of()!r} {Settings.of()}"
     monkeypatch.delenv(f"OLDUMP_{name.upper()}")
@@ -174,29 +174,29 @@ def test_a_secret_is_not_shown(name: str, alone: Path, monkeypatch: pytest.Monke
 
 
 def test_a_setting_without_a_flag_names_none(monkeypatch: pytest.MonkeyPatch, alone: Path) -> None:
-    """Only where it can come from."""
+    """The message names only the places it may come from."""
     (alone / "oldump.toml").write_text("metrics = 3", encoding="utf-8")
-    with pytest.raises(ConfigurationError, match=r"metrics: .* It comes from OLDUMP_METRICS or oldump\.toml"):
+    with pytest.raises(ConfigurationError, match=r"metrics: .* Check OLDUMP_METRICS or oldump\.toml"):
         Settings.of()
 
 
 @pytest.mark.parametrize(
     "text", ["openlibrary.org", "ftp://x", "https://x/?a&b", "https://x/<y>", "https://" + "x" * 500]
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
-    """It stands in XML as it is."""
+def test_an_invalid_address_is_refused(text: str) -> None:
+    """It goes into XML unescaped."""
     with pytest.raises(ConfigurationError, match="--base-url, OLDUMP_BASE_URL"):
         Settings.of(base_url=text)
 
 
-def test_an_address_ends_without_a_slash() -> None:
-    """Paths begin with one."""
+def test_a_trailing_slash_is_removed() -> None:
+    """Paths start with a slash."""
     assert Settings.of(base_url="http://localhost:8080/").base_url == "http://localhost:8080"
 
 
 @pytest.mark.parametrize("text", ["2022-07-31", "2024-02-29", "0001-01-01", "9999-12-31"])
 def test_a_date_is_read(text: str) -> None:
-    """Every day that exists."""
+    """Any existing day."""
     assert date_of(text).isoformat() == text
 
 
@@ -221,14 +221,14 @@ ODD_DIGITS = "".join(chr(0x660 + int(digit)) if digit.isdigit() else digit for d
         "",
     ],
 )
-def test_what_is_no_date_is_refused(text: str) -> None:
-    """Only a day that exists, written in full: it goes into file names."""
+def test_an_invalid_date_is_refused(text: str) -> None:
+    """Only an existing day, written in full, since it goes into file names."""
     with pytest.raises(ConfigurationError, match="is not a date"):
         date_of(text)
 
 
-def test_without_a_date_it_is_the_last_day_of_the_month_before() -> None:
-    """In UTC: the day before the first of this month."""
+def test_the_default_date_is_the_last_day_of_the_previous_month() -> None:
+    """In UTC, even if the test runs at midnight."""
     before = datetime.now(UTC).date()
     given = date_of(None)
     after = datetime.now(UTC).date()
@@ -236,8 +236,8 @@ def test_without_a_date_it_is_the_last_day_of_the_month_before() -> None:
 
 
 @pytest.mark.parametrize("given", ["", " ", "\n\t"])
-def test_a_reason_must_say_something(given: str) -> None:
-    """It is all that readers will have."""
-    with pytest.raises(ConfigurationError, match="--override-gate wants a reason"):
+def test_a_reason_must_not_be_blank(given: str) -> None:
+    """Readers of the manifest depend on it."""
+    with pytest.raises(ConfigurationError, match="--override-gate needs a reason"):
         reason_of(given)
     assert (reason_of("spam was removed"), reason_of(None)) == ("spam was removed", None)

@@ -1,1 +1,1 @@
-"""What oldump draws on a terminal: live progress and tables."""
+"""Live progress and tables on a terminal."""

@@ -1,6 +1,6 @@
-"""What is shown on a terminal: a live display of progress, and tables.
+"""Live progress on standard error, and tables formatted for a terminal.
 
-Does not: write to standard output, where data may go.
+Only `show_in_place` writes to standard output, which otherwise belongs to data.
 """
 
 import io
@@ -22,10 +22,10 @@ _REFRESH_SECONDS = 0.2
 
 
 class LiveProgress:
-    """A line for each step of each stage: rows, rate, share done, time left."""
+    """A live display with one line per step of a stage: rows, rate, share done, time left."""
 
     def __init__(self, console: Console) -> None:
-        """Take the terminal."""
+        """console: the terminal to draw on."""
         self._progress = Progress(
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description:16}"),
@@ -35,8 +35,8 @@ class LiveProgress:
             TextColumn("{task.fields[rate]:>14}"),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=console,
-            auto_refresh=False,  # it would need a thread, and workers are forked while the display is on
-            redirect_stdout=False,  # that is data's
+            auto_refresh=False,  # would start a thread, and workers are forked while the display is on
+            redirect_stdout=False,  # data may go there
         )
         self._refreshed = 0.0
         self._task: TaskID | None = None
@@ -44,7 +44,7 @@ class LiveProgress:
         self._began = 0.0
 
     def begin(self, stage: str, step: str) -> None:
-        """Begin a line."""
+        """Add a line for the step."""
         self._finish()
         self._unit = unit_of(step)
         if not self._progress.live.is_started:
@@ -53,7 +53,7 @@ class LiveProgress:
         self._began = time.monotonic()
 
     def update(self, rows: int, done: float | None) -> None:
-        """Renew the line."""
+        """Update the step's line."""
         if self._task is not None:
             seconds = max(time.monotonic() - self._began, 1e-3)
             total, completed = (None, 0.0) if done is None else (1.0, done)
@@ -68,8 +68,8 @@ class LiveProgress:
                 self._refreshed = time.monotonic()
                 self._progress.refresh()
 
-    def end(self, stage: str) -> None:  # noqa: ARG002 - the protocol's
-        """Finish the line."""
+    def end(self, stage: str) -> None:  # noqa: ARG002 - part of the protocol
+        """Complete the step's line."""
         self._finish()
 
     def _finish(self) -> None:
@@ -79,29 +79,29 @@ class LiveProgress:
             self._task = None
 
     def __enter__(self) -> Self:
-        """Nothing to prepare: the display starts with the first step."""
+        """Return self; the display starts with the first step."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the lines as they are."""
+        """Stop updating and leave the lines on screen."""
         self._progress.stop()
 
 
 def live_progress() -> LiveProgress:
-    """The live display on standard error."""
+    """Return a live display on standard error."""
     return LiveProgress(Console(stderr=True))
 
 
-Look = TypeVar("Look")
-Facts = Callable[[Look], list[tuple[str, str]]]
-Rows = Callable[[Look], list[tuple[str, ...]]]
+S = TypeVar("S")
+Facts = Callable[[S], list[tuple[str, str]]]
+Rows = Callable[[S], list[tuple[str, ...]]]
 
 
-def show_in_place(changes: Callable[[], Iterator[list[Look]]], facts: Facts[Look], stages: Rows[Look]) -> list[Look]:
-    """Show what one run looks like, on standard output and in the same place, until nothing changes any more."""
-    runs: list[Look] = []
+def show_in_place(changes: Callable[[], Iterator[list[S]]], facts: Facts[S], stages: Rows[S]) -> list[S]:
+    """Show one run's state on standard output, redrawn in place, until `changes` ends; return the last state."""
+    runs: list[S] = []
     with Live(console=Console(highlight=False), auto_refresh=False, redirect_stdout=False) as live:
         for runs in changes():
             live.update(Group(_pairs(facts(runs[0])), "", _plain_table(stages(runs[0]))), refresh=True)
@@ -109,15 +109,15 @@ def show_in_place(changes: Callable[[], Iterator[list[Look]]], facts: Facts[Look
 
 
 def _pairs(pairs: list[tuple[str, str]]) -> Table:
-    """Names and what is said of each."""
+    """Lay out names and values as a borderless table."""
     grid = Table.grid(padding=(0, 2))
-    for name, told in pairs:
-        grid.add_row(Text(name, "dim"), Text(told, "bold red" if name == "problem" else ""))
+    for name, value in pairs:
+        grid.add_row(Text(name, "dim"), Text(value, "bold red" if name == "problem" else ""))
     return grid
 
 
 def _plain_table(lines: list[tuple[str, ...]]) -> Table:
-    """A table without lines, its heading first."""
+    """Lay out a borderless table; the first line is the heading."""
     heading, *rows = lines or [()]
     table = Table(*heading, box=None, padding=(0, 2, 0, 0), header_style="dim")
     for row in rows:
@@ -140,21 +140,21 @@ _STYLES = (
 
 
 def boxed(lines: list[tuple[str, ...]], width: int) -> str:
-    """A table for a terminal of this width, its heading first: cells are folded, verdicts coloured."""
+    """Format a table with borders, heading first, for a terminal of this width. Cells wrap; verdicts are coloured."""
     heading, *rows = lines
     table = Table(*heading, show_lines=True)
     for row in rows:
-        table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))  # Text: a bracket is no markup
+        table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))  # Text: brackets are not markup
     return _drawn(table, width)
 
 
 def aligned(lines: list[tuple[str, ...]], width: int) -> str:
-    """The same without lines between the cells."""
+    """Format a table like `boxed`, but without borders."""
     return _drawn(_plain_table(lines), width)
 
 
 def paired(pairs: list[tuple[str, str]], width: int) -> str:
-    """Names and what is said of each, for a terminal of this width."""
+    """Format names and values for a terminal of this width."""
     return _drawn(_pairs(pairs), width)
 
 

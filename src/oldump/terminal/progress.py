@@ -1,6 +1,6 @@
-"""How progress is shown: a live display on a terminal, otherwise a log line every 30 seconds.
+"""Progress of a run: a live display on a terminal, otherwise a log line every 30 seconds.
 
-Does not: import what draws on a terminal where there is none: that takes long.
+`rich`, which is slow to import, is imported only for the live display.
 """
 
 import logging
@@ -21,47 +21,47 @@ log = logging.getLogger("oldump")
 
 
 class LoggedProgress:
-    """Tells the log, every 30 seconds."""
+    """Logs progress every 30 seconds."""
 
     def __init__(self) -> None:
-        """Begin with nothing to tell."""
-        self._what, self._unit = "", "rows"
-        self._began = self._told = time.monotonic()
+        """Start without a step."""
+        self._step, self._unit = "", "rows"
+        self._began = self._logged = time.monotonic()
 
     def begin(self, stage: str, step: str) -> None:
-        """Note the step."""
-        self._what, self._unit = f"{stage}: {step}", unit_of(step)
-        self._began = self._told = time.monotonic()
+        """Start the clock for a step."""
+        self._step, self._unit = f"{stage}: {step}", unit_of(step)
+        self._began = self._logged = time.monotonic()
 
     def update(self, rows: int, done: float | None) -> None:
-        """Tell, if it is time to."""
+        """Log the progress if 30 seconds have passed."""
         now = time.monotonic()
-        if now < self._told + LOG_SECONDS:
+        if now < self._logged + LOG_SECONDS:
             return
-        self._told = now
+        self._logged = now
         seconds = now - self._began
         share = "" if done is None else f", {done:.1%} done"
         left = f", about {format_seconds(seconds / done - seconds)} left" if done else ""
         amount, rate = format_amount(rows, self._unit), format_amount(rows / seconds, self._unit)
-        log.info("%s: %s, %s/s%s%s", self._what, amount, rate, share, left)
+        log.info("%s: %s, %s/s%s%s", self._step, amount, rate, share, left)
 
     def end(self, stage: str) -> None:
-        """The stage's own log lines say it."""
+        """Do nothing: the stage logs its own result."""
 
     def __enter__(self) -> Self:
-        """Nothing to prepare."""
+        """Return self."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to undo."""
+        """Do nothing."""
 
 
 def progress_display(*, live: bool = True) -> "LiveProgress | LoggedProgress":
-    """The display that suits standard error. live: whether a live display may take the terminal."""
+    """Return a live display if standard error is a terminal and `live` is true, otherwise one that logs."""
     if not (live and sys.stderr.isatty()):
         return LoggedProgress()
-    from oldump.terminal.display import live_progress  # noqa: PLC0415 - rich takes long to import
+    from oldump.terminal.display import live_progress  # noqa: PLC0415 - rich is slow to import
 
     return live_progress()
