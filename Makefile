@@ -15,7 +15,7 @@ BIN     := .venv/bin
 COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --custom-compile-command 'make requirements'
 
-.PHONY: help demo test check faults damage image-check format bench requirements clean
+.PHONY: help demo test quick test-fake check faults damage image-check format bench requirements clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,13 @@ demo: .venv ## the whole pipeline on an embedded PostgreSQL; ARGS='…'
 
 test: .venv ## all tests; ARGS='-k shuffle'
 	$(BIN)/pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+quick: .venv ## unit and property tests with few examples, in under a minute; ARGS='-k shuffle'
+	OLDUMP_TESTS_QUICK=1 $(BIN)/pytest --numprocesses $(TESTERS) tests/unit tests/property $(ARGS)
+
+test-fake: .venv ## the tests of the imitated archive.org; records that it passed (tests/README.md)
+	OLDUMP_TESTS_FAKE=1 $(BIN)/pytest --numprocesses $(TESTERS) tests/archive_org $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m archive_org.tested
 
 faults: .venv ## the kill campaign: 200 times kill -9, and at every commit point; ARGS='--kills 500 --seed 7'
 	PYTHONPATH=tests $(BIN)/python tests/campaigns/kill.py $(ARGS)

@@ -18,6 +18,7 @@ from archive_org.faults import Faults, Kind
 from archive_org.server import OTHER_ACCOUNT, ArchiveOrg, archive_org
 from commands.archiving import ITEMS, assert_complete, client, followed, pointed_in, secrets_shown, uploads
 from commands.command import COMMAND, DATE, environment, failed, item_of, oldump, private_of, published, run
+from commands.processes import waited_for
 from integration.archiving import config_of
 from oldump.synth.table import copy_blocks
 
@@ -201,8 +202,7 @@ def test_a_run_that_is_worked_on_is_not_archived(fake: ArchiveOrg, complete: Pat
     first = subprocess.Popen(
         (*COMMAND, "archive", str(complete)), env=environment(**client(fake)), stderr=subprocess.PIPE
     )
-    while not fake.log:
-        time.sleep(0.05)
+    assert waited_for(lambda: bool(fake.log))
     failed(oldump("archive", complete, cwd=complete, env=client(fake)), 32, "another process works on this run")
     fake.resume()
     _, err = first.communicate(timeout=60)

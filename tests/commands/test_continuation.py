@@ -22,6 +22,7 @@ from commands.command import (
     run,
     texts,
 )
+from commands.stages import stages_run
 from oldump.synth.table import copy_blocks
 from reference import dumps_of
 
@@ -42,11 +43,6 @@ def identities(out: Path) -> dict[str, tuple[int, int]]:
     """Inode and time of change of every published file."""
     files = [path for item in (cdump_of(out).parent, item_of(out)) for path in item.iterdir()]
     return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
-
-
-def stages_run(err: str) -> list[str]:
-    """The stages that a run's log says have begun."""
-    return [line.split()[-2].removesuffix(":") for line in err.splitlines() if line.endswith(": started")]
 
 
 def journal_lines(out: Path) -> list[bytes]:

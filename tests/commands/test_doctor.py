@@ -3,23 +3,14 @@
 from pathlib import Path
 
 from commands.command import DATE, Ran, failed, oldump, private_of
-from commands.test_failures import SECRET
+from commands.doctor import verdicts
+from commands.secret import SECRET
 from oldump.run.lock import locked
-
-HEADING = ["check", "verdict", "found", "what to do"]
 
 
 def doctor(source: object, cwd: Path, *more: object) -> Ran:
     """What it says of a run into cwd / "out"."""
     return oldump("doctor", DATE, "--source", source, "--out", "out", *more, cwd=cwd)
-
-
-def verdicts(ran: Ran) -> dict[str, str]:
-    """The verdict of each check, by what was checked: columns are two blanks apart, or more."""
-    heading, *lines = ran.out.decode().splitlines()
-    assert [word.strip() for word in heading.split("  ") if word.strip()] == HEADING
-    cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
-    return {what: verdict for what, verdict, *_ in cells}
 
 
 def test_all_is_well(small: Path, tmp_path: Path) -> None:

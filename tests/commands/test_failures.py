@@ -20,6 +20,7 @@ from commands.command import (
     oldump,
     private_of,
 )
+from commands.secret import SECRET
 from oldump.errors import OldumpError
 from oldump.pipeline import runner
 from oldump.pipeline.choice import choose
@@ -279,7 +280,6 @@ def test_a_file_name_may_be_any_bytes(tmp_path: Path) -> None:
 
 ONE_DATABASE = ("--skip", "covers_metadata", "--skip", "ia-metadata")
 """What a run is told that is given the source's database alone."""
-SECRET = "s3cr3t"  # noqa: S105 - to be found nowhere
 SECRET_SOURCES = {
     "URI": (f"postgresql://me:{SECRET}@127.0.0.1:1/openlibrary", 13),
     "URI with parameters": (f"postgresql://me@127.0.0.1:1/openlibrary?password={SECRET}", 13),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from commands.command import Ran, failed, oldump
-from commands.test_continuation import stages_run
+from commands.stages import stages_run
 from oldump.settings import Settings
 from oldump.synth.table import copy_blocks
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from commands.command import DATE, LOG_PREFIX, Ran, failed, item_of, oldump, private_of, published
-from commands.test_interruption import PATIENCE, is_gone, running, scatters, waited_for
+from commands.processes import PATIENCE, is_gone, running, scatters, waited_for
 from listener import Listener, listening
 from oldump.outside.metrics import figures_in
 from oldump.synth.table import copy_blocks
-from unit.outside.test_metrics import complaints
+from promtool import complaints
 
 UUID = "0f4cafe0-secret"
 KEY = "5e47key"

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from commands.command import bash, failed, oldump, started
-from commands.test_interruption import waited_for
+from commands.processes import waited_for
 from crawler import crawled, locations, sitemaps_of
 
 WORKS = 300

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from commands.command import COMMAND, DATE, SECONDS, environment, failed, item_of, oldump, private_of, started
-from commands.test_interruption import PATIENCE, waited_for
-from commands.test_terminal import terminal
+from commands.processes import PATIENCE, waited_for
+from commands.terminal import terminal
 from oldump.run.history import completed_runs
 from oldump.run.status import Status
 

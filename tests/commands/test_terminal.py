@@ -1,55 +1,16 @@
 """The old commands on a terminal: they show that they go on, and the data stays as it is."""
 
-import os
-import pty
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from commands.command import COMMAND, DATE, SECONDS, cdump_of, environment, oldump
 from commands.conftest import Table
+from commands.terminal import Terminal, terminal
 
 LIVE = b"\x1b[?25l"
 """A live display hides the cursor first of all."""
-
-
-class Terminal:
-    """A terminal, and all that was written to it."""
-
-    def __init__(self, side: int) -> None:
-        """Take the side to read from."""
-        self._side = side
-        self._reader = Thread(target=self._read)
-        self._reader.start()
-        self.shown = b""
-
-    def _read(self) -> None:
-        try:
-            while text := os.read(self._side, 1 << 16):
-                self.shown += text
-        except OSError:  # that is how a terminal ends
-            pass
-
-    def close(self) -> None:
-        """Wait for the rest."""
-        self._reader.join(SECONDS)
-        os.close(self._side)
-
-
-@contextmanager
-def terminal() -> Iterator[tuple[int, Terminal]]:
-    """A terminal's descriptor, to be written to, and what it shows."""
-    ours, theirs = pty.openpty()
-    shown = Terminal(ours)
-    try:
-        yield theirs, shown
-    finally:
-        os.close(theirs)
-        shown.close()
 
 
 def on_terminal(*arguments: object, cwd: Path, stdin: Path, to_file: bool = True, piped: bool = False) -> Terminal:

@@ -19,7 +19,7 @@ from commands.command import (
     run,
     started,
 )
-from commands.test_interruption import waited_for
+from commands.processes import waited_for
 from oldump.run.folder import CHECKPOINT
 from oldump.synth.table import copy_blocks
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from commands.command import LOG_PREFIX
+from commands.processes import waited_for
 from deploy.container import DEPLOY
 
 JOB = str(DEPLOY / "cron-job")
@@ -40,8 +41,8 @@ def test_a_stopped_command_is_waited_for(tmp_path: Path) -> None:
     line = [JOB, "bash", "-c", command]
     with subprocess.Popen(line, env=environment(tmp_path), stderr=subprocess.PIPE, start_new_session=True) as job:
         log = tmp_path / "cron.log"
-        while not (log.exists() and "\nworks\n" in log.read_text()):
-            assert job.poll() is None
+        assert waited_for(lambda: job.poll() is not None or (log.exists() and "\nworks\n" in log.read_text()))
+        assert job.poll() is None
         os.killpg(job.pid, signal.SIGTERM)
         assert job.wait(30) == 143
     assert "\nended in order\n" in log.read_text()

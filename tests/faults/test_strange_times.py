@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from commands.command import SECONDS, environment, failed, oldump, private_of, published, run, started
-from commands.test_interruption import scatters, waited_for
+from commands.processes import scatters, waited_for
 from faults.driver import Rule
 from faults.faulty import DRIVER, Faulty, arguments_of, order_of
 from oldump.run.owner import Owner

@@ -30,7 +30,7 @@ from commands.command import (
     run,
     texts,
 )
-from commands.test_interruption import running, scatters, waited_for
+from commands.processes import running, scatters, waited_for
 from listener import listening
 from oldump.errors import ArchiveRefused, StorageFull, VerificationError
 from oldump.outside.metrics import Figures, figures_in

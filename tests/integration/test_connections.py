@@ -11,6 +11,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from commands.command import DATE, private_of, started
+from integration.amid import AMID
 from integration.conftest import Proxied, extract, psql
 from oldump.errors import SnapshotLost, SourceUnreachable, VerificationError
 from oldump.outside.postgres import Copying, Reader, SnapshotConnection
@@ -19,8 +20,6 @@ pytestmark = pytest.mark.postgres
 
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 ALL = "(SELECT thing_id, revision, data FROM data)"
-AMID = 700_000
-"""Bytes after which a connection that copies is amid a range, and has passed some of it on."""
 
 
 def wait_until_none(conninfo: str, query: str, seconds: float = 60.0) -> None:

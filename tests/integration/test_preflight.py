@@ -7,7 +7,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from commands.command import DATE, Ran, failed, oldump, private_of
-from commands.test_doctor import verdicts
+from commands.doctor import verdicts
 from integration.conftest import Database
 from oldump.outside.postgres import Examined, examine
 from oldump.outside.synthetic_databases import Databases, fill

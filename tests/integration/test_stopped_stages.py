@@ -12,8 +12,8 @@ from commands.command import DATE, failed, item_of, oldump, private_of, publishe
 from faults.driver import Rule
 from faults.faulty import SOON, Faulty, has_published
 from faults.faulty import faulty as faulty  # noqa: PLC0414 - a fixture
+from integration.amid import AMID
 from integration.conftest import Database, Proxied
-from integration.test_connections import AMID
 from oldump.outside.synthetic_databases import Databases, fill
 from oldump.synth.table import copy_blocks
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 
 from catalogues import Catalogue, catalogues
 from deworks_reference import counts_of, deworks_of, same_line
+from examples import examples
 from oldump.engine.budget import Budget
 from oldump.engine.gather import Stream
 from oldump.engine.segment_writer import TextWriter
@@ -61,7 +62,7 @@ def require_reference(lines: list[bytes], made: DeworksResult, dump: bytes, ia_m
 
 @pytest.mark.parametrize(("workers", "budget"), [(1, AMPLE), (2, MANY_BUCKETS), (2, OVERFULL)])
 @given(catalogue=catalogues())
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 def test_any_catalogue(workers: int, budget: Budget, catalogue: Catalogue) -> None:
     """Chains and loops of redirects, missing works and authors, odd links of every kind."""
     dump = b"".join(catalogue.records)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from oldump.engine.budget import Budget
 from oldump.errors import SourceDamaged, SourceEmpty
 from oldump.synth.table import copy_blocks
@@ -104,7 +105,7 @@ def test_the_order_of_the_rows_does_not_matter(baseline: Made, table: bytes, tmp
 
 
 @given(tables(), st.sampled_from((1, 2, 3)), st.sampled_from((AMPLE, TINY)), st.sampled_from((plain, many_members)))
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=examples(15))
 def test_any_table(text: bytes, workers: int, budget: Budget, form: Form) -> None:
     """Any mixture of rows; a truncated table and one with nothing to publish are refused."""
     with tempfile.TemporaryDirectory() as name:

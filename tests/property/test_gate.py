@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from examples import examples
 from oldump.engine.segment_writer import SegmentWriter
 from oldump.engine.segments import segment_of
 from oldump.records.keys import order_key
@@ -78,7 +79,7 @@ def judged(now: Dump, before: Dump) -> Changes:
     cuts=st.tuples(st.integers(1, 6), st.integers(1, 6)),
     range_bytes=st.sampled_from([1, 200, 1_000, RANGE_BYTES]),
 )
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 def test_any_two_dumps(
     workers: int, now: Dump, before: Dump, kept: bool, cuts: tuple[int, int], range_bytes: int
 ) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference
+from examples import examples
 from oldump.records.document import Rejected
 from oldump.records.privacy import first_text_after, reason_to_drop
 from oldump.records.record import columns, part_number, record_of, record_rank
@@ -153,7 +154,7 @@ def test_all_odd_rows_together() -> None:
 # Tables
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(table=tables(), data=st.data())
 def test_whole_tables(table: bytes, data: st.DataObject) -> None:
     """Rows of every kind agree with the reference in one block, and give the same bytes wherever blocks end."""
@@ -333,7 +334,7 @@ def tricky_rows(draw: st.DrawFn) -> bytes:
     return row
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(rows=st.lists(tricky_rows(), min_size=1, max_size=4))
 def test_rows_made_to_deceive(rows: list[bytes]) -> None:
     """Datetimes, old keys, locations and ids of every shape, in every place, up to the end of a block."""

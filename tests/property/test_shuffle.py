@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from oldump.engine.buckets import Buckets
 from oldump.engine.budget import Budget
 from oldump.engine.frames import Batch
@@ -132,7 +133,7 @@ FEW_RANKS = [[Line(number % 3, b"%d" % (number * 7919 % 1000), number % 3)] for 
 @example(FEW_RANKS, 1, Budget(1, 1, 63))
 @example(FEW_RANKS, 3, Budget(1, 200, 63))
 @example(FEW_RANKS, 2, Budget(100, 100, 1))
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=examples(20))
 def test_the_lines_come_out_sorted(tasks: list[list[Line]], workers: int, budget: Budget) -> None:
     """The streams are the sorted lines, and their segments end where those of the whole text would.
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler import crawled
+from examples import examples
 from oldump.run.progress import NoProgress
 from oldump.settings import Settings
 from oldump.stages.sitemaps.stage import Limits, make_sitemaps
@@ -38,7 +39,7 @@ def range_of(name: str, numbers: int) -> tuple[str, int, int]:
     return match[1], int(match[3] or place * numbers), int(match[4] or (place + 1) * numbers - 1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     catalogue=st.fixed_dictionaries(
         {}, optional={folder: st.dictionaries(NUMBERS, TITLES, min_size=1, max_size=40) for folder in COLLECTIONS}

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 
 from catalogues import Catalogue, catalogues
 from deworks_reference import counts_of, deworks_of, same_line
+from examples import examples
 from oldump.records.keys import order_key
 
 IA_METADATA = (
@@ -773,7 +774,7 @@ def test_a_line_that_breaks_the_contract_is_not_even_itself() -> None:
 # Catalogues
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(catalogue=catalogues())
 def test_every_edition_and_every_work_stands_in_one_line(catalogue: Catalogue) -> None:
     """And each line is as the contract wants it, in order."""
@@ -795,7 +796,7 @@ def test_every_edition_and_every_work_stands_in_one_line(catalogue: Catalogue) -
     assert line_keys[works:] == sorted(set(line_keys[works:]), key=order_key)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(catalogue=catalogues())
 def test_the_order_of_records_does_not_matter(catalogue: Catalogue) -> None:
     """The same records give the same lines."""
@@ -803,7 +804,7 @@ def test_the_order_of_records_does_not_matter(catalogue: Catalogue) -> None:
     assert deworks_of(reversed(catalogue.records), catalogue.ia_metadata) == there
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(catalogue=catalogues())
 def test_catalogues_are_dumps(catalogue: Catalogue) -> None:
     """Distinct keys, five columns, part after part, each in key order; the metadata sorted by identifier."""

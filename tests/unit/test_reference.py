@@ -6,6 +6,7 @@ import re
 import pytest
 from hypothesis import given, settings
 
+from examples import examples
 from reference import PARTS, Reference, dumps_of, key_order, respelled, same_record, unescaped
 from tables import DATE, ODD_DOCUMENTS, ODD_LINES, copy_row, tables
 
@@ -806,7 +807,7 @@ def any_string_is_spelled_oddly(stored: bytes) -> bool:
     return any(json.dumps(json.loads(string)) != string for string in strings)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(copy_text=tables())
 def test_every_row_is_counted_and_every_record_well_formed(copy_text: bytes) -> None:
     """Rows are records, drops and rejects; the dump is a subset of the cdump, a key once."""
@@ -823,7 +824,7 @@ def test_every_row_is_counted_and_every_record_well_formed(copy_text: bytes) -> 
         assert respelled(column).encode() == column
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(copy_text=tables())
 def test_the_order_of_rows_does_not_matter(copy_text: bytes) -> None:
     """The same rows give the same bytes, in whatever order they come."""

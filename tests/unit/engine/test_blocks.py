@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from oldump.engine.blocks import ByteRange, Segmented, Shared, SharedMemory, Source, _ranges
 from oldump.engine.segment_writer import SegmentWriter
 from oldump.engine.segments import index_path, segment_of, segment_texts
@@ -173,7 +174,7 @@ def test_few_slots_are_enough(path: Path) -> None:
 
 
 @given(st.lists(st.sampled_from((b"", b"\n", b"a", b"bc\n", b"d\ne", b"x" * 700_000, b"y" * 500_000 + b"\nz"))))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 def test_whole_lines_of_any_pieces(pieces: list[bytes]) -> None:
     """However the text is cut before, all blocks but the last end with a newline and none is empty."""
     blocks = list(whole_lines(iter(pieces), "pieces"))
@@ -183,7 +184,7 @@ def test_whole_lines_of_any_pieces(pieces: list[bytes]) -> None:
 
 
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=4), st.integers(1, 60), st.integers(0, 40))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 def test_decompressed_in_any_chunks(members: list[bytes], chunk_bytes: int, zeros: int) -> None:
     """Members, padding and chunks may end anywhere; a magic number may be cut in the middle but in the first chunk."""
     content = (b"\0" * zeros).join(map(gzip.compress, members))

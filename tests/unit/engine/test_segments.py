@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from oldump.engine.commit import TEMPORARY_SUFFIX
 from oldump.engine.segment_writer import BEGINNING, SegmentWriter, Written
 from oldump.engine.segments import (
@@ -164,7 +165,7 @@ def test_an_empty_file_has_an_empty_index(path: Path) -> None:
 
 
 @given(st.lists(st.text(st.sampled_from("a/\r\v\x1c\x85\u00e9\u2028"), max_size=8), min_size=1, max_size=5))
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 def test_any_first_key_comes_back_from_the_index(tmp_path_factory: pytest.TempPathFactory, keys: list[str]) -> None:
     """Whatever a key has, but for tab and newline: carriage returns and others that end a line elsewhere."""
     path = tmp_path_factory.mktemp("index") / "a.gz"
@@ -256,7 +257,7 @@ def lengths_of(lines: list[int]) -> "np.ndarray[tuple[int], np.dtype[np.int64]]"
 
 
 @given(st.lists(st.lists(_LENGTHS, max_size=6), max_size=6))
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=examples(250))
 def test_cuts_are_those_of_a_greedy_packer(calls: list[list[int]]) -> None:
     """For lines of any lengths, some longer than a segment, and however they are split into calls, with empty ones."""
     closed: list[list[int]] = []
@@ -272,7 +273,7 @@ def test_cuts_are_those_of_a_greedy_packer(calls: list[list[int]]) -> None:
 
 
 @given(st.lists(st.integers(1, 1000), max_size=4000), st.integers(0, SEGMENT_BYTES))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 def test_cuts_of_many_short_lines(lengths: list[int], open_bytes: int) -> None:
     """The first border closes what is open, and every segment is as full as its next line allows."""
     borders = cuts(lengths_of(lengths), open_bytes)
@@ -282,7 +283,7 @@ def test_cuts_of_many_short_lines(lengths: list[int], open_bytes: int) -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 def test_segment_texts_are_those_of_a_greedy_packer(data: st.DataObject) -> None:
     """The same lines come back, in segments whose borders depend on the lines alone, not on the pieces given."""
     lengths = data.draw(st.lists(_LENGTHS, max_size=8))

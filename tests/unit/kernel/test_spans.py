@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
+from examples import examples
 from oldump.kernel import spans as as_installed
 from unit.kernel.plain import plain
 
@@ -22,7 +23,7 @@ def placed(lines: list[bytes]) -> tuple[bytes, np.ndarray, np.ndarray]:
 
 
 @both
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(lines=texts, data=st.data())
 def test_lines_are_gathered_in_any_order(kernel: ModuleType, lines: list[bytes], data: st.DataObject) -> None:
     """Some of them, or one twice, behind what is to stand before them."""
@@ -36,7 +37,7 @@ def test_lines_are_gathered_in_any_order(kernel: ModuleType, lines: list[bytes],
 
 
 @both
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(lines=texts)
 def test_newlines_are_counted(kernel: ModuleType, lines: list[bytes]) -> None:
     """Also of no text at all, and of one that does not end with one."""
@@ -46,7 +47,7 @@ def test_newlines_are_counted(kernel: ModuleType, lines: list[bytes]) -> None:
 
 
 @both
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(lines=texts)
 def test_digests_are_of_the_lines_without_their_newlines(kernel: ModuleType, lines: list[bytes]) -> None:
     """As the manifest documents it."""
@@ -57,7 +58,7 @@ def test_digests_are_of_the_lines_without_their_newlines(kernel: ModuleType, lin
 
 
 @both
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(columns=st.lists(st.binary(max_size=5).map(lambda text: text.replace(b"\t", b"").replace(b"\n", b""))))
 def test_the_greatest_of_a_column_is_found(kernel: ModuleType, columns: list[bytes]) -> None:
     """As bytes are compared; nothing of no lines."""

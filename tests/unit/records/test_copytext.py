@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference
+from examples import examples
 from oldump.records.copytext import END_OF_DATA, NULL, ends_in_lone_backslash, escaped, fields, unescaped
 from tables import copy_row
 
@@ -65,7 +66,7 @@ def test_a_tab_after_a_backslash_does_not_end_a_field(line: bytes, split: list[b
     assert fields(line) == split
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(line=st.lists(st.sampled_from([b"\t", b"\\", b"\\\\", b"\\\t", b"t", b"1"])).map(b"".join))
 def test_fields_are_split_as_the_reference_does(line: bytes) -> None:
     """The number of fields and their meaning agree."""
@@ -73,7 +74,7 @@ def test_fields_are_split_as_the_reference_does(line: bytes) -> None:
         assert [*map(unescaped, fields(line))] == [*map(reference.unescaped, reference.columns_of(line))]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(field=FIELDS)
 def test_fields_are_unescaped_as_the_reference_does(field: bytes) -> None:
     """For any field that does not end in a lone backslash."""
@@ -81,7 +82,7 @@ def test_fields_are_unescaped_as_the_reference_does(field: bytes) -> None:
         assert unescaped(field) == reference.unescaped(field)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(text=st.binary() | FIELDS)
 def test_escaping_and_unescaping_gives_the_same_bytes(text: bytes) -> None:
     """For any bytes; the field has no tab, no newline and no lone backslash at its end."""

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import reference
+from examples import examples
 from oldump.records.keys import (
     COLLECTIONS,
     LEGACY_PREFIXES,
@@ -158,7 +159,7 @@ def test_keys_are_ordered_by_component_text_number_and_bytes() -> None:
     assert sorted(sorted(in_order), key=lambda key: order_key(key.encode())) == in_order
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(key=some_keys)
 def test_keys_are_ordered_as_the_reference_orders_them(key: bytes) -> None:
     """By the same four criteria, for every key that has a path."""
@@ -191,7 +192,7 @@ def test_settled_ranks_are_exact() -> None:
     assert_settled_ranks_say_all([*product(keys, REVISIONS)])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(places=st.lists(some_places, min_size=2, max_size=12))
 @example(places=[(b"/works/OL5W", Decimal(1)), (b"/works/OL05W", Decimal(2)), (b"/works/OL5A", Decimal(3))])
 def test_ranks_of_any_keys_keep_their_promises(places: list[Place]) -> None:

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
+from examples import examples
 from oldump.engine.text_lines import Lines
 from oldump.records.tally import Tally, digests_of, newest_of, types_of
 
@@ -71,7 +72,7 @@ def test_one_changed_byte_changes_the_digest(at: int) -> None:
     assert tally([*RECORDS, RECORDS[at]]).digest != digest
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(records=st.lists(st.sampled_from(RECORDS)), at=st.integers(0, 20))
 def test_tallies_of_parts_add_up(records: list[bytes], at: int) -> None:
     """In any order, to the tally of the union."""

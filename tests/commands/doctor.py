@@ -1,0 +1,13 @@
+"""Read the table that `oldump doctor` prints."""
+
+from commands.command import Ran
+
+HEADING = ["check", "verdict", "found", "what to do"]
+
+
+def verdicts(ran: Ran) -> dict[str, str]:
+    """The verdict of each check, by what was checked: columns are two blanks apart, or more."""
+    heading, *lines = ran.out.decode().splitlines()
+    assert [word.strip() for word in heading.split("  ") if word.strip()] == HEADING
+    cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
+    return {what: verdict for what, verdict, *_ in cells}
