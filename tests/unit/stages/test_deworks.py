@@ -214,17 +214,10 @@ def contributions(draw: st.DrawFn) -> tuple[int, bytes, Contribution, int, tuple
     return draw(st.sampled_from(Section)), draw(KEYS), kind, position, (first, draw(st.sampled_from((b"x", b"y"))))
 
 
-<<<<<<< HEAD
 @given(each=st.lists(contributions(), min_size=2, max_size=12))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 def test_ranks_agree_with_the_order(each: list[tuple[int, bytes, Contribution, int, tuple[bytes, ...]]]) -> None:
     """In the exact order, ranks never decrease; and they are above those of joins."""
-=======
-@given(each=st.lists(brought(), min_size=2, max_size=12))
-@settings(deadline=None, max_examples=examples(300))
-def test_ranks_go_with_the_order(each: list[tuple[int, bytes, Contribution, int, tuple[bytes, ...]]]) -> None:
-    """Sorted by section, key, kind, and what is exact among those, ranks never fall; and they stand above joins'."""
->>>>>>> 1c1c4ca (Move what tests share out of test modules; add make quick and make test-fake)
     lines = IntermediateLines()
     for section, key, kind, position, fields in each:
         lines.add_contribution(section, key, kind, position, *fields)
