@@ -14,7 +14,7 @@ from oldump.engine.segment_writer import SegmentWriter
 from oldump.engine.segments import segment_of
 from oldump.records.keys import order_key
 from oldump.records.record import PARTS
-from oldump.stages.gate.comparison import RANGE_BYTES, Changes, Part, compared
+from oldump.stages.gate.comparison import RANGE_BYTES, Changes, IndexedPart, compare_parts
 
 KEYS = [
     f"{stem}{number}{letter}" for stem, letter in (("/works/OL", "W"), ("/books/OL", "M")) for number in range(1, 13)
@@ -31,7 +31,7 @@ def dumps() -> SearchStrategy[Dump]:
     return st.dictionaries(st.sampled_from(KEYS), record)
 
 
-def written(dump: Dump, folder: Path, cuts: int, *, is_earlier: bool) -> list[Part]:
+def written(dump: Dump, folder: Path, cuts: int, *, is_earlier: bool) -> list[IndexedPart]:
     """The parts of a dump, in segments of so many records."""
     parts = []
     folder.mkdir()
@@ -45,7 +45,7 @@ def written(dump: Dump, folder: Path, cuts: int, *, is_earlier: bool) -> list[Pa
             for start in range(0, len(lines), cuts):
                 writer.append(segment_of(b"".join(lines[start : start + cuts]), 1, 1))
             writer.commit()
-        parts.append(Part.at(name, path, is_earlier=is_earlier))
+        parts.append(IndexedPart.at(name, path, is_earlier=is_earlier))
     return parts
 
 
@@ -89,7 +89,7 @@ def test_any_two_dumps(
         parts = written(now, Path(name) / "now", cuts[0], is_earlier=False)
         parts += written(before, Path(name) / "before", cuts[1], is_earlier=True)
         seen = [0]
-        read = compared(parts, workers, seen.append, range_bytes)
+        read = compare_parts(parts, workers, seen.append, range_bytes)
     assert read.changes == judged(now, before)
     assert (read.records, max(seen), read.damage) == (len(now), len(now), "")
     titles = Counter(part for part, _, title in now.values() if title)

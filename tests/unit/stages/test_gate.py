@@ -17,7 +17,7 @@ from oldump.run.manifest import Manifest, render_manifest
 from oldump.settings import Settings
 from oldump.stages.gate.comparison import Changes
 from oldump.stages.gate.earlier import figures_of, last_complete, name_of
-from oldump.stages.gate.rules import Figures, Rule, findings, warnings
+from oldump.stages.gate.rules import Figures, Rule, gate_findings, gate_warnings
 
 JUNE, JULY = date(2022, 6, 30), date(2022, 7, 31)
 SETTINGS = Settings.of(workers=1)
@@ -59,14 +59,14 @@ def found(
 ) -> list[tuple[str, str]]:
     """Rule and what it is about, of all findings."""
     all_settings = Settings.of(workers=1, **settings)
-    judged = findings(now or figures(JULY), before or figures(JUNE), changes, all_settings)
+    judged = gate_findings(now or figures(JULY), before or figures(JUNE), changes, all_settings)
     return [(finding.rule.value, finding.about) for finding in judged]
 
 
 def test_a_usual_month_has_no_findings() -> None:
     """Nor does the first run of all."""
     assert found(changes=Changes(same=9_000, changed=900, new=200)) == []
-    assert findings(figures(JULY), None, None, SETTINGS) == []
+    assert gate_findings(figures(JULY), None, None, SETTINGS) == []
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_the_newest_record_is_near_the_cutoff(newest: str | None, is_old: bool) 
     """Three days before it, at most: of the first run too, that has nothing to be compared with."""
     now = figures(JULY, cdump={"newest": newest})
     told = [("newest", "cdump, newest record")] * is_old
-    assert [(each.rule.value, each.about) for each in findings(now, None, None, SETTINGS)] == told
-    assert findings(now, None, None, Settings.of(workers=1, gate_newest_days=100_000_000)) == [] or newest is None
+    assert [(each.rule.value, each.about) for each in gate_findings(now, None, None, SETTINGS)] == told
+    assert gate_findings(now, None, None, Settings.of(workers=1, gate_newest_days=100_000_000)) == [] or newest is None
 
 
 def test_the_newest_record_never_goes_back() -> None:
@@ -206,20 +206,20 @@ def test_what_is_left_out_is_told_and_let_pass() -> None:
     """The operator has said so by name."""
     now = figures(JULY)
     without = replace(now, artifacts={n: a for n, a in now.artifacts.items() if n != "ratings"}, items=None)
-    told = warnings(without, figures(JUNE))
+    told = gate_warnings(without, figures(JUNE))
     assert [each.partition(":")[0] for each in told] == ["ia-metadata", "ratings"]
     assert "10,000 lines" in told[1]
     assert found(without) == []
-    assert warnings(now, figures(JUNE)) == []
+    assert gate_warnings(now, figures(JUNE)) == []
 
 
 def test_findings_say_before_and_now_and_what_is_allowed() -> None:
     """And come in the order of the rules, the gravest first."""
     now = figures(JULY, works={"records": 0}, cdump={"records": 5_000})
-    told = [str(each) for each in findings(now, figures(JUNE), None, SETTINGS)]
+    told = [str(each) for each in gate_findings(now, figures(JUNE), None, SETTINGS)]
     assert told == [
         "works: 10,000 records before, none now",
-        "cdump, records: 10,000 before, 5,000 now: a fall of 50.00%, 1.00% is allowed",
+        "cdump, records: 10,000 before, 5,000 now: a decrease of 50.00%, 1.00% is allowed",
     ]
     assert next(iter(Rule)) is Rule.EMPTY
 

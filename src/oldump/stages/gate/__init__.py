@@ -1,1 +1,1 @@
-"""Stage gate: a run is compared with the last complete one before it may be published."""
+"""Stage gate: compares a run with the last complete one before it may be published."""

@@ -1,10 +1,10 @@
-"""One pass over the parts of a run, beside those of an earlier one: which records changed, which members have values.
+"""Compare the parts of a run with those of an earlier one: which records changed, and which members have values.
 
-The parts of both runs share an order. So all keys are divided into ranges, by the first keys of the segments of all
-files, and a worker reads what each file has of a range. A key that moved to another part, say by a redirect, is found
-there. Memory: a range for each worker, whatever the size of the parts.
+The parts of both runs have the same order. So all keys are divided into ranges at the first keys of segments, and a
+worker reads the records of a range from every file. Thus a key that moved to another part, such as a redirect, is
+found. Memory: a range for each worker, whatever the size of the parts.
 
-Does not: judge what it counts.
+Does not: decide whether the counts are acceptable; see rules.
 """
 
 import heapq
@@ -24,26 +24,26 @@ from oldump.records.keys import order_key
 from oldump.records.record import columns, revision_of
 
 RANGE_BYTES = 16 << 20
-"""The text of the segments that begin in a range, at most, of all files together; unless one segment has more."""
+"""Text of the segments that start in a range, of all files together, unless a single segment has more."""
 
 
-class Part(NamedTuple):
-    """A file of records in order, with its index."""
+class IndexedPart(NamedTuple):
+    """A part of a run, with its index."""
 
     name: str
     path: Path
     entries: list[IndexEntry]
     is_earlier: bool = False
-    """Whether it belongs to the run that is compared with."""
+    """Whether it belongs to the earlier run."""
 
     @classmethod
-    def at(cls, name: str, path: Path, *, is_earlier: bool = False) -> "Part":
-        """The part in a file. Raises SourceMissing, SourceDamaged."""
+    def at(cls, name: str, path: Path, *, is_earlier: bool = False) -> "IndexedPart":
+        """Return the part in a file. Raises SourceMissing, SourceDamaged."""
         return cls(name, path, read_index(path), is_earlier)
 
 
-class Range(NamedTuple):
-    """Keys from the first to before the end, None: without limit; and of each part the segments that may have some."""
+class KeyRange(NamedTuple):
+    """The keys from `first` to before `end` (None: no limit), and the segments of each part that may have some."""
 
     first: bytes | None
     end: bytes | None
@@ -52,38 +52,38 @@ class Range(NamedTuple):
 
 @dataclass
 class Changes:
-    """What became of the records of an earlier run. Ranges add up."""
+    """Numbers of records by how they changed since an earlier run."""
 
     same: int = 0
-    """Records that are, byte for byte, what they were."""
+    """Records that are equal byte for byte."""
     changed: int = 0
-    """Keys that have another record, of the same revision or a later one."""
+    """Keys with a different record of the same or a later revision."""
     older: int = 0
-    """Keys that have a record of an earlier revision."""
+    """Keys with a record of an earlier revision."""
     new: int = 0
-    """Keys that were not there."""
+    """Keys that the earlier run does not have."""
     gone: int = 0
-    """Keys that are not there any more."""
+    """Keys that only the earlier run has."""
 
     def add(self, other: "Changes") -> None:
-        """Count other in."""
+        """Add the numbers of another range."""
         for name, count in asdict(other).items():
             setattr(self, name, getattr(self, name) + count)
 
 
 @dataclass
-class Pass:
-    """What one range, or all of them, came to."""
+class PartsComparison:
+    """The counts of one range, or of all ranges together."""
 
     records: int = 0
     filled: dict[str, Counter[str]] = field(default_factory=lambda: {part: Counter() for part in FIELDS})
-    """By part, in how many documents a member has a value."""
+    """By part and member, the number of documents in which it has a value."""
     changes: Changes = field(default_factory=Changes)
     damage: str = ""
-    """What is wrong with a file of the earlier run; then changes mean nothing."""
+    """Why a file of the earlier run cannot be read; then `changes` means nothing."""
 
-    def add(self, other: "Pass") -> None:
-        """Count other in."""
+    def add(self, other: "PartsComparison") -> None:
+        """Add the numbers of another range."""
         self.records += other.records
         for part, counts in other.filled.items():
             self.filled[part].update(counts)
@@ -91,15 +91,17 @@ class Pass:
         self.damage = self.damage or other.damage
 
 
-def compared(parts: list[Part], workers: int, update: Callable[[int], None], range_bytes: int = RANGE_BYTES) -> Pass:
-    """Read all parts, with so many workers. update: told how many records of the run have been read.
+def compare_parts(
+    parts: list[IndexedPart], workers: int, update: Callable[[int], None], range_bytes: int = RANGE_BYTES
+) -> PartsComparison:
+    """Compare all parts. update: receives the number of the run's records that were read.
 
-    Without earlier parts all records are new. Raises SourceDamaged, StorageError, WorkerError.
+    Without parts of an earlier run, all records are new. Raises SourceDamaged, StorageError, WorkerError.
     """
-    total = Pass()
+    total = PartsComparison()
     tasks = (
-        (f"the records from {each.first!r} on" if each.first else "the first records", each)
-        for each in ranges(parts, range_bytes)
+        (f"records from {each.first!r}" if each.first else "the first records", each)
+        for each in key_ranges(parts, range_bytes)
     )
     with Crew(workers, lambda _: partial(_perform, parts)) as crew:
         for said in crew.run(tasks):
@@ -108,71 +110,70 @@ def compared(parts: list[Part], workers: int, update: Callable[[int], None], ran
     return total
 
 
-def ranges(parts: list[Part], range_bytes: int) -> Iterator[Range]:
-    """All keys of the parts, divided."""
+def key_ranges(parts: list[IndexedPart], range_bytes: int) -> Iterator[KeyRange]:
+    """Yield ranges that together contain all keys of the parts."""
     taken = [0] * len(parts)
-    """Of each part, the segments whose first keys are passed."""
+    """For each part, the number of segments that start before the current key."""
     first, starts, held_bytes = None, [0] * len(parts), 0
     for _, place, entry in heapq.merge(*[_keyed(place, part) for place, part in enumerate(parts)]):
         if held_bytes and held_bytes + entry.text_bytes > range_bytes and entry.first_key != first:
-            yield Range(first, entry.first_key, _cut(parts, starts, taken))
+            yield KeyRange(first, entry.first_key, _cut(parts, starts, taken))
             first, starts, held_bytes = entry.first_key, _starts(parts, taken, entry.first_key), 0
         taken[place] += 1
         held_bytes += entry.text_bytes
     if held_bytes:
-        yield Range(first, None, _cut(parts, starts, taken))
+        yield KeyRange(first, None, _cut(parts, starts, taken))
 
 
-def _keyed(place: int, part: Part) -> Iterator[tuple[object, int, IndexEntry]]:
+def _keyed(place: int, part: IndexedPart) -> Iterator[tuple[object, int, IndexEntry]]:
     return ((order_key(entry.first_key), place, entry) for entry in part.entries)
 
 
-def _starts(parts: list[Part], taken: list[int], first: bytes) -> list[int]:
-    """Where each part's segments of a range begin: with the one that the range's first key would be in."""
+def _starts(parts: list[IndexedPart], taken: list[int], first: bytes) -> list[int]:
+    """Return each part's first segment of a range: the one that may contain the range's first key."""
     return [
         place if place < len(part.entries) and part.entries[place].first_key == first else max(0, place - 1)
         for part, place in zip(parts, taken, strict=True)
     ]
 
 
-def _cut(parts: list[Part], starts: list[int], ends: list[int]) -> list[list[IndexEntry]]:
+def _cut(parts: list[IndexedPart], starts: list[int], ends: list[int]) -> list[list[IndexEntry]]:
     return [part.entries[start:end] for part, start, end in zip(parts, starts, ends, strict=True)]
 
 
-# ------------------------------------------------------------------------------------------------- in the workers
+def _perform(parts: list[IndexedPart], each: object) -> Task:
+    yield from ()  # the task has no intermediate messages
+    assert isinstance(each, KeyRange)  # noqa: S101 - what compare_parts sends
+    return compare_range(parts, each)
 
 
-def _perform(parts: list[Part], each: object) -> Task:
-    yield from ()  # a task without conversation
-    assert isinstance(each, Range)  # noqa: S101 - what compared gives
-    return read(parts, each)
-
-
-def read(parts: list[Part], each: Range) -> Pass:
-    """What a range comes to. Raises SourceDamaged, StorageError: of the run's own parts."""
-    made = Pass()
+def compare_range(parts: list[IndexedPart], each: KeyRange) -> PartsComparison:
+    """Compare a range, in a worker. Raises SourceDamaged, StorageError if the run's own parts are unreadable."""
+    result = PartsComparison()
     earlier: set[bytes] = set()
     try:
         for _, records in _records(parts, each, are_earlier=True):
             earlier.update(records)
     except SourceError as error:
-        made.damage = error.message
+        result.damage = error.message
     except OSError as error:
-        made.damage = f"{error.filename}: cannot be read ({error.strerror})"
+        result.damage = f"{error.filename}: cannot be read ({error.strerror})"
     differing: list[bytes] = []
     for part, records in _records(parts, each, are_earlier=False):
-        made.records += len(records)
+        result.records += len(records)
         differing += [record for record in records if record not in earlier]
         earlier.difference_update(records)
         if part.name in FIELDS:
-            made.filled[part.name].update(filled(part.name, [columns(record).text for record in records]))
-    made.changes = _changes(earlier, differing)
-    made.changes.same = made.records - len(differing)
-    return made
+            result.filled[part.name].update(filled(part.name, [columns(record).text for record in records]))
+    result.changes = _changes(earlier, differing)
+    result.changes.same = result.records - len(differing)
+    return result
 
 
-def _records(parts: list[Part], each: Range, *, are_earlier: bool) -> Iterator[tuple[Part, list[bytes]]]:
-    """The records of a range, segment by segment."""
+def _records(
+    parts: list[IndexedPart], each: KeyRange, *, are_earlier: bool
+) -> Iterator[tuple[IndexedPart, list[bytes]]]:
+    """Yield the records of a range, segment by segment."""
     for part, entries in zip(parts, each.segments, strict=True):
         if part.is_earlier == are_earlier:
             for entry in entries:
@@ -184,8 +185,8 @@ def _records(parts: list[Part], each: Range, *, are_earlier: bool) -> Iterator[t
                 yield part, _within(text.split(b"\n")[:-1], each)
 
 
-def _within(records: list[bytes], each: Range) -> list[bytes]:
-    """Those of sorted records whose keys are in the range."""
+def _within(records: list[bytes], each: KeyRange) -> list[bytes]:
+    """Return the records, out of sorted ones, whose keys are in the range."""
     start = 0 if each.first is None else _place(records, each.first)
     end = len(records) if each.end is None else _place(records, each.end)
     return records[start:end]
@@ -196,7 +197,7 @@ def _place(records: list[bytes], key: bytes) -> int:
 
 
 def _changes(before: set[bytes], now: list[bytes]) -> Changes:
-    """What became of records that differ."""
+    """Count the records that differ."""
     revisions = dict(_key_and_revision(record) for record in before)
     changes = Changes()
     for record in now:

@@ -1,4 +1,7 @@
-"""The last complete run: the one that a run is compared with."""
+"""Find the last complete run, with which a run is compared.
+
+Does not: compare them.
+"""
 
 import re
 from collections.abc import Callable
@@ -11,18 +14,18 @@ from oldump.records.record import PARTS
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact, is_intact
 from oldump.run.manifest import MANIFEST, Manifest
-from oldump.stages.gate.comparison import Part
+from oldump.stages.gate.comparison import IndexedPart
 from oldump.stages.gate.rules import CDUMP, DUMP, Figures
 
-Tell = Callable[[str], object]
-"""Takes what the operator should know."""
+Warn = Callable[[str], object]
+"""Receives a warning for the operator."""
 
 
-class Earlier(NamedTuple):
-    """A complete run."""
+class EarlierRun(NamedTuple):
+    """A complete run and its figures."""
 
     folder: Path
-    """Where the dump lies, with its manifest."""
+    """The dump's item, with its manifest."""
     figures: Figures
 
     @property
@@ -30,23 +33,23 @@ class Earlier(NamedTuple):
         """The run's date."""
         return self.figures.day
 
-    def parts(self) -> list[Part]:
-        """Its parts. Raises SourceError and StorageError where they are not as the manifest has them."""
+    def parts(self) -> list[IndexedPart]:
+        """Return its parts. Raises SourceError or StorageError if they do not match the manifest."""
         found = []
         for name in PARTS:
             artifact = self.figures.artifacts[name]
             path = self.folder / artifact.name
             if not is_intact(path, artifact):
-                raise StorageError(f"{path}: is gone, or not as the manifest has it")
-            found.append(Part.at(name, path, is_earlier=True))
+                raise StorageError(f"{path}: missing, or differs from the manifest")
+            found.append(IndexedPart.at(name, path, is_earlier=True))
         return found
 
 
-def last_complete(folder: RunFolder, tell: Tell) -> Earlier | None:
-    """The newest complete run before this one's date; without any, the one of this date that is to be replaced.
+def last_complete(folder: RunFolder, warn: Warn) -> EarlierRun | None:
+    """Return the newest complete run before this one's date, or else the one of this date that it will replace.
 
-    None if there is neither. tell: hears of manifests that cannot be read. Raises StorageError if the output folder
-    cannot.
+    None if there is neither. warn: receives a warning for each manifest that cannot be read. Raises StorageError if the
+    output folder cannot be read.
     """
     days = [day for day in _days(folder.out) if day <= folder.date]
     for day in sorted(days, key=lambda day: (day == folder.date, -day.toordinal())):
@@ -54,12 +57,12 @@ def last_complete(folder: RunFolder, tell: Tell) -> Earlier | None:
         try:
             return _read(folder.out / item, day)
         except StorageError as error:
-            tell(f"{error}; the run is not compared with it")
+            warn(f"{error}; the run is not compared with it")
     return None
 
 
 def _days(out: Path) -> list[date]:
-    """The dates of the items of dumps that have a manifest."""
+    """Return the dates of the dumps that have a manifest."""
     found = []
     with storage_errors(out):
         for path in out.glob(f"ol_dump_*/{MANIFEST}"):
@@ -67,22 +70,22 @@ def _days(out: Path) -> list[date]:
             try:
                 found += [date.fromisoformat(match[1])] if match else []
             except ValueError:
-                continue  # no date, no run
+                continue  # not a run's folder
     return found
 
 
-def _read(item: Path, day: date) -> Earlier:
+def _read(item: Path, day: date) -> EarlierRun:
     path = item / MANIFEST
     manifest = Manifest.read_file(path)
     figures = figures_of(day, manifest.artifacts, manifest.counts)
-    lacking = {CDUMP, DUMP, *PARTS} - figures.artifacts.keys()
-    if manifest.date != day or lacking:
-        raise StorageError(f"{path}: is the manifest of {manifest.date}, without {', '.join(sorted(lacking)) or '–'}")
-    return Earlier(item, figures)
+    missing = {CDUMP, DUMP, *PARTS} - figures.artifacts.keys()
+    if manifest.date != day or missing:
+        raise StorageError(f"{path}: the manifest of {manifest.date}, missing: {', '.join(sorted(missing)) or 'none'}")
+    return EarlierRun(item, figures)
 
 
 def figures_of(day: date, artifacts: list[Artifact], counts: dict[str, Any]) -> Figures:
-    """The figures of a run. counts: `gate` and `deworks` as manifests have them; both may be missing."""
+    """Return the figures of a run. counts: the manifest's `gate` and `deworks`; both may be missing."""
     return Figures(
         day,
         {name_of(artifact, day): artifact for artifact in artifacts},
@@ -92,5 +95,5 @@ def figures_of(day: date, artifacts: list[Artifact], counts: dict[str, Any]) -> 
 
 
 def name_of(artifact: Artifact, day: date) -> str:
-    """What the table of stages calls a published artifact, such as cdump, works or ratings."""
+    """Return the name of a published artifact in the table of stages, such as cdump, works or ratings."""
     return artifact.name.removeprefix("ol_").removesuffix(f"_{day}.txt.gz").removeprefix("dump_")

@@ -1,10 +1,12 @@
-"""What speaks against publishing a run: its figures beside those of an earlier one.
+"""Rules that compare the figures of a run with those of an earlier one and find reasons not to publish it.
 
-Does not: read files. Falls alone are looked at, since the catalogue grows; small ones are noise (settings.gate_least).
+Only decreases count, because the catalogue grows; small ones are ignored (settings.gate_least).
+
+Does not: read files.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
@@ -14,14 +16,14 @@ from oldump.settings import Settings
 from oldump.stages.gate.comparison import Changes
 
 Filled = Mapping[str, Mapping[str, int]]
-"""By part, in how many documents a member has a value."""
+"""By part and member, the number of documents in which it has a value."""
 
 CDUMP, DUMP, DEWORKS = "cdump", "dump", "deworks"
 _MOMENT_OF_CUTOFF = "T23:59:59.999999"
 
 
 class Rule(StrEnum):
-    """What a finding is about; its value is its name in the manifest."""
+    """A rule. Its value is its name in the manifest."""
 
     EMPTY = "empty"
     RECORDS = "records"
@@ -34,43 +36,45 @@ class Rule(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A reason not to publish."""
+class GateFinding:
+    """A reason not to publish a run."""
 
     rule: Rule
     about: str
-    """The artifact, and what of it."""
-    told: str
-    """Before and now, and what is allowed."""
+    """The artifact and its figure, such as `works, records`."""
+    what: str
+    """The figure before and now, and what is allowed."""
 
     def __str__(self) -> str:
-        """For a log line."""
-        return f"{self.about}: {self.told}"
+        """Return the finding as text for the log."""
+        return f"{self.about}: {self.what}"
 
     def as_json(self) -> dict[str, str]:
-        """For journal and manifest."""
-        return asdict(self)
+        """Return the finding as journal and manifest have it."""
+        return {"rule": self.rule, "about": self.about, "told": self.what}
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What is compared of a run."""
+    """The figures of a run that are compared."""
 
     day: date
     artifacts: Mapping[str, Artifact]
-    """By name in the table of stages: cdump, works, ratings …"""
+    """By name in the table of stages, such as cdump, works or ratings."""
     filled: Filled | None = None
-    """None where nobody counted."""
+    """None if they were not counted."""
     items: int | None = None
-    """Items of the archive that deworks was made with."""
+    """Archive items that deworks was made with."""
 
 
-def findings(now: Figures, before: Figures | None, changes: Changes | None, settings: Settings) -> list[Finding]:
-    """All that speaks against a run. before: None if there is no earlier one; changes: None if they are not known."""
+def gate_findings(
+    now: Figures, before: Figures | None, changes: Changes | None, settings: Settings
+) -> list[GateFinding]:
+    """Return all findings. before: None without an earlier run. changes: None if they are unknown."""
     found = [*_too_old(now, settings)]
     if before is not None:
         for name in now.artifacts.keys() & before.artifacts.keys():
-            found += _fallen(name, now.artifacts[name], before.artifacts[name], settings)
+            found += _decreases(name, now.artifacts[name], before.artifacts[name], settings)
         found += _fewer_items(now, before, settings)
         found += _identical(now, before)
         found += _fewer_values(now, before, settings)
@@ -79,71 +83,75 @@ def findings(now: Figures, before: Figures | None, changes: Changes | None, sett
     return sorted(found, key=lambda each: (list(Rule).index(each.rule), each.about))
 
 
-def warnings(now: Figures, before: Figures) -> list[str]:
-    """What the operator should know and has decided: what was there and is left out by name, or by the source."""
-    lacking = {name: before.artifacts[name].records for name in before.artifacts.keys() - now.artifacts.keys()}
+def gate_warnings(now: Figures, before: Figures) -> list[str]:
+    """Return a warning for each artifact of the earlier run that this run does not have, since it was skipped."""
+    missing = {name: before.artifacts[name].records for name in before.artifacts.keys() - now.artifacts.keys()}
     if before.items and DEWORKS in now.artifacts and now.items is None:
-        lacking["ia-metadata"] = before.items
+        missing["ia-metadata"] = before.items
     return [
-        f"{name}: the run of {before.day} has it, with {records:,} lines; this run does without"
-        for name, records in sorted(lacking.items())
+        f"{name}: the run of {before.day} has it, with {records:,} lines; this run does not"
+        for name, records in sorted(missing.items())
     ]
 
 
-def _too_old(now: Figures, settings: Settings) -> Iterator[Finding]:
+def _too_old(now: Figures, settings: Settings) -> Iterator[GateFinding]:
     newest = now.artifacts[CDUMP].newest or ""
     days = settings.gate_newest_days
     earliest = date.fromordinal(max(1, now.day.toordinal() - days))
     if newest < f"{earliest}{_MOMENT_OF_CUTOFF}":
-        yield Finding(
+        yield GateFinding(
             Rule.NEWEST,
             f"{CDUMP}, newest record",
-            f"{newest or 'there is none'}, which is more than {days} days before the cutoff, {now.day}",
+            f"{newest or 'none'}, more than {days} days before the cutoff, {now.day}",
         )
 
 
-def _fallen(name: str, now: Artifact, before: Artifact, settings: Settings) -> Iterator[Finding]:
+def _decreases(name: str, now: Artifact, before: Artifact, settings: Settings) -> Iterator[GateFinding]:
     if before.records and not now.records:
-        yield Finding(Rule.EMPTY, name, f"{before.records:,} records before, none now")
+        yield GateFinding(Rule.EMPTY, name, f"{before.records:,} records before, none now")
         return
     allowed = settings.gate_cdump_fall if name == CDUMP else settings.gate_records_fall
-    yield from _fall(Rule.RECORDS, f"{name}, records", now.records, before.records, allowed, settings.gate_least)
-    if name in {CDUMP, OTHER}:  # any other part is of one type, and the dump is its parts
+    yield from _decrease(Rule.RECORDS, f"{name}, records", now.records, before.records, allowed, settings.gate_least)
+    if name in {CDUMP, OTHER}:  # other parts have one type, and the dump consists of the parts
         for type_key, records in before.by_type.items():
             about, left = f"{name}, records of {type_key}", now.by_type.get(type_key, 0)
-            yield from _fall(Rule.RECORDS, about, left, records, allowed, settings.gate_least)
+            yield from _decrease(Rule.RECORDS, about, left, records, allowed, settings.gate_least)
     if before.records >= settings.gate_least:
         for what in ("size_bytes", "text_bytes"):
             about = f"{name}, {what}"
-            yield from _fall(Rule.BYTES, about, getattr(now, what), getattr(before, what), settings.gate_bytes_fall, 0)
+            yield from _decrease(
+                Rule.BYTES, about, getattr(now, what), getattr(before, what), settings.gate_bytes_fall, 0
+            )
     if (now.newest or "") < (before.newest or "") and name == CDUMP:
-        yield Finding(Rule.NEWEST, f"{name}, newest record", f"{before.newest} before, {now.newest} now")
+        yield GateFinding(Rule.NEWEST, f"{name}, newest record", f"{before.newest} before, {now.newest} now")
 
 
-def _fewer_items(now: Figures, before: Figures, settings: Settings) -> Iterator[Finding]:
+def _fewer_items(now: Figures, before: Figures, settings: Settings) -> Iterator[GateFinding]:
     if before.items and now.items is not None:
-        about = f"{DEWORKS}, items of the archive"
+        about = f"{DEWORKS}, archive items"
         if not now.items:
-            yield Finding(Rule.EMPTY, about, f"{before.items:,} before, none now")
-        yield from _fall(Rule.RECORDS, about, now.items, before.items, settings.gate_records_fall, settings.gate_least)
+            yield GateFinding(Rule.EMPTY, about, f"{before.items:,} before, none now")
+        yield from _decrease(
+            Rule.RECORDS, about, now.items, before.items, settings.gate_records_fall, settings.gate_least
+        )
 
 
-def _identical(now: Figures, before: Figures) -> Iterator[Finding]:
-    """What is made anew for the same date should be the same; another date brings new records."""
+def _identical(now: Figures, before: Figures) -> Iterator[GateFinding]:
+    """Find artifacts that are the same under another date. A run for the same date should be the same."""
     if now.day == before.day:
         return
     for name in now.artifacts.keys() & before.artifacts.keys():
         ours, theirs = now.artifacts[name], before.artifacts[name]
         is_table = bool(ours.columns) and name != DEWORKS
         if (is_table or name in {CDUMP, DUMP}) and ours.records and _content(ours) == _content(theirs):
-            yield Finding(Rule.IDENTICAL, name, f"the same {ours.records:,} lines as on {before.day}")
+            yield GateFinding(Rule.IDENTICAL, name, f"the same {ours.records:,} lines as on {before.day}")
 
 
 def _content(artifact: Artifact) -> tuple[object, ...]:
     return artifact.records, artifact.text_bytes, artifact.digest or artifact.sha256
 
 
-def _fewer_values(now: Figures, before: Figures, settings: Settings) -> Iterator[Finding]:
+def _fewer_values(now: Figures, before: Figures, settings: Settings) -> Iterator[GateFinding]:
     for part, counts in (before.filled or {}).items():
         all_before, all_now = before.artifacts[part].records, now.artifacts[part].records
         for member, count in counts.items():
@@ -154,27 +162,27 @@ def _fewer_values(now: Figures, before: Figures, settings: Settings) -> Iterator
             allowed = settings.gate_fill_fall
             if expected - left >= settings.gate_least and left < (1 - allowed) * expected:
                 share, was = left / all_now, count / all_before
-                yield Finding(
+                yield GateFinding(
                     Rule.FILL,
                     f"{part}, documents with {member}",
-                    f"{was:.2%} before, {share:.2%} now: a fall of {1 - share / was:.2%}, {allowed:.2%} is allowed",
+                    f"{was:.2%} before, {share:.2%} now: a decrease of {1 - share / was:.2%}, {allowed:.2%} is allowed",
                 )
 
 
-def _changed(changes: Changes, settings: Settings) -> Iterator[Finding]:
+def _changed(changes: Changes, settings: Settings) -> Iterator[GateFinding]:
     lost = changes.gone + changes.older
     before = changes.same + changes.changed + lost
     if not before:
         return
     if lost > settings.gate_lost * before and lost >= settings.gate_least:
-        yield Finding(
+        yield GateFinding(
             Rule.LOST,
             "dump, records lost",
-            f"{changes.gone:,} keys are gone and {changes.older:,} have an earlier revision, of {before:,}: "
+            f"{changes.gone:,} keys gone and {changes.older:,} with an earlier revision, of {before:,}: "
             f"{lost / before:.2%}, {settings.gate_lost:.2%} is allowed",
         )
     if changes.changed > settings.gate_changed * before and changes.changed >= settings.gate_least:
-        yield Finding(
+        yield GateFinding(
             Rule.CHANGED,
             "dump, records changed",
             f"{changes.changed:,} of {before:,}: {changes.changed / before:.2%}, "
@@ -182,8 +190,8 @@ def _changed(changes: Changes, settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _fall(rule: Rule, about: str, now: int, before: int, allowed: float, least: int) -> Iterator[Finding]:
-    """A fall by more than the allowed share, and by at least so many."""
+def _decrease(rule: Rule, about: str, now: int, before: int, allowed: float, least: int) -> Iterator[GateFinding]:
+    """Find a decrease by more than the allowed share and by at least `least`."""
     if now < (1 - allowed) * before and before - now >= least:
-        told = f"{before:,} before, {now:,} now: a fall of {1 - now / before:.2%}, {allowed:.2%} is allowed"
-        yield Finding(rule, about, told)
+        what = f"{before:,} before, {now:,} now: a decrease of {1 - now / before:.2%}, {allowed:.2%} is allowed"
+        yield GateFinding(rule, about, what)

@@ -1,10 +1,10 @@
-"""The gate: a run is compared with the last complete one before it may be published.
+"""Gate: compare a run with the last complete one before it may be published.
 
-Reads:      all that is published of the run; manifest and parts of the last complete run
-Writes:     nothing; its figures and findings are counts in the journal, and stand in the manifest
-Promises:   every reason that speaks against publication is told, with its numbers; nothing is changed
-Memory:     a range of keys a worker, whatever the size of the parts
-On failure: nothing is lost or published; run again, and the gate looks again
+Reads:      all published artifacts of the run; manifest and parts of the last complete run
+Writes:     no file; its figures and findings are counts in the journal, and from there in the manifest
+Promises:   every reason not to publish is a finding, with its numbers; nothing is changed
+Memory:     a range of keys for each worker, whatever the size of the parts
+On failure: nothing is lost or published; a rerun compares again
 """
 
 import logging
@@ -19,9 +19,9 @@ from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
 from oldump.run.progress import Progress
 from oldump.settings import Settings
-from oldump.stages.gate.comparison import Changes, Part, Pass, compared
-from oldump.stages.gate.earlier import Earlier, figures_of, last_complete
-from oldump.stages.gate.rules import Finding, findings, warnings
+from oldump.stages.gate.comparison import Changes, IndexedPart, PartsComparison, compare_parts
+from oldump.stages.gate.earlier import EarlierRun, figures_of, last_complete
+from oldump.stages.gate.rules import GateFinding, gate_findings, gate_warnings
 
 log = logging.getLogger("oldump")
 
@@ -30,12 +30,12 @@ log = logging.getLogger("oldump")
 class GateResult:
     """The comparison of a run with the last complete one."""
 
-    earlier: Earlier | None
+    earlier: EarlierRun | None
     """The run that it was compared with."""
-    read: Pass
+    comparison: PartsComparison
     changes: Changes | None
     """None if they are unknown."""
-    findings: list[Finding]
+    findings: list[GateFinding]
     """Reasons not to publish the run."""
     warnings: list[str] = field(default_factory=list)
     """What the operator should know but does not prevent publication."""
@@ -44,7 +44,7 @@ class GateResult:
         """The counts for the journal and the manifest. override: the operator's reason to publish despite findings."""
         return {
             "compared_with": str(self.earlier.day) if self.earlier else None,
-            "filled": {part: dict(sorted(counts.items())) for part, counts in self.read.filled.items()},
+            "filled": {part: dict(sorted(counts.items())) for part, counts in self.comparison.filled.items()},
             "changes": asdict(self.changes) if self.changes else None,
             "findings": [finding.as_json() for finding in self.findings],
             "warnings": self.warnings,
@@ -59,34 +59,34 @@ def assess(
 
     Raises SourceDamaged, StorageError, VerificationError, WorkerError.
     """
-    told: list[str] = []
+    messages: list[str] = []
     now = figures_of(folder.date, artifacts, dict(counts))
-    earlier = last_complete(folder, told.append)
+    earlier = last_complete(folder, messages.append)
     paths = {name: folder.artifact(now.artifacts[name].name, now.artifacts[name].item) for name in PARTS}
-    parts = [Part.at(name, path) for name, path in paths.items()]
+    parts = [IndexedPart.at(name, path) for name, path in paths.items()]
     progress.begin("gate", "compare")
-    earlier_parts = _parts_of(earlier, told)
+    earlier_parts = _parts_of(earlier, messages)
     records = sum(now.artifacts[name].records for name in PARTS)
 
     def update(done: int) -> None:
         progress.update(done, done / records if records else 1.0)
 
-    read = compared([*parts, *earlier_parts], workers_within(settings.memory, settings.workers), update)
-    if read.records != records:
+    comparison = compare_parts([*parts, *earlier_parts], workers_within(settings.memory, settings.workers), update)
+    if comparison.records != records:
         raise VerificationError(
-            f"{folder.making}: {records:,} records in the parts, the gate read {read.records:,}",
-            "Give the command again; if it is the same, please report it.",
+            f"{folder.making}: the parts have {records:,} records, but the gate read {comparison.records:,}",
+            "Rerun. If it happens again, report a bug.",
         )
-    if read.damage:
-        told.append(f"{read.damage}; which records changed is not known")
-    changes = read.changes if earlier_parts and not read.damage else None
-    now = figures_of(folder.date, artifacts, {**counts, "gate": {"filled": read.filled}})
+    if comparison.damage:
+        messages.append(f"{comparison.damage}; changed records are not counted")
+    changes = comparison.changes if earlier_parts and not comparison.damage else None
+    now = figures_of(folder.date, artifacts, {**counts, "gate": {"filled": comparison.filled}})
     before = earlier.figures if earlier else None
     if before:
-        told += warnings(now, before)
+        messages += gate_warnings(now, before)
         if before.filled is None:
-            told.append(f"the manifest of {before.day} does not say which members had values: they are not compared")
-    return GateResult(earlier, read, changes, findings(now, before, changes, settings), told)
+            messages.append(f"the manifest of {before.day} has no counts of members with values; they are not compared")
+    return GateResult(earlier, comparison, changes, gate_findings(now, before, changes, settings), messages)
 
 
 def require_open(result: GateResult, folder: RunFolder, override: str | None) -> None:
@@ -109,12 +109,12 @@ def require_open(result: GateResult, folder: RunFolder, override: str | None) ->
     )
 
 
-def _parts_of(earlier: Earlier | None, told: list[str]) -> list[Part]:
-    """The parts of the earlier run; none where they are not all there, which is told."""
+def _parts_of(earlier: EarlierRun | None, messages: list[str]) -> list[IndexedPart]:
+    """Return the parts of the earlier run; none, and a warning, if they cannot be read."""
     if earlier is None:
         return []
     try:
         return earlier.parts()
     except (SourceError, StorageError) as error:
-        told.append(f"{error.message}; which records changed since {earlier.day} is not known")
+        messages.append(f"{error.message}; records changed since {earlier.day} are not counted")
         return []
