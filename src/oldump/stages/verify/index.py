@@ -98,7 +98,8 @@ def _add_line(line: bytes, number: int, totals: IndexTotals) -> None:
 
 def _entry_of(line: bytes) -> IndexEntry:
     """Parse a line of an index. Raises ValueError if it is not in the format."""
-    first_key, *numbers, crc32 = line.rsplit(b"\t", 5)
+    fields = line.rsplit(b"\t", 5)
+    first_key, numbers, crc32 = fields[0], fields[1:-1], fields[-1]
     if len(numbers) != 4 or not all(map(bytes.isdigit, numbers)) or not _CRC.fullmatch(crc32):
         raise ValueError(line[:80].decode(errors="backslashreplace"))
     records, offset, size_bytes, text_bytes = map(int, numbers)
