@@ -324,7 +324,7 @@ class _Try:
         self._committed |= {stage for stage, what in events if what.startswith("committed")}
         went_on = {stage for stage, what in events if what == "resuming after"}
         self.tried.went_on.update(went_on)
-        if "begins anew" in run.said:
+        if "the stage restarts" in run.said:
             raise Difference(f"a stage began anew that could have gone on: {run.said[-2_000:]}")
         lost = self._checkpoints - went_on - {stage for stage, what in events if what == "already committed"}
         if is_whole and lost and "complete before" not in run.said:

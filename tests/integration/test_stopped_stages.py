@@ -90,6 +90,6 @@ def test_a_worker_that_copies_is_killed(wide: str, proxied: Proxied, tmp_path: P
     with started(*line, cwd=tmp_path) as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 60, err
-    assert b"died of signal SIGKILL while at: table data, ctid " in err
+    assert b"died of signal SIGKILL during: table data, ctid " in err
     assert not list(private_of(tmp_path).glob("data.txt.gz*"))
     assert oldump(*line, cwd=tmp_path).code == 0

@@ -1,68 +1,68 @@
-"""What a function makes of each block of a text file, in the blocks' order, on every core.
+"""Apply a function to each block of a text file on every core, and return the results in the order of the blocks.
 
-Memory: a few blocks, and what was made of them, for each worker
-Does not: know what a line is but for its newline.
+Memory: AHEAD blocks for each worker, and their results
+Does not: know what a line contains.
 """
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-from oldump.engine.blocks import Block, Content, SharedMemory, Source
-from oldump.engine.workers import Crew, Task, TaskFunction
+from oldump.engine.blocks import BlockTasks, Content, SharedMemory, Source
+from oldump.engine.workers import AHEAD, Crew, Task, TaskFunction
 from oldump.errors import SourceDamaged
 
-Made = TypeVar("Made")
-
-_WINDOW = 2
-"""Blocks for each worker that may be begun, counted from the one whose result is given next."""
+Result = TypeVar("Result")
 
 
-class OfBlock(NamedTuple, Generic[Made]):
-    """What was made of a block."""
+class BlockResult(NamedTuple, Generic[Result]):
+    """The result of a block."""
 
-    made: Made
+    result: Result
     share: float | None
-    """How much of the file has been read with it, 0 to 1; None if nobody knows."""
+    """Share of the file that has been read with this block, 0 to 1; None if the size of the file is unknown."""
 
 
-def map_lines(path: Path | None, make: Callable[[list[bytes]], Made], workers: int) -> Iterator[OfBlock[Made]]:
-    """What make gives for the lines (without newlines) of each block, in order. path: None is standard input.
+def open_source(path: Path | None, workers: int) -> Source:
+    """Open a file, or standard input if path is None, for map_blocks. Raises SourceError."""
+    return Source(path, SharedMemory(AHEAD * workers + 4))
 
-    make runs in forked processes. Draw all. Raises SourceError, WorkerError, and what make raises.
+
+def map_blocks(source: Source, function: Callable[[bytes], Result], workers: int) -> Iterator[BlockResult[Result]]:
+    """Yield the result of the function for the text of each block, in order.
+
+    The function runs in forked processes. Consume the iterator completely. Raises SourceError, WorkerError, and the
+    errors of the function.
     """
-    shared = SharedMemory(workers + 4)
-    source = Source(path, shared)
-    blocks: dict[int, Block] = {}
-    waiting: dict[int, OfBlock[Made]] = {}
-    following = 0
+    tasks = BlockTasks(source)
 
     def begin(_: int) -> TaskFunction:
         def perform(content: Content) -> Task:
-            yield from ()  # a task without conversation
-            return make(_lines(source.text(content), source.name))
+            yield from ()  # no message but the result
+            return function(source.text(content))
 
         return perform
 
     with Crew(workers, begin) as crew:
-        for number, made, _ in crew.run(_tasks(source, blocks), window=_WINDOW * workers, arrivals=source.arrivals):
-            block = blocks.pop(number)
-            shared.free(block.content)
-            waiting[number] = OfBlock(made, source.share_read(block))
-            while following in waiting:
-                yield waiting.pop(following)
-                following += 1
+        for number, result, _ in crew.run_ordered(tasks, arrivals=source.arrivals):
+            yield BlockResult(result, tasks.finish(number))
     source.require_unchanged()
 
 
-def _tasks(source: Source, blocks: dict[int, Block]) -> Iterator[tuple[str, Content]]:
-    """A task for each block of the source; blocks keeps the blocks themselves, by the tasks' numbers."""
-    for number, block in enumerate(source.blocks()):
-        blocks[number] = block
-        yield f"{source.name}, up to byte {block.position_bytes:,}", block.content
+def map_lines(
+    path: Path | None, function: Callable[[list[bytes]], Result], workers: int
+) -> Iterator[BlockResult[Result]]:
+    """Yield the result of the function for the lines (without newlines) of each block; see map_blocks.
+
+    path: a file, or None for standard input. Raises SourceDamaged if the last line has no newline.
+    """
+    source = open_source(path, workers)
+    return map_blocks(source, lambda text: function(_lines(text, source.name)), workers)
 
 
 def _lines(text: bytes, source_name: str) -> list[bytes]:
     if not text.endswith(b"\n"):
-        raise SourceDamaged(f"{source_name}: ends in the middle of a line. The step before was cut off: run it again.")
+        raise SourceDamaged(
+            f"{source_name}: ends in the middle of a line. The previous step was cut off: run it again."
+        )
     return text[:-1].split(b"\n")

@@ -128,8 +128,8 @@ class Source:
         Raises SourceMissing, SourceDamaged.
         """
         self._path = path
-        self._after = after
-        self._memory = memory
+        self.start = after
+        self.memory = memory
         self.name = str(path) if path else "standard input"
         self.size_bytes: int | None = None
         """Of the file as it lies on the disk; None for standard input."""
@@ -181,10 +181,10 @@ class Source:
     def blocks(self) -> Iterator[Block]:
         """The blocks that have not been read before, in order; once. Raises SourceError."""
         if self._path is not None and self._entries is not None:
-            for entry in self._entries[self._after.blocks :]:
+            for entry in self._entries[self.start.blocks :]:
                 yield Block(Segmented(self._path, entry), entry.offset + entry.size_bytes)
         elif self._path is not None and self._is_plain:
-            yield from _ranges(self._path, self._after.position_bytes)
+            yield from _ranges(self._path, self.start.position_bytes)
         else:
             yield from self._ahead
 
@@ -207,7 +207,7 @@ class Source:
                 return text
             case Shared():
                 with STEPS.at("take over", content.size_bytes):
-                    return self._memory.take(content)
+                    return self.memory.take(content)
             case _:
                 return content
 
@@ -225,20 +225,45 @@ class Source:
             for text in whole_lines(decompressed(chunks(), self.name), self.name):
                 with STEPS.at("hand out", len(text)):
                     crc32 = zlib_ng.crc32(text, place.crc32)
-                    content = self._memory.put(text) if place.blocks >= self._after.blocks else None
+                    content = self.memory.put(text) if place.blocks >= self.start.blocks else None
                 if content is not None:
                     yield Block(content, position, crc32)
                 place = SourcePosition(place.blocks + 1, position, crc32)
-                if place.blocks == self._after.blocks and place != self._after:
+                if place.blocks == self.start.blocks and place != self.start:
                     raise self._is_another()
-            if place.blocks < self._after.blocks:
+            if place.blocks < self.start.blocks:
                 raise self._is_another()
 
     def _is_another(self) -> SourceDamaged:
         return SourceDamaged(
-            f"{self.name}: is not what the run was begun with: its first {self._after.position_bytes:,} bytes differ",
+            f"{self.name}: is not what the run was begun with: its first {self.start.position_bytes:,} bytes differ",
             "Give what it was begun with, or --overwrite to begin anew.",
         )
+
+
+class BlockTasks(Iterator[tuple[str, Content]]):
+    """Tasks for a crew: one for each block of a source that has not been read, numbered from the first block of all."""
+
+    def __init__(self, source: Source) -> None:
+        """Draw blocks from the source, which must not be read elsewhere."""
+        self._source = source
+        self._blocks = source.blocks()
+        self._unfinished: dict[int, Block] = {}
+        self.position = source.start
+        """The position after the last block drawn."""
+
+    def __next__(self) -> tuple[str, Content]:
+        """Return the description and the content of the next block. Raises SourceError."""
+        block = next(self._blocks)
+        self._unfinished[self.position.blocks] = block
+        self.position = self.position.behind(block)
+        return f"{self._source.name}, up to byte {block.position_bytes:,}", block.content
+
+    def finish(self, number: int) -> float | None:
+        """Free the memory of this block; return the share of the source that has been read with it (see share_read)."""
+        block = self._unfinished.pop(number)
+        self._source.memory.free(block.content)
+        return self._source.share_read(block)
 
 
 def _status(path: Path) -> tuple[int, int]:

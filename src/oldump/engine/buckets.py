@@ -1,4 +1,8 @@
-"""Buckets."""
+"""Buckets: the spilled records of a range of ranks, read back in order.
+
+Adjacent small buckets are read as one. A bucket that exceeds its worker's share of the memory is sorted as runs, which
+are merged slice by slice.
+"""
 
 import heapq
 from collections.abc import Iterable, Iterator
@@ -29,27 +33,27 @@ from oldump.run.steps import STEPS
 
 
 class Buckets(Iterator[tuple[str, Frames]]):
-    """The tasks of a gather: each bucket, described, in order, with its frames as they follow each other in the files.
+    """The tasks of a gather: the description of each bucket, in order, and its frames in the order of the files.
 
-    Small neighbours make one bucket together: each is a conversation, which costs about a millisecond. Make it before
-    the gather's crew is forked, whose workers would keep alive what is freed here.
+    Adjacent small buckets become one, since the messages about each take about a millisecond. Create this before the
+    gather's crew is forked: forked workers would keep the memory that is freed here.
     """
 
     def __init__(self, frames: Frames, budget: Budget) -> None:
-        """Take the table of frames, which is the caller's no more."""
+        """frames: the table; the caller must not keep it."""
         self._frames = frames
         self._order = np.argsort(frames["first"], kind="stable")
-        starts, text_bytes = _apart(frames, self._order)
+        starts, text_bytes = _separate(frames, self._order)
         most_bytes = min(FINEST_BUCKET_BYTES, budget.bucket_bytes // 3)
-        self._borders = [*(starts[place] for place, _ in _stretches(text_bytes, most_bytes)), len(frames)]
+        self._borders = [*(starts[place] for place, _ in _groups(text_bytes, most_bytes)), len(frames)]
         self._drawn = 0
 
     def __len__(self) -> int:
-        """How many are left."""
+        """Return the number of buckets that are left."""
         return len(self._borders) - 1 - self._drawn
 
     def __next__(self) -> tuple[str, Frames]:
-        """The next bucket."""
+        """Return the description and the frames of the next bucket."""
         if not len(self):
             raise StopIteration
         start, end = self._borders[self._drawn : self._drawn + 2]
@@ -58,12 +62,12 @@ class Buckets(Iterator[tuple[str, Frames]]):
         return f"bucket {int(self._frames['first'][places[0]]):#x}", self._frames[np.sort(places)]
 
     def left(self) -> Frames:
-        """The frames of the buckets that are left."""
+        """Return the frames of the buckets that are left."""
         return self._frames[np.sort(self._order[self._borders[self._drawn] :])]
 
 
-def _apart(frames: Frames, order: np.ndarray[tuple[int], np.dtype[np.intp]]) -> tuple[list[int], list[int]]:
-    """Where buckets start in this order of the frames, and the text of each."""
+def _separate(frames: Frames, order: np.ndarray[tuple[int], np.dtype[np.intp]]) -> tuple[list[int], list[int]]:
+    """Return the start of each bucket in this order of the frames, and its text in bytes."""
     if not len(order):
         return [], []
     first = frames["first"][order]
@@ -73,46 +77,48 @@ def _apart(frames: Frames, order: np.ndarray[tuple[int], np.dtype[np.intp]]) -> 
     return starts.tolist(), np.add.reduceat(frames["text_bytes"][order].astype(np.int64), starts).tolist()
 
 
-def _stretches(text_bytes: list[int], most_bytes: int) -> Iterator[tuple[int, int]]:
-    """Where stretches of at most so much text start and end, or of a single larger item."""
-    start, held_bytes = 0, 0
+def _groups(text_bytes: list[int], most_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yield the start and end of groups of at most most_bytes of text, or of a single larger item."""
+    start, group_bytes = 0, 0
     for place, each in enumerate(text_bytes):
-        if place > start and held_bytes + each > most_bytes:
+        if place > start and group_bytes + each > most_bytes:
             yield start, place
-            start, held_bytes = place, 0
-        held_bytes += each
+            start, group_bytes = place, 0
+        group_bytes += each
     if start < len(text_bytes):
         yield start, len(text_bytes)
 
 
-def slices(frames: Frames, exact: SortKey, runs: Path, budget: Budget, room: Buffer) -> Iterator[tuple[Batch, bool]]:
-    """A bucket's records in order: as a whole, or slice by slice when it is overfull; with whether it ends there.
+def slices(
+    frames: Frames, sort_key: SortKey, runs: Path, budget: Budget, buffer: Buffer
+) -> Iterator[tuple[Batch, bool]]:
+    """Yield the records of a bucket in order, and whether it ends: as a whole, or in slices if it is oversized.
 
-    room: holds a slice's text, until the next one is drawn.
+    buffer: holds the text of a slice until the next one is drawn.
     """
     text_bytes = int(frames["text_bytes"].sum())
     if text_bytes <= budget.bucket_bytes:
         with STEPS.at("read back", text_bytes):
-            batch = _read_spilled(runs.parent, frames, room)
+            batch = _read_spilled(runs.parent, frames, buffer)
         with STEPS.at("sort", text_bytes):
-            batch = in_order(batch, exact)
+            batch = in_order(batch, sort_key)
         yield batch, True
         return
     try:
-        merged = _merged_slices(frames, exact, runs, budget, room)
-        held = next(merged)
-        for batch in merged:
-            yield held, False
-            held = batch
-        yield held, True
+        merged = _merged_slices(frames, sort_key, runs, budget, buffer)
+        current = next(merged)
+        for following in merged:
+            yield current, False
+            current = following
+        yield current, True
     finally:
         for path in runs.parent.glob(runs.name + "-*"):
             path.unlink()
 
 
-def _read_spilled(folder: Path, frames: Frames, room: Buffer) -> Batch:
-    """What is in these frames, in one text, which is in the room."""
-    text = room.of(int(frames["text_bytes"].sum()))
+def _read_spilled(folder: Path, frames: Frames, buffer: Buffer) -> Batch:
+    """Read these frames into one batch, whose text is in the buffer."""
+    text = buffer.view(int(frames["text_bytes"].sum()))
     end = 0
     columns: list[tuple[Lengths, Ranks, Tags]] = []
     for frame in frames:
@@ -122,31 +128,31 @@ def _read_spilled(folder: Path, frames: Frames, room: Buffer) -> Batch:
     return Batch(Lines.within(text, lengths), ranks, tags)
 
 
-def in_order(batch: Batch, exact: SortKey) -> Batch:
-    """The batch, sorted: by rank, and lines of the same rank by `exact`."""
+def in_order(batch: Batch, sort_key: SortKey) -> Batch:
+    """Return the batch sorted by rank, and lines of equal rank by their sort key."""
     order = np.argsort(batch.ranks, kind="stable")
     for start, end in _equal_runs(batch.ranks[order]):
         tied = order[start:end].tolist()
-        keys = {place: exact(batch.lines.line(place)) for place in tied}
+        keys = {place: sort_key(batch.lines.line(place)) for place in tied}
         order[start:end] = sorted(tied, key=keys.__getitem__)
     return batch.take(order)
 
 
 def _equal_runs(ranks: Ranks) -> Iterator[tuple[int, int]]:
-    """Where runs of several equal neighbours start and end."""
+    """Yield the start and the end of each run of at least two equal ranks."""
     ties = np.flatnonzero(ranks[1:] == ranks[:-1])
     first_of_run = ties[np.diff(ties, prepend=-2) != 1]
     last_of_run = ties[np.diff(ties, append=len(ranks) + 1) != 1] + 1
     return zip(first_of_run.tolist(), (last_of_run + 1).tolist(), strict=True)
 
 
-# An overfull bucket: runs that fit in memory, then merges, each of as many runs as may be open at once.
+# An oversized bucket: runs that fit in memory, then merges of as many runs as may be open at once.
 
 
 _RUNS = 4
-"""Runs are so large a part of what is sorted as a whole, since their room is kept while they are merged."""
+"""A run is 1/_RUNS of bucket_bytes, since its buffer is kept while the runs are merged."""
 _SLICES = 8
-"""An overfull bucket is gathered in slices of so large a part of what is sorted as a whole: its lines are objects."""
+"""A slice of an oversized bucket is 1/_SLICES of bucket_bytes, since its lines are Python objects."""
 
 
 class _Item(NamedTuple):
@@ -161,23 +167,23 @@ class _Run(NamedTuple):
     frames: Frames
 
 
-def _merged_slices(frames: Frames, exact: SortKey, runs: Path, budget: Budget, room: Buffer) -> Iterator[Batch]:
-    """The records of an overfull bucket in order, in slices that fit in memory."""
+def _merged_slices(frames: Frames, sort_key: SortKey, runs: Path, budget: Budget, buffer: Buffer) -> Iterator[Batch]:
+    """Yield the records of an oversized bucket in order, in slices that fit in memory."""
     numbers = iter(range(1 << 62))
     fan_in = max(2, budget.bucket_bytes // (4 * RUN_FRAME_BYTES))
     written = [
         _write_run(
             Path(f"{runs}-{next(numbers)}"),
-            [in_order(_read_spilled(runs.parent, frames[start:end], room), exact)],
+            [in_order(_read_spilled(runs.parent, frames[start:end], buffer), sort_key)],
         )
-        for start, end in _stretches(frames["text_bytes"].tolist(), budget.bucket_bytes // _RUNS)
+        for start, end in _groups(frames["text_bytes"].tolist(), budget.bucket_bytes // _RUNS)
     ]
     while len(written) > fan_in:
         merging, written = written[:fan_in], written[fan_in:]
-        written.append(_write_run(Path(f"{runs}-{next(numbers)}"), _merged(merging, exact, RUN_FRAME_BYTES)))
+        written.append(_write_run(Path(f"{runs}-{next(numbers)}"), _merged(merging, sort_key, RUN_FRAME_BYTES)))
         for run in merging:
             run.path.unlink()
-    yield from _merged(written, exact, budget.bucket_bytes // _SLICES)
+    yield from _merged(written, sort_key, budget.bucket_bytes // _SLICES)
 
 
 def _write_run(path: Path, batches: Iterable[Batch]) -> _Run:
@@ -189,8 +195,8 @@ def _write_run(path: Path, batches: Iterable[Batch]) -> _Run:
     return _Run(path, np.array(frames, FRAME))
 
 
-def _merged(runs: list[_Run], exact: SortKey, slice_bytes: int) -> Iterator[Batch]:
-    items = heapq.merge(*(_items(run, exact) for run in runs), key=lambda item: item[:2])
+def _merged(runs: list[_Run], sort_key: SortKey, slice_bytes: int) -> Iterator[Batch]:
+    items = heapq.merge(*(_items(run, sort_key) for run in runs), key=lambda item: item[:2])
     held: list[_Item] = []
     held_bytes = 0
     for item in items:
@@ -203,11 +209,11 @@ def _merged(runs: list[_Run], exact: SortKey, slice_bytes: int) -> Iterator[Batc
         yield _batch_of_items(held)
 
 
-def _items(run: _Run, exact: SortKey) -> Iterator[_Item]:
+def _items(run: _Run, sort_key: SortKey) -> Iterator[_Item]:
     for frame in run.frames:
         batch = read_frame(run.path, frame)
         for line, rank, tag in zip(batch.lines, batch.ranks.tolist(), batch.tags.tolist(), strict=True):
-            yield _Item(rank, exact(line), line, tag)
+            yield _Item(rank, sort_key(line), line, tag)
 
 
 def _batch_of_items(items: list[_Item]) -> Batch:

@@ -8,41 +8,41 @@ from oldump.engine.text_stream import TEXT_PER_GZIP_BYTE
 
 @dataclass(frozen=True)
 class Budget:
-    """What one worker may hold at a time, in bytes of text, and how fine buckets are."""
+    """The text that one worker may hold, in bytes, and the size of buckets."""
 
     spill_bytes: int
     """Text collected before it is spilled."""
     bucket_bytes: int
-    """Text sorted in memory as a whole; of a larger bucket, runs are merged."""
+    """The most text that is sorted in memory as a whole; a larger bucket is sorted as runs, which are merged."""
     bucket_shift: int
-    """A bucket is one value of `rank >> bucket_shift`, unless that makes too many of them."""
+    """A bucket is one value of `rank >> bucket_shift`, unless there would be too many."""
     flush_buckets: int = 1 << 10
-    """The most buckets that a flush is cut into; up to twice as many where ranks differ much in density."""
+    """The most buckets in a flush; up to twice as many where the density of ranks varies much."""
 
 
-# Measured on whole runs of 300,000 rows with 256M and 512M: the most resident memory of each process, and how that of a
-# worker grows with the text that it may hold: by 1.1 in a scatter, by 1.6 in a gather, runs and slices included.
+# Measured on whole runs of 300,000 rows with 256M and 512M: the peak resident memory of each process. A worker's grows
+# with the text that it may hold: by a factor of 1.1 in a scatter and 1.6 in a gather, runs and slices included.
 _LEADER_BYTES = 92 << 20
-"""What the leader takes: the interpreter, shared blocks, open segments, results on their way."""
+"""Memory of the leader: the interpreter, shared blocks, open segments, results in transit."""
 _WORKER_BYTES = 68 << 20
-"""What a worker takes besides its records, at the least: the interpreter and numpy, a block and what becomes of it."""
+"""Memory of a worker besides its records: the interpreter and numpy, a block and its result."""
 _HELD_PER_TEXT = 1.8
-"""Bytes of memory for a byte of text that is collected or sorted; where lines are short, their places weigh."""
+"""Bytes of memory for each byte of text that is collected or sorted, including the positions of short lines."""
 HELD_PER_TEXT_OF_OBJECTS = 4.0
-"""The same where a stage makes objects of lines."""
+"""The same where a stage makes a Python object of each line."""
 _LEAST_TEXT_BYTES = 4 << 20
 _LEAST_FRAME_BYTES = 1 << 16
 """The least text in a frame of a full flush, on average: reading a smaller frame costs less than finding it."""
 _MOST_SPILL_BYTES = 512 << 20
 FINEST_BUCKET_BYTES = 16 << 20
 _TABLE_SHARE = 8
-"""The table of frames takes at most about one part in so many of the memory."""
+"""The table of frames takes at most about 1/_TABLE_SHARE of the memory."""
 _TABLE_BYTES_PER_FRAME = FRAME.itemsize + 8
-"""In the table, and in its order."""
+"""In the table and in its sort order."""
 
 
 def workers_within(memory_bytes: int, workers: int) -> int:
-    """As many workers as the memory allows, at least one."""
+    """Return the number of workers that the memory allows: at least 1, at most `workers`."""
     each = _WORKER_BYTES + int(_HELD_PER_TEXT * _LEAST_TEXT_BYTES)
     return max(1, min(workers, (memory_bytes - _LEADER_BYTES) // each))
 
@@ -55,10 +55,10 @@ def budget_within(
     key_shift: int,
     held_per_text: float = _HELD_PER_TEXT,
 ) -> Budget:
-    """What each worker may hold, and buckets that are fine enough to occupy all workers and to fit in memory.
+    """Return each worker's budget, with buckets small enough to occupy all workers and to fit in memory.
 
-    size_bytes: of the compressed input, 0 if unknown; text_per_key: text of all lines whose ranks are equal but for
-    the lowest key_shift bits, on average. Both only tune how fine buckets and how large frames are.
+    size_bytes: size of the compressed input, 0 if unknown; text_per_key: average text of all lines whose ranks differ
+    only in the lowest key_shift bits. Both only tune the size of buckets and frames.
     """
     workers = workers_within(memory_bytes, workers)
     text_bytes = size_bytes * TEXT_PER_GZIP_BYTE

@@ -1,23 +1,25 @@
-"""Memory for texts that come one after another.
+"""A reusable buffer for texts that are processed one after another.
 
-New memory is dear: the system clears it page by page as it is written to. So what one text has used, the next one uses
-again. Pages that were never written to are not there: a large room costs what is in it.
+New memory is expensive: the system clears each page when it is first written to. So all texts share one buffer. Pages
+that were never written to take no memory, so a large buffer costs only its content.
 """
 
 import mmap
 
 
 class Buffer:
-    """Buffer for one text at a time."""
+    """A buffer for one text at a time."""
 
     def __init__(self, size_bytes: int = 0) -> None:
-        """Take how much is going to be asked for, if it is known."""
+        """size_bytes: the size that will be needed, if it is known."""
         self._memory = _memory(size_bytes)
 
-    def of(self, size_bytes: int) -> memoryview:
-        """So much room. What was in it before is gone when it is written to; so have done with that."""
+    def view(self, size_bytes: int) -> memoryview:
+        """Return a view of this size. Writing to it overwrites the previous text."""
         if size_bytes > len(self._memory):
-            self._memory = _memory(1 << (size_bytes - 1).bit_length())  # lest every next text is a little too long
+            self._memory = _memory(
+                1 << (size_bytes - 1).bit_length()
+            )  # a power of 2, so that slightly longer texts fit
         return self._memory[:size_bytes]
 
 

@@ -1,8 +1,8 @@
-"""Checkpoints: how far a stage has got, so that the next run goes on from there and not from the beginning.
+"""Checkpoints: the saved state of a stage, from which the next run resumes.
 
-A stage has one file for it, which holds its state as MessagePack behind a line that says what it is made from. It is
-written at a *rest*: a moment at which no task is under way and all that was done is on the disk. What a stage has
-written beyond its checkpoint when it is stopped is worthless, and is cut off by whoever goes on.
+Each stage has one checkpoint file: a line that identifies the stage's inputs, followed by the state as MessagePack. It
+is written at a *pause*: no task is in progress, and everything done is on the disk. Output that a stopped stage wrote
+after its last checkpoint is invalid; the run that resumes truncates it.
 
 Does not: know what a state means.
 """
@@ -27,18 +27,18 @@ log = logging.getLogger("oldump")
 
 
 S = TypeVar("S")
-"""What a stage keeps: a msgspec.Struct, or a tagged union of such."""
+"""The state of a stage: a msgspec.Struct, or a tagged union of them."""
 
 
 class Pause(NamedTuple):
-    """When a scatter or a gather is to come to rest, and what it does then."""
+    """When a scatter or a gather pauses, and what it does then."""
 
     is_due: Callable[[], bool]
-    take: Callable[[], None]
+    save: Callable[[], None]
 
 
 NO_PAUSE = Pause(lambda: False, lambda: None)
-"""For what cannot be continued: a pipe, a unit of work that is short."""
+"""For work that cannot be resumed, or that is short."""
 
 
 class Checkpoint:
@@ -51,9 +51,9 @@ class Checkpoint:
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take where it lies, and what the stage works from: another state of things makes the old one worthless.
+        """made_from: the stage's inputs as plain JSON; a checkpoint of other inputs is ignored.
 
-        made_from: plain JSON; seconds: between two checkpoints.
+        seconds: the least time between two checkpoints.
         """
         self.path = path
         self._made_from = json.dumps(made_from, sort_keys=True)
@@ -63,26 +63,26 @@ class Checkpoint:
 
     @property
     def folder(self) -> Path:
-        """Where it lies, among the stage's other intermediate files."""
+        """The folder of the checkpoint and of the stage's other intermediate files."""
         return self.path.parent
 
     @property
     def exists(self) -> bool:
-        """Whether something was saved, for whatever it was made from."""
+        """Whether a checkpoint was saved, from whatever inputs."""
         return self.path.is_file()
 
     def resumed(self, kind: type[S], files: Callable[[S], Mapping[Path, int]]) -> S | None:
-        """The state that was saved last; None if there is none that can be gone on from, and the log says why.
+        """Return the state that was saved last, or None, with a warning in the log, if it cannot be resumed.
 
-        kind: of the state, or the union of what it may be; files: those that a state cannot do without, and the bytes
-        that each must have at least. Raises StorageError.
+        kind: type of the state; files: returns the files that a state needs, and the least size of each in bytes.
+        Raises StorageError.
         """
         if not self.exists:
             return None
         with storage_errors(self.path):
             heading, _, content = self.path.read_bytes().partition(b"\n")
         if heading.decode(errors="replace") != self._heading(content):
-            log.warning("%s: is of other input, another version, or damaged; the stage begins anew", self.path)
+            log.warning("%s: checkpoint of other inputs or another version, or damaged; the stage restarts", self.path)
             return None
         try:
             state = msgspec.msgpack.decode(content, type=kind, dec_hook=_counter)
@@ -90,29 +90,29 @@ class Checkpoint:
             raise AssertionError(f"{self.path}: this version wrote it and cannot read it") from error
         for path, size_bytes in files(state).items():
             if begun_bytes(path) < size_bytes:
-                log.warning("%s: %s is not there, or too short; the stage begins anew", self.path, path)
+                log.warning("%s: %s is missing or too short; the stage restarts", self.path, path)
                 return None
         return state
 
     def is_due(self) -> bool:
-        """Whether the last one, or the stage's beginning, is long enough ago."""
+        """Whether enough time has passed since the last checkpoint or the start of the stage."""
         return self._clock() - self._last >= self._seconds
 
     def save(self, state: object) -> None:
-        """Keep the state, durably and instead of the one before. Raises StorageError, StorageFull."""
+        """Replace the saved state durably. Raises StorageError, StorageFull."""
         content = msgspec.msgpack.encode(state)
         write_whole(self.path, self._heading(content).encode() + b"\n" + content)
         self._last = self._clock()
 
-    def resting(self, state: Callable[[], object]) -> Pause:
-        """A rest whenever it is due, at which the state is saved as it then is."""
+    def pause(self, state: Callable[[], object]) -> Pause:
+        """Return a pause that saves the current state whenever a checkpoint is due."""
         return Pause(self.is_due, lambda: self.save(state()))
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Whatever fails meanwhile: the folder stays if one can go on with what is in it, and is removed otherwise.
+        """Create the folder; if the block fails, remove the folder unless it holds a checkpoint.
 
-        Raises StorageError if the folder cannot be made.
+        Raises StorageError if the folder cannot be created.
         """
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ class Checkpoint:
             raise
 
     def clear(self) -> None:
-        """Remove what an earlier try has left. Raises StorageError."""
+        """Remove the files of an earlier attempt. Raises StorageError."""
         with storage_errors(self.folder):
             shutil.rmtree(self.folder)
             self.folder.mkdir()
@@ -134,7 +134,7 @@ class Checkpoint:
 
 
 def _counter(kind: Any, value: Any) -> Any:  # noqa: ANN401 - msgspec's signature
-    """A Counter, which msgspec writes and does not read: what it asks of types that it does not know."""
+    """Decode a Counter, which msgspec can encode but not decode."""
     if get_origin(kind) is not Counter:
         raise NotImplementedError(f"a checkpoint cannot hold {kind}")
     (member,) = get_args(kind)
@@ -142,16 +142,16 @@ def _counter(kind: Any, value: Any) -> Any:  # noqa: ANN401 - msgspec's signatur
 
 
 class _Leg(Iterator[tuple[str, Any]]):
-    """Tasks up to a rest: at least one, unless there is none any more."""
+    """The tasks up to the next pause: at least one, unless none is left."""
 
-    def __init__(self, tasks: Iterator[tuple[str, Any]], rest: Pause) -> None:
+    def __init__(self, tasks: Iterator[tuple[str, Any]], pause: Pause) -> None:
         self._tasks = tasks
-        self._rest = rest
+        self._pause = pause
         self.begun = 0
         self.is_last = False
 
     def __next__(self) -> tuple[str, Any]:
-        if self.begun and self._rest.is_due():
+        if self.begun and self._pause.is_due():
             raise StopIteration
         try:
             task = next(self._tasks)
@@ -164,14 +164,14 @@ class _Leg(Iterator[tuple[str, Any]]):
     def end(self) -> None:
         """Pause, if that is why the leg ended."""
         if not self.is_last:
-            self._rest.take()
+            self._pause.save()
 
 
-def legs(tasks: Iterable[tuple[str, Any]], rest: Pause) -> Iterator[_Leg]:
-    """All tasks, in legs. Draw each to its end before the next."""
+def legs(tasks: Iterable[tuple[str, Any]], pause: Pause) -> Iterator[_Leg]:
+    """Yield all tasks in legs that end at pauses. Exhaust each leg before drawing the next."""
     remaining = iter(tasks)
     while True:
-        leg = _Leg(remaining, rest)
+        leg = _Leg(remaining, pause)
         yield leg
         if leg.is_last:
             return

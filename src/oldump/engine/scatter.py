@@ -1,4 +1,14 @@
-"""Scatter."""
+"""Scatter: read tasks on every core and spill their records into buckets.
+
+Workers read tasks into batches and collect them; each record goes to the bucket of its rank, in sorted frames,
+compressed with zstd, in large sequential writes (see spill_files). The leader keeps the table of frames, from which
+gather reads the buckets.
+
+At a pause (see checkpoint), no task is in progress and everything that was spilled is on the disk. The remaining tasks
+and the table of frames are enough to resume in another process, with other workers and another budget.
+
+Does not: know what a record is.
+"""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing.connection import Connection
@@ -14,20 +24,20 @@ from oldump.engine.spill_files import Spill
 from oldump.engine.workers import Crew, Task, TaskFunction
 
 Read = Callable[[Any], Generator[Batch, None, Any]]
-"""What a worker makes of a task's content: it yields batches for the spill, and returns a summary for the leader."""
+"""Reads the content of a task: yields batches for the spill and returns a summary for the leader."""
 
 
 def scatter_worker(read: Read, folder: Path, budget: Budget) -> Callable[[int], TaskFunction]:
-    """What the workers of a Crew perform: tasks are read and spilled; FLUSH spills the rest.
+    """Return the function that makes the task function of each worker of a scatter; the task FLUSH spills the rest.
 
-    A task's result is its summary (None for FLUSH) and the frames that were written meanwhile.
+    The result of a task is its summary (None for FLUSH) and the frames that were written during it.
     """
 
     def begin(number: int) -> TaskFunction:
         spill = Spill(folder, number, budget)
 
         def perform(content: object) -> Task:
-            yield from ()  # a task without conversation
+            yield from ()  # no message but the result
             if isinstance(content, str) and content == FLUSH:
                 frames = spill.flush()
                 spill.secure()
@@ -40,7 +50,7 @@ def scatter_worker(read: Read, folder: Path, budget: Budget) -> Callable[[int], 
 
 
 def _spilled(reading: Generator[Batch, None, Any], spill: Spill) -> tuple[Any, Frames]:
-    """All that is read goes to the spill; the summary, and the frames that were written meanwhile."""
+    """Spill all batches of a task; return its summary and the frames that were written."""
     frames: list[Frames] = [NO_FRAMES]
     while True:
         try:
@@ -54,10 +64,10 @@ FLUSH = "flush"
 
 
 class Scattering:
-    """The leader's side of a scatter: it hands out the tasks and keeps the table of frames."""
+    """The leader's side of a scatter: dispatches the tasks and keeps the table of frames."""
 
     def __init__(self, crew: Crew, frames: Frames = NO_FRAMES) -> None:
-        """Take a crew that performs `scatter_worker`, and the frames that were written before."""
+        """crew: its workers run `scatter_worker`; frames: those written before, when the scatter is resumed."""
         self._crew = crew
         self._frames: list[Frames] = [frames]
 
@@ -65,16 +75,15 @@ class Scattering:
         self,
         tasks: Iterable[tuple[str, Any]],
         arrivals: Connection | None = None,
-        rest: Pause = NO_PAUSE,
+        pause: Pause = NO_PAUSE,
         first: int = 0,
     ) -> Iterator[tuple[int, Any]]:
-        """Scatter the tasks; each one's number, counted from first, and summary, as it comes.
+        """Scatter the tasks; yield the number, counted from first, and the summary of each as it finishes.
 
-        At its end, and at a rest, all is on the disk. arrivals: see Crew.run.
-
-        Raises StorageError, StorageFull, WorkerError, and what tasks raise.
+        At a pause and at the end, everything is on the disk. arrivals: see Crew.run.
+        Raises StorageError, StorageFull, WorkerError, and the errors of tasks.
         """
-        for leg in legs(tasks, rest):
+        for leg in legs(tasks, pause):
             for number, (summary, frames), _ in self._crew.run(leg, arrivals=arrivals):
                 self._add(frames)
                 yield first + number, summary
@@ -85,9 +94,9 @@ class Scattering:
 
     def _add(self, frames: Frames) -> None:
         if len(frames):
-            self._frames.append(frames.astype(FRAME))  # each array that comes from a worker has a type of its own
+            self._frames.append(frames.astype(FRAME))  # each unpickled array has a dtype object of its own
 
     def frames(self) -> Frames:
-        """The table of frames that were written so far."""
+        """The table of the frames that have been written."""
         self._frames = [np.concatenate(self._frames)]
         return self._frames[0]

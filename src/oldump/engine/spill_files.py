@@ -27,15 +27,15 @@ from oldump.errors import storage_errors
 from oldump.run.steps import STEPS
 
 _REGION_SHIFT = 60
-"""Ranks with the same upper bits are a region. Each is cut as finely as its own text allows."""
+"""Ranks with the same upper bits form a region. Each region is cut as finely as its own text allows."""
 _REGIONS = 1 << (64 - _REGION_SHIFT)
 
 
 @contextmanager
 def spill_folder(name: str, parent: Path | None) -> Iterator[Path]:
-    """A new folder for intermediate files, gone afterwards. parent: where; None: where the system has such.
+    """Create a folder for intermediate files and remove it at the end of the block. Raises StorageError.
 
-    Raises StorageError.
+    parent: the folder to create it in; None: the system's folder for temporary files.
     """
     with storage_errors(parent or Path(tempfile.gettempdir())):
         folder = Path(tempfile.mkdtemp(prefix=f"oldump-{name}-", dir=parent))
@@ -46,52 +46,52 @@ def spill_folder(name: str, parent: Path | None) -> Iterator[Path]:
 
 
 class Spill:
-    """A worker's spill: records wait here until there are many, then go to disk, sorted into their buckets."""
+    """A worker's spill file, and the buffer that collects records before they are written, sorted into buckets."""
 
     def __init__(self, folder: Path, number: int, budget: Budget) -> None:
-        """Begin the file of this number; nothing is written before there is something to write."""
+        """number: of the worker. The file is created when the first records are written."""
         self._path = spill_path(folder, number)
         self._number = number
         self._budget = budget
-        self._text = Buffer(budget.spill_bytes).of(budget.spill_bytes)
-        """Where the lines' texts wait, one behind another."""
+        self._text = Buffer(budget.spill_bytes).view(budget.spill_bytes)
+        """The texts of the collected lines, concatenated."""
         self._text_bytes = 0
-        self._held: list[Batch] = []
-        """Their lines lie in the text."""
+        self._collected: list[Batch] = []
+        """Batches whose lines are in the text."""
 
     def add(self, batch: Batch) -> Frames:
-        """Take lines; the frames that were written because there were enough. Raises StorageError, StorageFull.
+        """Collect a batch; return the frames that were written because the buffer was full.
 
-        The text is taken with what lies between the lines, unless that is most of it.
+        The batch's text is copied whole, unless most of it is outside the lines. Raises StorageError, StorageFull.
         """
         if not len(batch.lines):
             return NO_FRAMES
-        batch = _without_gaps(batch)
+        batch = _compacted(batch)
         frames = NO_FRAMES
         added_bytes = len(batch.lines.text)
         if self._text_bytes + added_bytes > len(self._text):
             frames = self.flush()
         if added_bytes > len(self._text):
-            return np.concatenate((frames, self._written(batch)))
-        self._hold(batch)
+            return np.concatenate((frames, self._write(batch)))
+        self._collect(batch)
         return np.concatenate((frames, self.flush())) if self._text_bytes == len(self._text) else frames
 
-    def _hold(self, batch: Batch) -> None:
+    def _collect(self, batch: Batch) -> None:
         lines = batch.lines
         start, self._text_bytes = self._text_bytes, self._text_bytes + len(lines.text)
         self._text[start : self._text_bytes] = lines.text
-        self._held.append(batch._replace(lines=Lines(self._text, lines.starts + start, lines.ends + start)))
+        self._collected.append(batch._replace(lines=Lines(self._text, lines.starts + start, lines.ends + start)))
 
     def flush(self) -> Frames:
-        """Write what is left; its frames."""
-        held, self._held, self._text_bytes = self._held, [], 0
-        if not held:
+        """Write the collected records; return their frames."""
+        collected, self._collected, self._text_bytes = self._collected, [], 0
+        if not collected:
             return NO_FRAMES
-        columns = zip(*((lines.starts, lines.ends, ranks, tags) for lines, ranks, tags in held), strict=True)
+        columns = zip(*((lines.starts, lines.ends, ranks, tags) for lines, ranks, tags in collected), strict=True)
         starts, ends, ranks, tags = map(np.concatenate, columns)
-        return self._written(Batch(Lines(self._text, starts, ends), ranks, tags))
+        return self._write(Batch(Lines(self._text, starts, ends), ranks, tags))
 
-    def _written(self, batch: Batch) -> Frames:
+    def _write(self, batch: Batch) -> Frames:
         with STEPS.at("scatter", batch.lines.text_bytes):
             batch = batch.take(np.argsort(batch.ranks, kind="stable"))
         frames: list[tuple[int, ...]] = []
@@ -104,14 +104,14 @@ class Spill:
         return np.array(frames, FRAME)
 
     def secure(self) -> None:
-        """Bring all that was written to the disk. Raises StorageError, StorageFull."""
+        """Sync the file to the disk. Raises StorageError, StorageFull."""
         if self._path.exists():
             with storage_errors(self._path), self._path.open("rb") as stream:
                 os.fsync(stream.fileno())
 
 
-def _without_gaps(batch: Batch) -> Batch:
-    """The batch in a text of its own, if most of its text lies between the lines: in one of old rows, say."""
+def _compacted(batch: Batch) -> Batch:
+    """Copy the lines to a text of their own if less than half of the batch's text is in them."""
     lines = batch.lines
     if 2 * lines.text_bytes >= len(lines.text):
         return batch
@@ -119,13 +119,13 @@ def _without_gaps(batch: Batch) -> Batch:
 
 
 def spill_sizes(folder: Path, frames: Frames) -> dict[Path, int]:
-    """The spills that hold these frames, and the bytes that each has at least."""
+    """Return the spill files that hold these frames, and the least size of each in bytes."""
     ends = frames["offset"] + frames["size_bytes"]
     return {spill_path(folder, int(n)): int(ends[frames["spill"] == n].max()) for n in np.unique(frames["spill"])}
 
 
 def truncate_spills(folder: Path, sizes: Mapping[Path, int]) -> None:
-    """Cut off what was spilled behind these sizes. Raises StorageError."""
+    """Truncate the spill files to these sizes. Raises StorageError."""
     for path in folder.glob("spill-*"):
         with storage_errors(path):
             os.truncate(path, sizes.get(path, 0))
@@ -137,14 +137,13 @@ def spill_path(folder: Path, number: int) -> Path:
 
 
 def _bucket_borders(ranks: Ranks, lengths: Lengths, budget: Budget) -> Iterator[tuple[int, int, int]]:
-    """Where a flush's buckets start and end, and their shifts. ranks: sorted; lengths: of their lines, in bytes.
+    """Yield the start, the end and the shift of each bucket of a flush. ranks: sorted; lengths: of the lines, in bytes.
 
-    Where the budget's shift would make too many buckets, it is raised. So the frames of a flush are few, and large if
-    it is full, be there ever so many keys or room between them. Every flush decides for itself; since buckets are
-    aligned powers of two, those of two flushes are either disjoint or one within the other, and joining all that touch
-    gives just the widest. The limit counts buckets and does not look at how full the flush is: else a small last flush
-    would make buckets that span whole collections. It holds for each region in proportion to its text: else a few
-    scattered keys would widen the buckets of the dense ones.
+    If the budget's shift would make too many buckets, it is raised. So a flush has few frames, however many keys there
+    are and however far apart. Each flush decides for itself: since buckets are aligned powers of two, those of two
+    flushes are either disjoint or nested, and merging all that overlap gives the widest. The limit counts buckets,
+    however full the flush is; otherwise a small last flush would make buckets that span whole collections. The limit
+    is divided among the regions by their text; otherwise a few scattered keys would widen the buckets of dense ones.
     """
     text_bytes = int(lengths.sum())
     for start, end in equal_stretches(ranks >> np.uint64(_REGION_SHIFT)):
@@ -157,8 +156,8 @@ def _bucket_borders(ranks: Ranks, lengths: Lengths, budget: Budget) -> Iterator[
 
 
 def _least_shift(ranks: Ranks, most: int) -> int:
-    """The least s with which sorted ranks have at most so many values of rank >> s."""
-    changes = ranks[1:] ^ ranks[:-1]  # a change of bit s and up makes another value
+    """Return the least s for which sorted ranks have at most `most` values of rank >> s."""
+    changes = ranks[1:] ^ ranks[:-1]  # values of rank >> s differ where bit s or a higher one changes
     if len(changes) < most:
         return 0
     return int(np.partition(changes, -most)[-most]).bit_length()

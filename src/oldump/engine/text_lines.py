@@ -1,7 +1,8 @@
-"""Many lines in one text, without an object for each.
+"""Many lines in one text, without a Python object for each.
 
-Lines lie in their text in any order, with whatever between them, so that sorting and choosing copies no text.
-Does not: look into them. What starts and ends says is believed.
+The lines may be anywhere in the text and in any order, so sorting and selecting lines copies no text.
+
+Does not: check the positions of the lines, or look at their content.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,76 +15,76 @@ from oldump.kernel.arrays import Flags, Places, Text
 from oldump.kernel.spans import gathered
 
 Chosen = slice | Places | Flags
-"""Which lines: a stretch of them, their places among them, or a flag for each."""
+"""A selection of lines: a slice, their numbers, or a flag for each."""
 
 _PAIRS = 1 << 12
-"""Places that are Python's integers at a time: forty bytes each, where an array has eight."""
+"""Positions that are converted to Python integers at a time: each takes 40 bytes instead of 8."""
 _NEWLINE = ord("\n")
 _BEGINNING = np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Lines, each of which ends with a newline. Starts and ends run parallel."""
+    """Lines of a text, each with its newline: two parallel arrays of starts and ends."""
 
     text: Text
     starts: Places
-    """Where each line starts in the text."""
+    """Position of the first byte of each line."""
     ends: Places
-    """Where it ends, behind its newline."""
+    """Position after the newline of each line."""
 
     @classmethod
     def of(cls, lines: Sequence[bytes]) -> Self:
-        """These lines, which are given without their newlines."""
+        """Make an instance of these lines, which have no newlines."""
         return cls.within(b"\n".join((*lines, b"")), np.fromiter(map(len, lines), np.int64, len(lines)) + 1)
 
     @classmethod
     def within(cls, text: Text, lengths: Places, first: int = 0) -> Self:
-        """Lines of these lengths, with their newlines, that follow each other in a text from `first` on."""
+        """Return the consecutive lines of these lengths, newlines included, from position `first` of the text."""
         ends = np.cumsum(lengths) + first
         return cls(text, ends - lengths, ends)
 
     @classmethod
     def of_text(cls, text: Text) -> Self:
-        """The lines of a text that is empty or ends with a newline."""
+        """Return the lines of a text that is empty or ends with a newline."""
         ends = np.flatnonzero(np.frombuffer(text, np.uint8) == _NEWLINE) + 1
         return cls(text, np.concatenate((_BEGINNING, ends))[:-1], ends)
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of lines."""
         return len(self.starts)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Each line without its newline, for those who need an object."""
+        """Yield each line as a bytes object without its newline."""
         text = self.text
         for start, end in _pairs(self.starts, self.ends):
             yield bytes(text[start : end - 1])
 
     def line(self, place: int) -> bytes:
-        """One line, without its newline."""
+        """Return one line, without its newline."""
         return bytes(self.text[self.starts[place] : self.ends[place] - 1])
 
     @property
     def lengths(self) -> Places:
-        """The bytes of each line with its newline."""
+        """Length of each line in bytes, newline included."""
         return self.ends - self.starts
 
     @property
     def text_bytes(self) -> int:
-        """Bytes of all lines with their newlines."""
+        """Total length of the lines in bytes, newlines included."""
         return int(self.lengths.sum())
 
     def take(self, chosen: Chosen) -> Self:
-        """Some of the lines, in the order in which they are chosen, in the same text."""
+        """Return the chosen lines, in the chosen order, in the same text."""
         return type(self)(self.text, self.starts[chosen], self.ends[chosen])
 
     def joined(self, head: bytes = b"") -> bytes:
-        """The head, and behind it the lines one after another, each with its newline."""
+        """Return the head followed by the lines, each with its newline."""
         return gathered(self.text, self.starts, self.ends, head)
 
 
 def chained(one: Lines, other: Lines) -> Lines:
-    """The lines of both, one behind the other, in a text of their own."""
+    """Return the lines of both, copied to a new text."""
     return Lines.within(one.joined() + other.joined(), np.concatenate((one.lengths, other.lengths)))
 
 

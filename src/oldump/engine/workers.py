@@ -1,12 +1,14 @@
-"""Worker processes that hold conversations with the process that leads them.
+"""Worker processes that run tasks and exchange messages with their leader, the process that forked them.
 
-A task is a generator function, run in a worker: what it yields goes to the leader, what the leader answers comes back
-from the yield, and what it returns ends the task. So a worker keeps large intermediate results to itself while the
-leader decides, from little, what becomes of them.
+A task is a generator, run in a worker. Each value that it yields is sent to the leader, the leader's answer becomes the
+value of the yield expression, and the return value is the task's result. So large intermediate results stay in the
+worker while the leader decides from small messages how to proceed.
 
-Workers are forked: they inherit what the task functions refer to, and nothing is pickled but messages. Fork before
-starting threads. A worker that dies while tasks are run is noticed at once, by the end of its pipe: whether it is busy
-or idle, and also while the leader waits for the next task to arrive.
+Workers are forked: they inherit everything that the task functions refer to, and only messages are pickled. Fork before
+you start threads. The leader detects the death of a worker at once, by the end of its pipe: whether the worker is busy
+or idle, and also while the leader waits for the next task.
+
+Does not: know what a task does.
 """
 
 import ctypes
@@ -16,13 +18,14 @@ import os
 import pickle
 import signal
 import traceback
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from oldump.errors import OldumpError, WorkerError
 from oldump.run.signals import STOP_SIGNALS, stop_signals_held
@@ -31,9 +34,13 @@ from oldump.run.watch import WATCH
 
 Task = Generator[Any, Any, Any]
 TaskFunction = Callable[[Any], Task]
-"""What a worker does with the description of a task."""
+"""Return the task for a task's content; called in a worker."""
 
 
+Item = TypeVar("Item")
+
+AHEAD = 2
+"""Tasks for each worker that may be started ahead of the one whose result is needed next."""
 _HEAP_FIGURES = [
     "arena",
     "ordblks",
@@ -47,17 +54,40 @@ _HEAP_FIGURES = [
     "keepcost",
 ]
 _MOST_FREED_BYTES = 24 << 20
-"""What a worker keeps of freed memory: more than most tasks need again."""
+"""Freed memory that a worker keeps: more than most tasks need again."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 class TaskMessage(NamedTuple):
-    """A task's intermediate message, which waits for an answer; or its result, which does not."""
+    """An intermediate message of a task, which waits for an answer; or the task's result, which does not."""
 
     number: int
-    """The task's, counted from 0 in the order of submission."""
+    """Number of the task, counted from 0 in the order of submission."""
     message: Any
     finished: bool
+
+
+class TaskOrder(Generic[Item]):
+    """Items of numbered tasks that arrive in any order, returned in the order of the tasks."""
+
+    def __init__(self, first: int = 0) -> None:
+        """Start with the task of this number."""
+        self.current = first
+        self._items: dict[int, deque[Item]] = {}
+
+    def put(self, number: int, item: Item) -> None:
+        """Add an item of this task."""
+        self._items.setdefault(number, deque()).append(item)
+
+    def take(self) -> Item | None:
+        """Remove and return the oldest item of the current task, or None if there is none."""
+        items = self._items.get(self.current)
+        return items.popleft() if items else None
+
+    def advance(self) -> None:
+        """Make the next task the current one."""
+        self._items.pop(self.current, None)
+        self.current += 1
 
 
 @dataclass
@@ -68,26 +98,26 @@ class _Worker:
 
 
 class Crew:
-    """Workers, for `with`. Tasks are begun in the order in which they are given."""
+    """A pool of workers, to be used in `with`. Tasks start in the order in which they are submitted."""
 
     def __init__(self, workers: int, perform: Callable[[int], TaskFunction]) -> None:
-        """Fork the workers. perform is called once in each, with its number, and gives what it does with tasks.
+        """Fork the workers. perform is called once in each, with the worker's number, and returns its task function.
 
-        Raises WorkerError if not all can be started; none is left then.
+        Raises WorkerError if a worker cannot be started; the others are stopped first.
         """
         self._workers: list[_Worker] = []
         self._descriptions: dict[int, str] = {}
         try:
-            with stop_signals_held(block=True):
+            with stop_signals_held():
                 for number in range(workers):
                     try:
                         self._workers.append(self._forked(number, perform))
                     except OSError as error:
                         raise WorkerError(
                             f"Cannot start worker {number + 1} of {workers}: {error.strerror or error}. "
-                            "Give fewer --workers, or raise the limits on processes, open files or memory."
+                            "Use fewer --workers, or raise the limits on processes, open files or memory."
                         ) from error
-        except BaseException:  # that, or what the handler of a signal that waited has raised
+        except BaseException:  # WorkerError, or an exception from the handler of a delayed signal
             self._end(at_once=True)
             raise
 
@@ -115,7 +145,7 @@ class Crew:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End the workers: at once after an error, otherwise when they have heard that there is no more."""
+        """Stop the workers: at once after an error, otherwise when each sees the end of its pipe."""
         self._end(at_once=kind is not None)
 
     def _end(self, *, at_once: bool) -> None:
@@ -129,16 +159,15 @@ class Crew:
     def run(
         self, tasks: Iterable[tuple[str, Any]], *, window: int | None = None, arrivals: Connection | None = None
     ) -> Iterator[TaskMessage]:
-        """What the tasks say, as it comes. tasks: (description for errors, content); drawn when a worker is idle.
+        """Run the tasks and yield their messages as they arrive.
 
-        window: so many tasks may be begun, counted from the oldest that is not finished; None: any number. It bounds
-        what a caller must keep who needs the results in order, while one task takes long; the others then wait for it.
+        tasks: (description for errors, content); the next one is drawn when a worker is idle.
+        window: the most tasks that may be started, counted from the oldest unfinished one; None: no limit.
+        arrivals: readable when the next task can be drawn without blocking, so that messages and deaths of workers are
+        noticed while tasks arrive slowly; None: drawing a task never blocks.
 
-        arrivals is readable when the next task can be drawn without waiting; None: it always can. So the workers are
-        heard, and missed, while tasks are slow to come.
-
-        A message that is not `finished` must be answered, sooner or later, before its task goes on. Raises WorkerError
-        if a worker dies, and whatever OldumpError a task or the run's watch raises.
+        A task whose message is not `finished` waits until the message is answered. Raises WorkerError if a worker dies,
+        and the OldumpErrors that tasks or the run's watch raise.
         """
         numbered = enumerate(tasks)
         begun, exhausted = 0, False
@@ -162,13 +191,29 @@ class Crew:
                     del self._descriptions[said.number]
                 yield said
 
+    def run_ordered(
+        self, tasks: Iterable[tuple[str, Any]], *, arrivals: Connection | None = None, ahead: int = AHEAD
+    ) -> Iterator[TaskMessage]:
+        """Run the tasks and yield their messages in the order of the tasks; see run.
+
+        ahead: the most tasks for each worker that may be started, counted from the task whose messages are yielded
+        next. It bounds the results that are held while one task takes long.
+        """
+        order = TaskOrder[TaskMessage]()
+        for arrived in self.run(tasks, window=ahead * len(self._workers), arrivals=arrivals):
+            order.put(arrived.number, arrived)
+            while (message := order.take()) is not None:
+                if message.finished:
+                    order.advance()
+                yield message
+
     def _begin(self, worker: _Worker, number: int, task: tuple[str, Any]) -> None:
         self._descriptions[number], content = task
         worker.task = number
         self._send(worker, content)
 
     def each(self, description: str, content: object) -> list[Any]:
-        """The results of the same task in every worker; none of them may be at another."""
+        """Run the same task in every worker and return the results. All workers must be idle."""
         for number, worker in enumerate(self._workers):
             self._descriptions[number] = description
             worker.task = number
@@ -179,24 +224,24 @@ class Crew:
         return results
 
     def answer(self, number: int, message: object) -> None:
-        """Answer a task's message."""
+        """Send the answer to the message of a task."""
         self._send(next(worker for worker in self._workers if worker.task == number), message)
 
     @property
     def process_ids(self) -> list[int]:
-        """The workers' process ids."""
+        """Process ids of the workers."""
         return [worker.process.pid or 0 for worker in self._workers]
 
     def _idle(self) -> _Worker | None:
         return next((worker for worker in self._workers if worker.task is None), None)
 
     def _within(self, window: int | None, number: int) -> bool:
-        """Whether the window reaches to this task, the next one to begin; it does when no other is unfinished."""
+        """Whether the next task, which has this number, may start within the window."""
         oldest = min((worker.task for worker in self._workers if worker.task is not None), default=number)
         return window is None or number < oldest + window
 
     def _ready(self, arrivals: Connection | None) -> list[_Worker]:
-        """Workers that have said something, or died; waits for one, or for arrivals."""
+        """Wait until a worker sends a message or dies, or a task arrives; return the workers to receive from."""
         pipes = {worker.pipe: worker for worker in self._workers}
         ready = wait([*pipes, *([arrivals] if arrivals else [])])
         return [worker for pipe, worker in pipes.items() if pipe in ready]
@@ -210,7 +255,7 @@ class Crew:
     def _receive(self, worker: _Worker) -> TaskMessage:
         try:
             kind, message = worker.pipe.recv()
-        except (EOFError, OSError) as error:  # OSError: it died in the midst of a message
+        except (EOFError, OSError) as error:  # OSError: it died while it sent a message
             raise self._death(worker) from error
         if kind == "error":
             raise message
@@ -218,23 +263,27 @@ class Crew:
             message, spent = message
             STEPS.add(spent)
         if worker.task is None:
-            raise AssertionError("an idle worker speaks")
+            raise AssertionError("an idle worker sent a message")
         return TaskMessage(worker.task, message, finished=kind == "result")
 
     def _death(self, worker: _Worker) -> WorkerError:
         worker.process.join(timeout=5)
         code = worker.process.exitcode
         cause = f"signal {_name_of(-code)}" if code is not None and code < 0 else f"exit code {code}"
-        hint = " Perhaps memory ran out: give a smaller --memory or fewer --workers." if code == -signal.SIGKILL else ""
+        hint = (
+            " It may have run out of memory: use a smaller --memory or fewer --workers."
+            if code == -signal.SIGKILL
+            else ""
+        )
         what = self._descriptions.get(worker.task, "starting") if worker.task is not None else "idle"
         return WorkerError(
-            f"A worker process (pid {worker.process.pid}) died of {cause} while at: {what}.{hint} "
-            "Give the command again: it continues from the last committed stage."
+            f"A worker process (pid {worker.process.pid}) died of {cause} during: {what}.{hint} "
+            "Rerun: the run resumes after the last committed stage."
         )
 
 
 def _name_of(number: int) -> str:
-    """The signal's name; or its number, since real-time signals have no names."""
+    """Return the name of a signal; or its number, since real-time signals have no names."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -242,32 +291,32 @@ def _name_of(number: int) -> str:
 
 
 def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int], TaskFunction], number: int) -> None:
-    """The life of a worker: tasks from the pipe, until it ends."""
+    """Run tasks from the pipe until it ends: the main function of a worker."""
     for other in inherited:
-        other.close()  # else a worker would keep its siblings' pipes open, and nobody would notice a death
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the leader, which ends the workers
+        other.close()  # a pipe that a sibling keeps open would hide a worker's death
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the leader gets Ctrl-C too, and stops the workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # to the leader too
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the leader gets it too
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     _keep_freed_memory()
     gc.freeze()
-    gc.disable()  # batches have no cycles: searching them for some costs a tenth of the time
-    STEPS.take()  # the leader's
+    gc.disable()  # batches have no reference cycles, and searching for some would take a tenth of the time
+    STEPS.take()  # discard the leader's
     try:
         begin = perform(number)
         while True:
-            _hold_conversation(pipe, begin(pipe.recv()))
-            _return_scattered_memory()
+            _run_task(pipe, begin(pipe.recv()))
+            _return_freed_memory()
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # the leader has no more to do, or is gone
+        pass  # the leader has no more tasks, or is gone
     finally:
-        os._exit(0)  # no atexit handlers of the leader's
+        os._exit(0)  # do not run the leader's atexit handlers
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep what is freed for the next batch: to give it back and fault it in again costs much.
+    """Make glibc keep freed memory for the next batch: returning it and faulting it in again is expensive.
 
-    Source: mallopt(3). Another C library goes on as it is.
+    See mallopt(3). Does nothing with another C library.
     """
     most = 1 << 30
     with suppress(OSError, AttributeError):
@@ -277,15 +326,15 @@ def _keep_freed_memory() -> None:
 
 
 class _Heap(ctypes.Structure):
-    """What glibc says of its heap, in bytes; see mallinfo2(3)."""
+    """State of glibc's heap, in bytes; see mallinfo2(3)."""
 
     _fields_ = tuple((name, ctypes.c_size_t) for name in _HEAP_FIGURES)
 
 
-def _return_scattered_memory() -> None:
-    """Return what is freed to the system if it is much: pieces of many sizes leave ever more holes between them.
+def _return_freed_memory() -> None:
+    """Return freed memory to the system if it is much: blocks of many sizes fragment the heap.
 
-    Where glibc is older than 2.33, or another library, nothing is done.
+    Does nothing with glibc before 2.33 or another C library.
     """
     with suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
@@ -294,7 +343,7 @@ def _return_scattered_memory() -> None:
             library.malloc_trim(0)
 
 
-def _hold_conversation(pipe: Connection, task: Task) -> None:
+def _run_task(pipe: Connection, task: Task) -> None:
     answer = None
     try:
         while True:
@@ -309,16 +358,16 @@ def _hold_conversation(pipe: Connection, task: Task) -> None:
         raise
     except OldumpError as error:
         pipe.send(("error", error))
-    except Exception as error:  # noqa: BLE001 - a bug: the leader shows it, with the worker's own traceback
+    except Exception as error:  # noqa: BLE001 - a bug: the leader raises it, with the worker's traceback as a note
         error.add_note("In a worker process:\n" + "".join(traceback.format_exception(error)))
         pipe.send(("error", _sendable(error)))
 
 
 def _sendable(error: Exception) -> Exception:
-    """The error; or another one with its text and notes, if it cannot be pickled or read back."""
+    """Return the error; or a RuntimeError with its text and notes, if it cannot be pickled and unpickled."""
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-    except Exception:  # noqa: BLE001 - whatever an error of a library does when it is pickled
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled one call before
+    except Exception:  # noqa: BLE001 - the classes of libraries may fail in any way when pickled
         other = RuntimeError(f"{type(error).__name__}: {error}")
         other.__notes__ = error.__notes__
         return other

@@ -33,7 +33,7 @@ _THINGS = 8_192
 """Documents per range, if the server cannot scan a range of pages."""
 _SLICE_BYTES = 32 << 20
 """Text of a range that is compressed before its turn. Few ranges have more, so connections rarely wait."""
-_WINDOW = 4
+_AHEAD = 4
 """Ranges per connection that may be in progress, counted from the range that is written next."""
 _ALIVE_SECONDS = 10.0
 _SUMS = ("sha256",)
@@ -63,7 +63,7 @@ def extract(
     checked = time.monotonic()
     with SegmentWriter(folder.data, sums=_SUMS) as writer, Crew(jobs, _copier(snapshot.reader, compress)) as crew:
         tasks = ((f"table {TABLE}, {condition}", _statement(condition)) for condition in ranges)
-        for number, copied, finished in _in_turn(crew, tasks, jobs):
+        for number, copied, finished in crew.run_ordered(tasks, ahead=_AHEAD):
             for segment in copied.segments:
                 writer.append(segment)
             for failure in copied.failures:
@@ -71,6 +71,8 @@ def extract(
             if time.monotonic() > checked + _ALIVE_SECONDS:
                 snapshot.require_alive()
                 checked = time.monotonic()
+            if not finished:
+                crew.answer(number, None)
             progress.update(writer.records, (number + finished) / len(ranges))
         snapshot.require_alive()
         if not writer.records:
@@ -78,20 +80,6 @@ def extract(
                 f"{snapshot.place}: table {TABLE} contains no rows", "Check that it is the right database."
             )
         return writer.records, Artifact(**asdict(writer.commit()), item=None)
-
-
-def _in_turn(crew: Crew, tasks: Iterable[tuple[str, str]], jobs: int) -> Iterator[TaskMessage]:
-    """Yield the messages of the tasks in the order of the tasks. A task that is ahead waits for its turn."""
-    turn = 0
-    waiting: dict[int, TaskMessage] = {}
-    for message in crew.run(tasks, window=_WINDOW * jobs):
-        waiting[message.number] = message
-        while (following := waiting.pop(turn, None)) is not None:
-            yield following
-            if following.finished:
-                turn += 1
-            else:
-                crew.answer(turn, None)
 
 
 def _ranges(snapshot: SnapshotConnection) -> Iterator[str]:

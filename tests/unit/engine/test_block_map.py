@@ -20,8 +20,8 @@ def test_results_come_in_the_blocks_order(packed: bool, tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(text, 1) if packed else text)
     found = list(map_lines(path, lambda lines: (lines[0], len(lines)), 2))
     assert len(found) > len(text) // (2 * BLOCK_BYTES)
-    assert [each.made[0] for each in found] == sorted(each.made[0] for each in found)
-    assert sum(each.made[1] for each in found) == LINES
+    assert [each.result[0] for each in found] == sorted(each.result[0] for each in found)
+    assert sum(each.result[1] for each in found) == LINES
     shares = [each.share or 0 for each in found]
     assert shares == sorted(shares)
     assert shares[-1] == 1

@@ -136,6 +136,44 @@ def test_tasks_are_drawn_within_a_window(window: int | None, ahead: int) -> None
     assert drawn == list(range(20))
 
 
+@pytest.mark.parametrize("ahead", [1, 2, 5])
+def test_ordered_messages_follow_the_tasks(ahead: int) -> None:
+    """Results come in the order of the tasks, and few tasks are started ahead of the oldest: here the first is slow.
+
+    The first task ends when all tasks that may be started ahead of it have been drawn.
+    """
+    release = os.pipe()
+    drawn: list[int] = []
+
+    def tasks() -> Iterable[tuple[str, tuple[int, int] | None]]:
+        for number in range(20):
+            drawn.append(number)
+            if number == 2 * ahead - 1:
+                os.write(release[1], b"x")
+            yield "waiting", release if number == 0 else None
+
+    with Crew(2, performing(waiting)) as crew:
+        for number, message in enumerate(crew.run_ordered(tasks(), ahead=ahead)):
+            assert message.number == number
+            assert len(drawn) <= number + 1 + 2 * ahead
+    for each in release:
+        os.close(each)
+    assert drawn == list(range(20))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_ordered_messages_of_tasks_that_wait_for_answers(workers: int) -> None:
+    """All messages of a task come before those of the next, and a task continues with its answer."""
+    with Crew(workers, performing(adding)) as crew:
+        messages = []
+        for message in crew.run_ordered(named(range(12))):
+            messages.append(message)
+            if not message.finished:
+                crew.answer(message.number, 1)
+    assert [each.number for each in messages] == sorted(each.number for each in messages)
+    assert [each.message for each in messages if each.finished] == [number + 3 for number in range(12)]
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_conversations_within_a_window(workers: int) -> None:
     """A task that waits for an answer is not finished: the window does not move on."""
@@ -326,7 +364,7 @@ def test_a_worker_that_is_killed_at_a_task_is_noticed_at_once() -> None:
     """The error names the task, the signal and the likely reason; nobody waits for the other worker."""
     begun = time.monotonic()
     with (
-        pytest.raises(WorkerError, match=r"died of signal SIGKILL while at: task 1\. .*--memory") as caught,
+        pytest.raises(WorkerError, match=r"died of signal SIGKILL during: task 1\. .*--memory") as caught,
         Crew(2, performing(killing)) as crew,
     ):
         list(crew.run(named([0, 1])))
@@ -342,7 +380,7 @@ def test_a_worker_that_exits_at_a_task_is_noticed() -> None:
         yield from ()
         os._exit(3)
 
-    with pytest.raises(WorkerError, match="exit code 3 while at: task 7"), Crew(1, performing(perform)) as crew:
+    with pytest.raises(WorkerError, match="exit code 3 during: task 7"), Crew(1, performing(perform)) as crew:
         list(crew.run(named([7])))
 
 
@@ -358,7 +396,7 @@ def test_a_worker_that_is_killed_in_the_midst_of_a_message_is_noticed() -> None:
         time.sleep(0.5)  # it is sending now, and nobody listens
         os.kill(crew.process_ids[0], signal.SIGKILL)
 
-    with pytest.raises(WorkerError, match="SIGKILL while at: task 1"), Crew(2, performing(perform)) as crew:
+    with pytest.raises(WorkerError, match="SIGKILL during: task 1"), Crew(2, performing(perform)) as crew:
         list(crew.run(tasks()))
 
 
@@ -369,7 +407,7 @@ def test_a_worker_that_is_killed_between_two_messages_is_noticed() -> None:
         next(run)
         os.kill(crew.process_ids[0], signal.SIGKILL)
         time.sleep(0.1)
-        with pytest.raises(WorkerError, match="SIGKILL while at: task 5"):
+        with pytest.raises(WorkerError, match="SIGKILL during: task 5"):
             crew.answer(0, 0)
 
 
@@ -382,7 +420,7 @@ def test_a_worker_that_is_killed_while_idle_is_noticed_when_it_is_needed() -> No
             results(crew, range(4))
     with Crew(2, performing(doubled)) as crew:
         os.kill(crew.process_ids[1], signal.SIGKILL)
-        with pytest.raises(WorkerError, match="SIGKILL while at: the last"):
+        with pytest.raises(WorkerError, match="SIGKILL during: the last"):
             crew.each("the last", 1)
 
 
@@ -418,7 +456,7 @@ def test_every_signal_can_be_named(number: int, name: str) -> None:
         os.kill(os.getpid(), number)
 
     with (
-        pytest.raises(WorkerError, match=f"died of signal {name} while at: task 1"),
+        pytest.raises(WorkerError, match=f"died of signal {name} during: task 1"),
         Crew(1, performing(perform)) as crew,
     ):
         list(crew.run(named([1])))

@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from oldump.engine.text_stream import BLOCK_BYTES
+from oldump.engine.workers import AHEAD
 from oldump.settings import Settings
-from oldump.stages.dumps.cdump import WINDOW, write_cdump
+from oldump.stages.dumps.cdump import write_cdump
 from oldump.stages.dumps.dump import write_latest
 from oldump.stages.dumps.sort import write_sorted
 from oldump.stages.dumps.split import write_parts
@@ -89,4 +90,4 @@ def test_cdump_does_not_run_ahead_of_a_slow_block(tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as output:
         write_cdump(path, None, output, tmp_path / "rejects.txt.gz", Settings.of(workers=WORKERS), stopping)
     assert path.stat().st_size > 20 * BLOCK_BYTES
-    assert stopping.while_stopped <= WINDOW * WORKERS
+    assert stopping.while_stopped <= AHEAD * WORKERS

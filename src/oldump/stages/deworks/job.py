@@ -43,7 +43,7 @@ class DeworksJob:
 
     def pause(self, state: Callable[[], "DeworksState"]) -> Pause:
         """Return the pauses at which a pass saves its state."""
-        return self.checkpoint.resting(state) if self.checkpoint else NO_PAUSE
+        return self.checkpoint.pause(state) if self.checkpoint else NO_PAUSE
 
 
 class DeworksState(msgspec.Struct):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from oldump.engine.workers import TaskOrder
 from oldump.errors import SourceDamaged
 from oldump.records.document import Reject
 from oldump.records.privacy import Drop
@@ -104,20 +105,19 @@ class Account:
         self.counts = replace(state.counts, rejects=rejects.counts)
         self._source_name = source_name
         self.rejects = rejects
-        self._waiting: dict[int, BlockSummary] = {}
-        self._next = state.blocks
+        self._order = TaskOrder[BlockSummary](state.blocks)
         self._ended = state.ended
 
     def state(self) -> AccountState:
         """Return the state to resume from. Valid only while no block is being processed."""
-        return AccountState(self._next, self._ended, self.counts)
+        return AccountState(self._order.current, self._ended, self.counts)
 
     def add(self, number: int, summary: BlockSummary) -> None:
         """Add the block with this number. Raises SourceDamaged, TooManyRejects."""
-        self._waiting[number] = summary
-        while (following := self._waiting.pop(self._next, None)) is not None:
+        self._order.put(number, summary)
+        while (following := self._order.take()) is not None:
             self._count(following)
-            self._next += 1
+            self._order.advance()
 
     def _count(self, summary: BlockSummary) -> None:
         """Count a block. Errors are raised in the order of the rows, so they do not depend on where blocks end."""

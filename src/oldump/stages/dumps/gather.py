@@ -68,8 +68,8 @@ class Gather:
             crew = stack.enter_context(
                 Crew(job.workers, gather_worker(record_order, Latest, compress, job.spill, job.budget))
             )
-            rest = job.checkpoint.resting(lambda: self._state(buckets, streams))
-            for tallies in Gathering(crew, streams, compress).run(buckets, rest):
+            pause = job.checkpoint.pause(lambda: self._state(buckets, streams))
+            for tallies in Gathering(crew, streams, compress).run(buckets, pause):
                 assert isinstance(tallies, BucketTallies)  # noqa: S101 - what Latest.tally returns
                 self._add(tallies)
                 records = self._tallies[CDUMP].records

@@ -1,11 +1,11 @@
 """First half of the dumps stage: convert rows to records and spill them to buckets."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from datetime import date
 
 import msgspec
 
-from oldump.engine.blocks import START, Block, Content, SharedMemory, Source, SourcePosition
+from oldump.engine.blocks import BlockTasks, Content, Source, SourcePosition
 from oldump.engine.frames import NO_FRAMES, Batch, Frames, frames_of
 from oldump.engine.scatter import Scattering, scatter_worker
 from oldump.engine.text_lines import Lines
@@ -46,7 +46,6 @@ class _RowReader:
 
 def scatter(
     source: Source,
-    shared: SharedMemory,
     job: DumpsJob,
     account: Account,
     resume_from: ScatterState | None,
@@ -56,24 +55,17 @@ def scatter(
 
     Raises SourceError, TooManyRejects, StorageError, WorkerError.
     """
-    place, frames = (resume_from.place, frames_of(resume_from.frames)) if resume_from else (START, NO_FRAMES)
-    begun: dict[int, Block] = {}
-
-    def tasks() -> Iterator[tuple[str, Content]]:
-        nonlocal place
-        for number, block in enumerate(source.blocks(), start=place.blocks):
-            begun[number] = block
-            place = place.behind(block)
-            yield f"{source.name}, up to byte {block.position_bytes:,}", block.content
-
+    frames = frames_of(resume_from.frames) if resume_from else NO_FRAMES
+    tasks = BlockTasks(source)
     with Crew(job.workers, scatter_worker(_RowReader(source, job.day), job.spill, job.budget)) as crew:
         scattering = Scattering(crew, frames)
-        rest = job.checkpoint.resting(
-            lambda: ScatterState(place, scattering.frames().tobytes(), account.state(), account.rejects.state())
+        pause = job.checkpoint.pause(
+            lambda: ScatterState(
+                tasks.position, scattering.frames().tobytes(), account.state(), account.rejects.state()
+            )
         )
-        for number, summary in scattering.run(tasks(), source.arrivals, rest, first=place.blocks):
-            block = begun.pop(number)
-            shared.free(block.content)
+        for number, summary in scattering.run(tasks, source.arrivals, pause, first=source.start.blocks):
+            share = tasks.finish(number)
             account.add(number, summary)
-            progress.update(account.counts.rows, source.share_read(block))
+            progress.update(account.counts.rows, share)
         return scattering.frames()

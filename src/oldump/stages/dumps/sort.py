@@ -3,14 +3,14 @@
 Memory:     --memory, whatever the input's size
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from oldump.engine.blocks import Block, Content, SharedMemory, Source
+from oldump.engine.blocks import BlockTasks, Content, SharedMemory, Source
 from oldump.engine.buckets import Buckets
 from oldump.engine.budget import Budget, budget_within, workers_within
 from oldump.engine.frames import Batch, Frames
@@ -20,7 +20,7 @@ from oldump.engine.segment_writer import TextWriter
 from oldump.engine.segments import uncompressed
 from oldump.engine.spill_files import spill_folder
 from oldump.engine.text_lines import Lines
-from oldump.engine.workers import Crew
+from oldump.engine.workers import Crew, TaskOrder
 from oldump.errors import VerificationError
 from oldump.kernel.rows import COMPILED, RecordReader
 from oldump.records.keys import REVISION_BITS
@@ -44,12 +44,11 @@ def write_sorted(
     Raises SourceError, RecordError, StorageError, WorkerError.
     """
     workers = workers_within(settings.memory, settings.workers)
-    shared = SharedMemory(workers + 4)
-    source = Source(path, shared)
+    source = Source(path, SharedMemory(workers + 4))
     budget = budget_within(settings.memory, settings.workers, source.size_bytes or 0, TEXT_PER_KEY, REVISION_BITS)
     with spill_folder("sort", spill_parent) as folder:
         progress.begin("sort", "scatter")
-        read, frames = _scatter(source, shared, workers, folder, budget, progress)
+        read, frames = _scatter(source, workers, folder, budget, progress)
         if not read:
             raise no_records(source.name)
         buckets = Buckets(frames, budget)
@@ -70,25 +69,16 @@ def write_sorted(
         return read
 
 
-def _scatter(
-    source: Source, shared: SharedMemory, workers: int, folder: Path, budget: Budget, progress: Progress
-) -> tuple[int, Frames]:
+def _scatter(source: Source, workers: int, folder: Path, budget: Budget, progress: Progress) -> tuple[int, Frames]:
     """Spill the source's records; return their number and their frames."""
     lines = _LineCount(source.name)
-    blocks: dict[int, Block] = {}
-
-    def tasks() -> Iterator[tuple[str, Content]]:
-        for number, block in enumerate(source.blocks()):
-            blocks[number] = block
-            yield f"{source.name}, up to byte {block.position_bytes:,}", block.content
-
+    tasks = BlockTasks(source)
     with Crew(workers, scatter_worker(partial(_read_records, source), folder, budget)) as crew:
         scattering = Scattering(crew)
-        for number, checked in scattering.run(tasks(), source.arrivals):
-            block = blocks.pop(number)
-            shared.free(block.content)
+        for number, checked in scattering.run(tasks, source.arrivals):
+            share = tasks.finish(number)
             lines.add(number, checked)
-            progress.update(lines.total, source.share_read(block))
+            progress.update(lines.total, share)
         return lines.total, scattering.frames()
 
 
@@ -121,17 +111,16 @@ class _LineCount:
     def __init__(self, source_name: str) -> None:
         self.total = 0
         self._source_name = source_name
-        self._waiting: dict[int, _CheckedBlock] = {}
-        self._next = 0
+        self._order = TaskOrder[_CheckedBlock]()
 
     def add(self, number: int, checked: _CheckedBlock) -> None:
         """Count the block with this number. Raises RecordError."""
-        self._waiting[number] = checked
-        while (following := self._waiting.pop(self._next, None)) is not None:
+        self._order.put(number, checked)
+        while (following := self._order.take()) is not None:
             if following.first_bad is not None:
                 raise not_a_record(self._source_name, self.total + following.first_bad + 1)
             self.total += following.lines
-            self._next += 1
+            self._order.advance()
 
 
 class _Unchanged:

@@ -88,12 +88,11 @@ def _scattered(
     rows_expected: int | None,
 ) -> tuple[RowCounts, Frames]:
     """Scatter the source's rows and check the counts; return the counts and the frames of the records."""
-    shared = SharedMemory(job.workers + 4)
-    source = Source(source_path, shared, state.place if state else START)
+    source = Source(source_path, SharedMemory(job.workers + 4), state.place if state else START)
     progress.begin("dumps", "scatter")
     with RejectsWriter(folder.rejects, source.name, job.max_rejects, state.rejects if state else None) as rejects:
         account = Account(source.name, rejects, state.account if state else None)
-        frames = scatter(source, shared, job, account, state, progress)
+        frames = scatter(source, job, account, state, progress)
         source.require_unchanged()
         rejects.commit()
     counts = account.counts

@@ -3,6 +3,7 @@
 Does not: know the kinds of files; each kind has a checker.
 """
 
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,8 +16,6 @@ from oldump.stages.verify.totals import FileTotals, SegmentResult, TextResult
 
 _TASK_BYTES = 1 << 17
 """Bytes of segments in a task, about."""
-_WINDOW = 2
-"""Tasks for each worker that may be started after the oldest unfinished one."""
 
 
 class Checker(Protocol):
@@ -66,26 +65,21 @@ def check_segment(checker: Checker, piece: Piece) -> SegmentResult:
 
 
 def checked_segments(
-    crew: Crew, workers: int, number: int, path: Path, reader: SegmentReader | SerialReader
+    crew: Crew, number: int, path: Path, reader: SegmentReader | SerialReader
 ) -> Iterator[tuple[IndexEntry | None, SegmentResult]]:
     """Yield each segment's index entry, if there is an index, and its result. number: the position of the checker.
 
     Raises StorageError, WorkerError.
     """
-    waiting: dict[int, list[IndexEntry | None]] = {}
-    results: dict[int, list[SegmentResult]] = {}
+    entries: deque[list[IndexEntry | None]] = deque()
 
     def tasks() -> Iterator[tuple[str, Any]]:
-        for task, pieces in enumerate(_grouped(reader)):
-            waiting[task] = [each.entry if isinstance(each, CompressedSegment) else None for each in pieces]
+        for pieces in _grouped(reader):
+            entries.append([each.entry if isinstance(each, CompressedSegment) else None for each in pieces])
             yield f"{path.name}, up to byte {reader.position_bytes:,}", (number, pieces)
 
-    following = 0
-    for finished in crew.run(tasks(), window=_WINDOW * workers):
-        results[finished.number] = finished.message
-        while following in results:
-            yield from zip(waiting.pop(following), results.pop(following), strict=True)
-            following += 1
+    for finished in crew.run_ordered(tasks()):
+        yield from zip(entries.popleft(), finished.message, strict=True)
 
 
 def _grouped(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:

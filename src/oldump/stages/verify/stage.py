@@ -109,7 +109,7 @@ def verify(folder: Path, workers: int, memory_bytes: int, progress: Progress, *,
         worker = SegmentWorker(checkers)
         with Crew(workers, lambda _: worker) as crew:
             for number, checker in enumerate(checkers):
-                verification.check_file(crew, workers, number, checker)
+                verification.check_file(crew, number, checker)
         verification.findings.update(CrossChecks(verification.checked, manifest).findings())
     verification.findings.update(sums_findings(folder, verification.sums))
     totals = [checked.totals for checked in verification.checked.values()]
@@ -179,32 +179,30 @@ class _Verification:
             self._compare_artifact(path, found, only_found=True)
         self._keep(checker, sums, totals)
 
-    def check_file(self, crew: Crew, workers: int, number: int, checker: Checker) -> None:
+    def check_file(self, crew: Crew, number: int, checker: Checker) -> None:
         """Check all of a file. number: the position of its checker."""
         self._progress.begin("verify", checker.name)
         path = self.paths[checker.name]
         has_index = self._read_index(path) is not None
-        check, sums = self._read(crew, workers, number, checker, by_index=has_index)
+        check, sums = self._read(crew, number, checker, by_index=has_index)
         if has_index and check.totals.has_damage and is_whole(path):
             what = "its segments are not those of the file, which is undamaged"
             self.findings.add(VerifyFinding(FindingKind.INDEX, path.name + INDEX_SUFFIX, what))
             has_index = False
-            check, sums = self._read(crew, workers, number, checker, by_index=False)
+            check, sums = self._read(crew, number, checker, by_index=False)
         self.findings.merge(check.findings)
         if not check.totals.has_damage:
             found = {"item": path.parent.name, **sums._asdict(), **check.manifest_members(has_index=has_index)}
             self._compare_artifact(path, found, only_found=not has_index)
         self._keep(checker, sums, check.totals)
 
-    def _read(
-        self, crew: Crew, workers: int, number: int, checker: Checker, *, by_index: bool
-    ) -> tuple[FileCheck, FileSums]:
+    def _read(self, crew: Crew, number: int, checker: Checker, *, by_index: bool) -> tuple[FileCheck, FileSums]:
         """Read and check a file, by its index or serially."""
         path, check = self.paths[checker.name], FileCheck(checker)
         with storage_errors(path), path.open("rb") as stream:
             size_bytes = max(1, path.stat().st_size)
             reader = SegmentReader(path, stream) if by_index else SerialReader(path, stream)
-            for entry, segment in checked_segments(crew, workers, number, path, reader):
+            for entry, segment in checked_segments(crew, number, path, reader):
                 check.add(entry, segment)
                 self._progress.update(check.totals.records, min(reader.position_bytes / size_bytes, 1.0))
         for problem in reader.problems(check.totals.crc32, check.totals.text_bytes):
