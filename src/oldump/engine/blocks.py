@@ -1,10 +1,9 @@
-"""Text files in blocks of whole lines, whatever they are compressed with.
+"""Read text files, plain or gzip, in blocks of complete lines.
 
-Plain files and seekable gzip are read by the workers themselves, each its own pieces. Any other gzip (one member or
-many) and standard input can only be read from start to end: one thread does that, ahead of the workers, which get the
-text through shared memory.
+Workers read the blocks of plain files and seekable gzip files themselves. Any other gzip file and standard input can
+only be read from start to end: a thread reads ahead of the workers and passes them the text through shared memory.
 
-Does not: know what a line is but for its newline.
+Does not: know what a line contains.
 """
 
 import mmap
@@ -54,7 +53,7 @@ class ByteRange(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """A block that lies in shared memory."""
+    """A block in shared memory."""
 
     slot: int
     size_bytes: int
@@ -64,24 +63,24 @@ Content = Segmented | ByteRange | Shared | bytes
 
 
 class Block(NamedTuple):
-    """A block, or where to get it."""
+    """A block, or its location."""
 
     content: Content
     position_bytes: int
-    """How much of the file, as it lies on the disk, has been read when this block has been."""
+    """Bytes of the file, as stored, that have been read with this block."""
     crc32: int = 0
-    """Of all text up to here, where only one process reads it."""
+    """CRC-32 of all text up to the end of the block, if a single thread reads the file."""
 
 
 class SourcePosition(NamedTuple):
-    """How far a source has been read."""
+    """A position in a source, from which reading can resume."""
 
     blocks: int = 0
     position_bytes: int = 0
     crc32: int = 0
 
     def behind(self, block: Block) -> "SourcePosition":
-        """The place behind the next block."""
+        """Return the position after this block."""
         return SourcePosition(self.blocks + 1, block.position_bytes, block.crc32)
 
 
@@ -92,7 +91,7 @@ class SharedMemory:
     """Slots for blocks, shared by all processes forked from this one."""
 
     def __init__(self, slots: int, slot_bytes: int = 2 * BLOCK_BYTES) -> None:
-        """Make them; before the fork."""
+        """Allocate the slots; call this before the fork."""
         self._slot_bytes = slot_bytes
         self._memory = mmap.mmap(-1, slots * slot_bytes)
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -100,7 +99,7 @@ class SharedMemory:
             self._free.put(slot)
 
     def put(self, text: bytes) -> Content:
-        """Lay the text into a free slot, waiting for one; text that is too long for a slot is its own content."""
+        """Copy the text to a free slot, waiting for one; return text that is too long for a slot itself."""
         if len(text) > self._slot_bytes:
             return text
         slot = self._free.get()
@@ -109,12 +108,12 @@ class SharedMemory:
         return Shared(slot, len(text))
 
     def take(self, shared: Shared) -> bytes:
-        """The text in a slot."""
+        """Return the text in a slot."""
         start = shared.slot * self._slot_bytes
         return self._memory[start : start + shared.size_bytes]
 
     def free(self, content: Content) -> None:
-        """Say that a block has been read for good."""
+        """Release the slot of a block."""
         if isinstance(content, Shared):
             self._free.put(content.slot)
 
@@ -123,7 +122,7 @@ class Source:
     """A text file, or standard input, to be read in blocks."""
 
     def __init__(self, path: Path | None, memory: SharedMemory, after: SourcePosition = START) -> None:
-        """Look at the file, or at standard input if path is None. after: what has been read before.
+        """Open the file, or standard input if path is None. after: the position where reading resumes.
 
         Raises SourceMissing, SourceDamaged.
         """
@@ -132,7 +131,7 @@ class Source:
         self.memory = memory
         self.name = str(path) if path else "standard input"
         self.size_bytes: int | None = None
-        """Of the file as it lies on the disk; None for standard input."""
+        """Size of the file as stored; None for standard input."""
         self._entries: list[IndexEntry] | None = None
         self._status: tuple[int, int] | None = None
         self._is_plain = False
@@ -140,7 +139,7 @@ class Source:
             return
         with source_errors(path):
             if path.is_fifo() or path.is_char_device():
-                return  # it has no size, and what is read here would be missing later
+                return  # no size, and bytes that are read here would be missing later
             self._status = _status(path)
             with path.open("rb") as stream:
                 magic = stream.read(8)
@@ -151,9 +150,9 @@ class Source:
             self._entries = read_index(path)
 
     def require_unchanged(self) -> None:
-        """Raise SourceDamaged if a file was written to while it was read."""
+        """Raise SourceDamaged if the file changed while it was read."""
         if self._path is not None and self._status is not None and self._status != _status(self._path):
-            raise SourceDamaged(f"{self.name}: changed while it was read. Wait until it is whole, and run again.")
+            raise SourceDamaged(f"{self.name}: changed while it was read. Wait until it is complete, then rerun.")
 
     @property
     def reads_itself(self) -> bool:
@@ -161,17 +160,17 @@ class Source:
         return self._is_plain or self._entries is not None
 
     def share_read(self, block: Block) -> float | None:
-        """How much of the file has been read when this block has been, 0 to 1; None if its size is not known."""
+        """Return the share of the file that has been read with this block, 0 to 1; None if the size is unknown."""
         return block.position_bytes / self.size_bytes if self.size_bytes else None
 
     @property
     def arrivals(self) -> Connection | None:
-        """Readable when the next block can be had without waiting; None if it always can. Asking begins the reading."""
+        """Readable when the next block is available; None if it always is. The first access starts the reading."""
         return None if self.reads_itself else self._ahead.arrivals
 
     @property
     def about_text_bytes(self) -> int | None:
-        """Its text, roughly, where it is not known; None where nobody can know."""
+        """Approximate bytes of text; None if unknown."""
         if self._entries is not None:
             return sum(entry.text_bytes for entry in self._entries)
         if self.size_bytes is None or self._is_plain:
@@ -179,7 +178,7 @@ class Source:
         return self.size_bytes * TEXT_PER_GZIP_BYTE
 
     def blocks(self) -> Iterator[Block]:
-        """The blocks that have not been read before, in order; once. Raises SourceError."""
+        """Yield the blocks that have not been read before, in order. Can be used once. Raises SourceError."""
         if self._path is not None and self._entries is not None:
             for entry in self._entries[self.start.blocks :]:
                 yield Block(Segmented(self._path, entry), entry.offset + entry.size_bytes)
@@ -193,7 +192,7 @@ class Source:
         return _Ahead(self._streamed(), depth=2)
 
     def text(self, content: Content) -> bytes:
-        """The text of a block. Raises SourceError."""
+        """Return the text of a block. Raises SourceError."""
         match content:
             case Segmented(path, entry):
                 with source_errors(path), STEPS.at("decompress", entry.text_bytes):
@@ -203,10 +202,10 @@ class Source:
                     stream.seek(offset)
                     text = stream.read(size_bytes)
                 if len(text) < size_bytes:
-                    raise SourceDamaged(f"{path}: became shorter while it was read. Give the command again.")
+                    raise SourceDamaged(f"{path}: became shorter while it was read. Rerun.")
                 return text
             case Shared():
-                with STEPS.at("take over", content.size_bytes):
+                with STEPS.at("receive", content.size_bytes):
                     return self.memory.take(content)
             case _:
                 return content
@@ -223,7 +222,7 @@ class Source:
 
             place = START
             for text in whole_lines(decompressed(chunks(), self.name), self.name):
-                with STEPS.at("hand out", len(text)):
+                with STEPS.at("dispatch", len(text)):
                     crc32 = zlib_ng.crc32(text, place.crc32)
                     content = self.memory.put(text) if place.blocks >= self.start.blocks else None
                 if content is not None:
@@ -236,8 +235,8 @@ class Source:
 
     def _is_another(self) -> SourceDamaged:
         return SourceDamaged(
-            f"{self.name}: is not what the run was begun with: its first {self.start.position_bytes:,} bytes differ",
-            "Give what it was begun with, or --overwrite to begin anew.",
+            f"{self.name}: its first {self.start.position_bytes:,} bytes differ from the source of the run",
+            "Use the original source, or --overwrite to start from scratch.",
         )
 
 
@@ -267,7 +266,7 @@ class BlockTasks(Iterator[tuple[str, Content]]):
 
 
 def _status(path: Path) -> tuple[int, int]:
-    """What changes when a file is written to: size, and time of change."""
+    """Return size and modification time of a file, which change when it is written."""
     with source_errors(path):
         status = path.stat()
     return status.st_size, status.st_mtime_ns
@@ -284,9 +283,9 @@ def _opened(path: Path | None) -> Iterator[BinaryIO]:
 
 
 def _ranges(path: Path, start: int, longest_bytes: int = LONGEST_LINE_BYTES) -> Iterator[Block]:
-    """A plain file behind its first bytes in ranges that end with a newline, but for the last.
+    """Yield a plain file from this position in ranges that end with a newline, except perhaps the last.
 
-    longest_bytes: that a range may have; no more is read to look for the end of a line.
+    longest_bytes: of a range; no more is read to find the end of a line.
     """
     with source_errors(path), path.open("rb") as stream:
         size_bytes = os.fstat(stream.fileno()).st_size
@@ -299,7 +298,7 @@ def _ranges(path: Path, start: int, longest_bytes: int = LONGEST_LINE_BYTES) -> 
 
 
 def _line_end(stream: BinaryIO, position: int, last: int) -> int:
-    """The position behind the first newline at or behind the position; last, if it is not before that."""
+    """Return the position after the first newline from this position on, or last if that is smaller."""
     stream.seek(position)
     while position < last and (text := stream.read(1 << 16)):  # it may have become shorter
         newline = text.find(b"\n")
@@ -314,7 +313,7 @@ class _End(NamedTuple):
 
 
 class _Ahead:
-    """The same blocks, read by a thread that runs ahead by `depth` of them; it begins at once."""
+    """Blocks read by a thread, up to `depth` ahead; it starts at once."""
 
     def __init__(self, blocks: Iterator[Block], depth: int) -> None:
         self._blocks = blocks

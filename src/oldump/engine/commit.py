@@ -1,9 +1,9 @@
-"""Files that have their final name only when they are whole.
+"""Atomic, durable file replacement: a file has its final name only when it is complete.
 
-Temporary name in the same folder, fsync, rename, fsync of the folder: a reader, or the next run after a crash, sees
-the old file or the new one, never a part.
+Temporary file in the same folder, fsync, rename, fsync of the folder: a reader, or the next run after a crash, sees the
+old file or the new one, never a part.
 
-Does not: know what is in the files, or which of them belong together (see oldump.run.journal).
+Does not: know the content of files, or which of them belong together (see oldump.run.journal).
 """
 
 import os
@@ -20,15 +20,15 @@ _PIECE_BYTES = 1 << 20
 
 
 class CommittedFile:
-    """A file in the making, for `with`: it gets its final name when commit is called, and is removed otherwise.
+    """A file that gets its final name on commit, to be used in `with`; otherwise it is removed at the end.
 
-    Unless it is kept: then what was not committed stays under its temporary name, to be gone on with.
+    If is_kept is set, an uncommitted file stays under its temporary name, so that it can be resumed.
     """
 
     def __init__(self, path: Path, size_bytes: int = 0) -> None:
-        """Open the temporary file beside path; size_bytes: how much of an earlier one to go on with.
+        """Open the temporary file beside path. size_bytes: resume an earlier file, truncated to this size.
 
-        Raises StorageError, also if the earlier one is not there.
+        Raises StorageError, also if the earlier file is missing.
         """
         self.path = path
         self.is_kept = size_bytes > 0
@@ -37,26 +37,26 @@ class CommittedFile:
             if not size_bytes:
                 self.stream: BinaryIO = self._temporary.open("wb")
                 return
-            if not self._temporary.exists():  # it was committed, and its stage stopped before it was
+            if not self._temporary.exists():  # the file was committed before its stage was, when the run stopped
                 path.rename(self._temporary)
             self.stream = self._temporary.open("r+b")
             self.stream.truncate(size_bytes)
             self.stream.seek(size_bytes)
 
     def written(self, size_bytes: int) -> Iterator[bytes]:
-        """The first size_bytes of the file, in pieces. Raises StorageError."""
+        """Yield the first size_bytes of the file, in pieces. Raises StorageError."""
         with storage_errors(self._temporary), self._temporary.open("rb") as stream:
             while size_bytes and (piece := stream.read(min(size_bytes, _PIECE_BYTES))):
                 size_bytes -= len(piece)
                 yield piece
 
     def write(self, content: bytes) -> None:
-        """Append. Raises StorageError, StorageFull."""
+        """Append the content. Raises StorageError, StorageFull."""
         with storage_errors(self._temporary):
             self.stream.write(content)
 
     def secure(self) -> None:
-        """Bring all that was written to the disk. Raises StorageError, StorageFull."""
+        """Sync the file to the disk. Raises StorageError, StorageFull."""
         with storage_errors(self._temporary):
             self.stream.flush()
             os.fsync(self.stream.fileno())
@@ -70,7 +70,7 @@ class CommittedFile:
             sync_folder(self.path.parent)
 
     def __enter__(self) -> Self:
-        """Nothing to prepare: the file is open."""
+        """Return the file, which is open."""
         return self
 
     def __exit__(
@@ -79,21 +79,21 @@ class CommittedFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Remove what was not committed."""
+        """Remove the file if it is neither committed nor kept."""
         if not self.stream.closed:
-            with suppress(OSError):  # the disk may be full: what matters is the error that brought us here
+            with suppress(OSError):  # the disk may be full; report the original error
                 self.stream.close()
         if not self.is_kept:
             self._temporary.unlink(missing_ok=True)
 
 
 def temporary_path(path: Path) -> Path:
-    """What the file is called until it is whole."""
+    """Return the name of the file until it is complete."""
     return path.with_name(path.name + TEMPORARY_SUFFIX)
 
 
 def begun_bytes(path: Path) -> int:
-    """The size of the file in the making, or of what it became; 0 if neither is there."""
+    """Return the size of the temporary file or else of the final file; 0 if neither exists."""
     for each in (temporary_path(path), path):
         if each.is_file():
             return each.stat().st_size
@@ -101,14 +101,14 @@ def begun_bytes(path: Path) -> int:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Put the content under this name, durably and all at once. Raises StorageError, StorageFull."""
+    """Write a file atomically and durably. Raises StorageError, StorageFull."""
     with CommittedFile(path) as file:
         file.write(content)
         file.commit()
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in the folder durable."""
+    """Sync the names in the folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,14 +1,13 @@
-"""The files of a folder, replaced by others while they are read, so that no file names one that is not there.
+"""Replace the files of a folder while they are being read, without a reference to a missing file at any moment.
 
-All new files are written aside, in a folder below, and brought to the disk. Only when all are whole do they get their
-names, in the order in which they were written; and only when all have them, the files that are no more are removed.
-Whoever writes a file that names others behind those (an index behind its sitemaps) can rely on it: whatever a reader
-finds at any moment, and whatever a crash leaves, an old index or a new one, each file that it names is there and whole.
+New files are written to a subfolder and synced. When all are complete, they are renamed in the order in which they were
+written; then obsolete files are removed. So a writer that adds an index after the files that it names can rely on this:
+at any moment and after a crash, every file named by the index that a reader finds, old or new, exists and is complete.
 
-The folder stays the same folder: it may be a mount, and a server may hold it open. A file whose content is as it was
-is not touched, so its time of change stays too.
+The folder itself is kept: it may be a mount point, or a server may hold it open. A file whose content is unchanged is
+not touched and keeps its modification time.
 
-Does not: make two sets of files change places in one instant; see docs/decisions/0017-sitemaps.md.
+Does not: exchange two sets of files atomically; see docs/decisions/0017-sitemaps.md.
 """
 
 import fcntl
@@ -28,19 +27,19 @@ _LOCK = ".oldump-lock"
 
 
 class Replacement:
-    """Takes the new files of a folder, for `with`; nothing changes for readers before commit."""
+    """Collects the new files of a folder, to be used in `with`; readers see no change before commit."""
 
     def __init__(self, folder: Path, ours: re.Pattern[str], move: Callable[[Path, Path], object] = os.replace) -> None:
-        """Take the folder, which is made if need be. ours: the names that may be removed if they are not written.
+        """Create the folder if necessary and lock it. Raises StorageError, RunBusy.
 
-        Names are relative to the folder. Raises StorageError, RunBusy.
+        ours: matches the names, relative to the folder, of files that are removed if they are not written again.
         """
         self._folder = folder
         self._aside = folder / _ASIDE
         self._ours = ours
         self._move = move
         self._names: dict[str, bool] = {}
-        """Whether each file is new or changed, in the order of writing."""
+        """Names in the order of writing, and whether each file is new or changed."""
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(folder / _LOCK, os.O_WRONLY | os.O_CREAT, 0o644)
@@ -53,17 +52,19 @@ class Replacement:
     def _begin(self) -> None:
         with storage_errors(self._aside):
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with this process, however that ends
+                fcntl.flock(
+                    self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB
+                )  # released when this process ends, however it ends
             except BlockingIOError as error:
                 raise RunBusy(
-                    f"{self._folder}: another process writes there",
-                    "Wait until it is done, and give the command again.",
+                    f"{self._folder}: another process writes to this folder",
+                    "Wait until it has finished, then rerun.",
                 ) from error
-            shutil.rmtree(self._aside, ignore_errors=True)  # of a process that was killed
+            shutil.rmtree(self._aside, ignore_errors=True)  # left by a process that was killed
             self._aside.mkdir()
 
     def write(self, name: str, content: bytes) -> None:
-        """Take a file, behind all that it names. Raises StorageError, StorageFull."""
+        """Add a file, after all files that it names. Raises StorageError, StorageFull."""
         self._names[name] = self._differs(name, content)
         if not self._names[name]:
             return
@@ -79,11 +80,11 @@ class Replacement:
         path = self._folder / name
         try:
             return path.stat().st_size != len(content) or path.read_bytes() != content
-        except OSError:  # it is not there; or it is not to be read, and then not to be kept
+        except OSError:  # missing, or unreadable and so to be replaced
             return True
 
     def commit(self) -> int:
-        """Give the files their names and remove those that are no more; how many were new or changed.
+        """Rename the new files, remove obsolete ones, and return the number of new or changed files.
 
         Raises StorageError, StorageFull.
         """
@@ -95,7 +96,7 @@ class Replacement:
             for name in changed:
                 self._move(self._aside / name, self._folder / name)
             for folder in folders:
-                sync_folder(folder)  # before what an old index names is removed
+                sync_folder(folder)  # before files that an old index names are removed
             self._remove_others()
             sync_folder(self._folder)
         return len(changed)
@@ -107,7 +108,7 @@ class Replacement:
                 path.unlink()
 
     def __enter__(self) -> Self:
-        """Nothing to prepare."""
+        """Return the replacement."""
         return self
 
     def __exit__(
@@ -116,6 +117,6 @@ class Replacement:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Remove what was written aside, and let others write there."""
+        """Remove the subfolder of new files and unlock the folder."""
         shutil.rmtree(self._aside, ignore_errors=True)
         os.close(self._lock)

@@ -1,4 +1,4 @@
-"""Writers of seekable gzip files."""
+"""Write seekable gzip files and their indexes (see segments), durably and atomically."""
 
 import hashlib
 from collections import deque
@@ -17,7 +17,7 @@ from oldump.engine.segments import HEADER, INDEX_COLUMNS, Compress, IndexEntry, 
 from oldump.errors import storage_errors
 
 SUMS = ("sha256", "md5")
-"""What is taken of a seekable file while it is written: by which we know it again, and by which archive.org does."""
+"""Checksums computed while a file is written: SHA-256 for the manifest, MD5 for archive.org."""
 
 
 @dataclass(frozen=True)
@@ -31,24 +31,24 @@ class Written:
     segments: int
     sha256: str
     md5: str
-    """Empty if it was not asked for."""
+    """Empty if it was not computed."""
     first_key: str | None
 
 
 class TextWriter:
-    """Takes segments that are not compressed, and writes their text."""
+    """Writes the text of uncompressed segments."""
 
     def __init__(self, output: BinaryIO) -> None:
-        """Take where to."""
+        """Write to this stream."""
         self._output = output
 
     def append(self, segment: Segment) -> None:
-        """Write the next one."""
+        """Write the next segment."""
         self._output.write(segment.data)
 
 
 class Position(NamedTuple):
-    """How far a seekable file has been written; enough to go on with it."""
+    """The state of a partly written seekable file, from which it can be resumed."""
 
     size_bytes: int
     index_bytes: int
@@ -59,7 +59,7 @@ class Position(NamedTuple):
     first_key: bytes | None
 
     def files(self, path: Path) -> dict[Path, int]:
-        """What must be there to go on with path, and the bytes of each at least."""
+        """Return the files needed to resume path, and the least size of each in bytes."""
         return {path: self.size_bytes, index_path(path): self.index_bytes}
 
 
@@ -67,10 +67,10 @@ BEGINNING = Position(0, 0, 0, 0, 0, 0, None)
 
 
 class SegmentWriter:
-    """Writes a seekable gzip file and its index, for `with`; neither has its name before commit."""
+    """Writes a seekable gzip file and its index, to be used in `with`; commit gives both their names."""
 
     def __init__(self, path: Path, position: Position = BEGINNING, *, sums: Collection[str] = SUMS) -> None:
-        """Begin the file, or go on with it at a position. sums: what is taken of it. Raises StorageError."""
+        """Create the file, or resume it at a position. sums: the checksums to compute. Raises StorageError."""
         self._position = position
         self._sums = {name: hashlib.new(name, usedforsecurity=False) for name in sums}
         with ExitStack() as stack:
@@ -84,7 +84,7 @@ class SegmentWriter:
 
     @property
     def records(self) -> int:
-        """Records so far."""
+        """Number of records written."""
         return self._position.records
 
     def append(self, segment: Segment) -> None:
@@ -102,9 +102,9 @@ class SegmentWriter:
         )
 
     def splice(self, path: Path, after: int = 0) -> Iterator[int]:
-        """Append the segments of another seekable file as they are, behind its first `after`; the number of each.
+        """Append the segments of another seekable file after its first `after`; yield the number of each.
 
-        Draw them all. Raises StorageError, SourceDamaged.
+        Exhaust the iterator. Raises StorageError, SourceDamaged.
         """
         with storage_errors(path), path.open("rb") as stream:
             for number, entry in enumerate(read_index(path)[after:], start=after):
@@ -114,16 +114,16 @@ class SegmentWriter:
                 yield number
 
     def reached(self) -> Position:
-        """Where one can go on if the rest is lost; all up to there is on the disk, and stays. Raises StorageError."""
+        """Sync the file, keep it, and return the position from which it can be resumed. Raises StorageError."""
         self._file.is_kept = self._index.is_kept = True
         self._file.secure()
         self._index.secure()
         return self._position
 
     def commit(self) -> Written:
-        """Finish the file and its index and give both their names: the index first, so that no file lacks one."""
+        """Finish the file and its index and rename both: the index first, so that no file is without one."""
         self._put(end_of(self._position.crc32, self._position.text_bytes))
-        self._file.secure()  # so that on a full disk there is no index without its file
+        self._file.secure()  # so that a full disk leaves no index without its file
         self._index.commit()
         self._file.commit()
         first_key = self._position.first_key
@@ -151,7 +151,7 @@ class SegmentWriter:
             each.update(content)
 
     def __enter__(self) -> Self:
-        """Nothing to prepare."""
+        """Return the object itself."""
         return self
 
     def __exit__(
@@ -160,7 +160,7 @@ class SegmentWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Remove what was not committed, unless one can go on with it."""
+        """Remove the files if they are neither committed nor resumable."""
         self._files.__exit__(kind, error, traceback)
 
 
@@ -173,20 +173,20 @@ class Compressing:
     """Compresses texts in threads (zlib-ng does not hold the GIL) and appends the segments in order, for `with`."""
 
     def __init__(self, threads: int, compress: Compress) -> None:
-        """Take what makes a segment of a text."""
+        """compress: makes a segment of a text."""
         self._pool = ThreadPoolExecutor(threads)
         self._most = 2 * threads
         self._compress = compress
         self._running: deque[tuple[Future[Segment], SegmentWriter]] = deque()
 
     def add(self, text: bytes, writer: SegmentWriter) -> None:
-        """Compress the text for the writer; writes what is ready. Raises StorageError, StorageFull."""
+        """Queue the text for the writer and write the segments that are ready. Raises StorageError, StorageFull."""
         self._running.append((self._pool.submit(self._compress, text), writer))
         while self._running and (self._running[0][0].done() or len(self._running) > self._most):
             self._write_first()
 
     def finish(self) -> None:
-        """Write the rest. Raises StorageError, StorageFull."""
+        """Write all queued segments. Raises StorageError, StorageFull."""
         while self._running:
             self._write_first()
 
@@ -195,11 +195,11 @@ class Compressing:
         writer.append(future.result())
 
     def __enter__(self) -> Self:
-        """Nothing to prepare."""
+        """Return the object itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End the threads."""
+        """Stop the threads."""
         self._pool.shutdown(cancel_futures=True)

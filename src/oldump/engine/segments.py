@@ -1,15 +1,15 @@
 """Seekable gzip: one ordinary gzip member whose segments can be read alone.
 
     header         10 bytes, no name and no time
-    segments       raw deflate, each compressed on its own and ended by a full flush, so that it lies on byte borders
-                   and refers to nothing before it
+    segments       raw deflate, each compressed on its own and ended by a full flush, so it starts and ends at a byte
+                   boundary and refers to nothing before it
     final block    2 bytes, empty
     trailer        CRC-32 of the whole text, length of the text modulo 2**32
 
-Any gzip reader reads it. Beside NAME lies NAME.index, a text table with one line a segment. Files can be spliced from
-others without compressing again. Formats: RFC 1951, RFC 1952; full flush: zlib's manual, Z_FULL_FLUSH.
+Any gzip reader can read it. The index NAME.index is a text table with one line per segment. Files can be spliced from
+others without recompression. Formats: RFC 1951, RFC 1952; full flush: zlib's manual, Z_FULL_FLUSH.
 
-Does not: know what a record is; a line's first key is whatever the writer says it is.
+Does not: know what a record is; the writer supplies the first key of a segment.
 """
 
 import os
@@ -25,11 +25,11 @@ from oldump.errors import SourceDamaged, SourceMissing
 from oldump.kernel.spans import breaks
 
 SEGMENT_BYTES = 1 << 20
-"""The most text in a segment, unless one line alone is longer."""
+"""The most text in a segment, unless a single line is longer."""
 
 DEFAULT_LEVEL = 6
 QUICK = 0
-"""Instead of a level, for what only we read: igzip, twice as fast as zlib-ng's level 1, and a fifth smaller."""
+"""A level for files that only oldump reads: igzip, twice as fast as level 1 of zlib-ng, and 20% smaller."""
 INDEX_SUFFIX = ".index"
 INDEX_COLUMNS = "first_key\trecords\toffset\tsize_bytes\ttext_bytes\tcrc32"
 
@@ -41,7 +41,7 @@ _TRAILER_BYTES = 8
 
 
 class Segment(NamedTuple):
-    """A segment, compressed."""
+    """A compressed segment."""
 
     first_key: bytes
     records: int
@@ -51,7 +51,7 @@ class Segment(NamedTuple):
 
 
 class IndexEntry(NamedTuple):
-    """A segment's line in the index."""
+    """The line of a segment in the index."""
 
     first_key: bytes
     records: int
@@ -62,11 +62,11 @@ class IndexEntry(NamedTuple):
 
 
 Compress = Callable[[bytes], Segment]
-"""What makes a segment of the text of lines."""
+"""Compress the text of complete lines to a segment."""
 
 
 def compressed(text: bytes, *, first_key: bytes, records: int, level: int = DEFAULT_LEVEL) -> Segment:
-    """The text as a segment. level: gzip's, 1 to 9, or QUICK."""
+    """Compress the text to a segment. level: of gzip, 1 to 9, or QUICK."""
     deflate: Any
     if level == QUICK:
         deflate = isal_zlib.compressobj(_QUICK_LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE)
@@ -77,15 +77,15 @@ def compressed(text: bytes, *, first_key: bytes, records: int, level: int = DEFA
 
 
 def uncompressed(text: bytes) -> Segment:
-    """Text as a segment that is not compressed."""
+    """Return a segment that holds the text uncompressed."""
     return Segment(b"", 0, len(text), 0, text)
 
 
 def cuts(lengths: "np.ndarray[tuple[int], np.dtype[np.int64]]", open_bytes: int) -> list[int]:
-    """Where segments end among further lines: the numbers of lines before each border, ascending, 0 ≤ cut ≤ len.
+    """Return the borders of segments among further lines: the number of lines before each, ascending, 0 ≤ cut ≤ len.
 
-    lengths: bytes of each line with its newline; open_bytes: text that is already in the open segment. A segment ends
-    when the next line would take it beyond SEGMENT_BYTES, so borders depend on the lines alone.
+    lengths: of the lines in bytes, newlines included; open_bytes: text that is already in the open segment. A segment
+    ends where the next line would exceed SEGMENT_BYTES, so borders depend on the lines alone.
     """
     ends = np.cumsum(lengths)
     borders: list[int] = []
@@ -95,7 +95,7 @@ def cuts(lengths: "np.ndarray[tuple[int], np.dtype[np.int64]]", open_bytes: int)
         if fitting == len(lengths):
             return borders
         if fitting == place and (place > 0 or open_bytes == 0 or borders):
-            fitting += 1  # a line that is longer than a segment has one to itself
+            fitting += 1  # a longer line has a segment of its own
             if fitting == len(lengths):
                 return borders
         place, start = fitting, int(ends[fitting - 1]) if fitting else 0
@@ -103,17 +103,17 @@ def cuts(lengths: "np.ndarray[tuple[int], np.dtype[np.int64]]", open_bytes: int)
 
 
 def end_of(crc32: int, text_bytes: int) -> bytes:
-    """What stands behind the last segment: the final block and the trailer."""
+    """Return the bytes after the last segment: the final block and the trailer."""
     return FINAL_BLOCK + crc32.to_bytes(4, "little") + (text_bytes & 0xFFFFFFFF).to_bytes(4, "little")
 
 
 def index_path(path: Path) -> Path:
-    """Where the index of a seekable file lies."""
+    """Return the path of the index of a seekable file."""
     return path.with_name(path.name + INDEX_SUFFIX)
 
 
 def read_index(path: Path) -> list[IndexEntry]:
-    """The index of a seekable file. Raises SourceMissing, SourceDamaged if it is none or does not fit the file."""
+    """Return the index of a seekable file. Raises SourceMissing; SourceDamaged if it is invalid or of another file."""
     place = index_path(path)
     try:
         header, *lines = place.read_bytes().removesuffix(b"\n").split(b"\n")
@@ -132,7 +132,7 @@ def read_index(path: Path) -> list[IndexEntry]:
 
 
 def _fits(entries: list[IndexEntry], size_bytes: int, end: bytes) -> bool:
-    """Whether the segments lie one behind the other, from header to end, and make the text that the trailer names."""
+    """Whether the segments are contiguous from header to end and give the text that the trailer describes."""
     offset, text_bytes, crc32 = len(HEADER), 0, 0
     for entry in entries:
         if entry.offset != offset:
@@ -152,7 +152,7 @@ def _entry(line: bytes) -> IndexEntry:
 
 
 def read_segment(path: Path, entry: IndexEntry) -> bytes:
-    """The text of one segment. Raises SourceDamaged if it is not what the index says."""
+    """Return the text of a segment. Raises SourceDamaged if it differs from its index entry."""
     with path.open("rb") as stream:
         stream.seek(entry.offset)
         data = stream.read(entry.size_bytes)
@@ -166,27 +166,27 @@ def read_segment(path: Path, entry: IndexEntry) -> bytes:
 
 
 def segment_of(text: bytes, first_key_at: int, level: int = DEFAULT_LEVEL) -> Segment:
-    """The text, of whole lines, as a segment; its first key is the column first_key_at of the first line."""
+    """Compress complete lines to a segment; its first key is column first_key_at of the first line."""
     first_line = text[: text.index(b"\n")]
     first_key = first_line.split(b"\t", first_key_at + 1)[first_key_at]
     return compressed(text, first_key=first_key, records=breaks(text), level=level)
 
 
 class Packer:
-    """Collects lines into the texts of segments."""
+    """Collects lines and cuts them into the texts of segments."""
 
     def __init__(self, held: bytes = b"") -> None:
-        """Begin with nothing, or with what another one held."""
+        """held: the held text of a previous packer, to resume it."""
         self._held = [held] if held else []
         self._held_bytes = len(held)
 
     @property
     def held(self) -> bytes:
-        """The text that fills no segment yet."""
+        """The text of the open segment."""
         return b"".join(self._held)
 
     def add(self, lines: list[bytes]) -> Iterator[bytes]:
-        """Take lines with their newlines; the texts of the segments that they complete. Draw them all."""
+        """Add lines with their newlines; yield the texts of segments that are complete. Exhaust the iterator."""
         lengths = np.fromiter(map(len, lines), np.int64, len(lines))
         start = 0
         for border in cuts(lengths, self._held_bytes):
@@ -196,14 +196,14 @@ class Packer:
         self._held_bytes += int(lengths[start:].sum())
 
     def rest(self) -> Iterator[bytes]:
-        """The text of the last segment, if there is one."""
+        """Yield the text of the last segment, if there is one."""
         if self._held:
             yield b"".join(self._held)
         self._held, self._held_bytes = [], 0
 
 
 def segment_texts(texts: Iterable[bytes]) -> Iterator[bytes]:
-    """The same lines, cut where segments end (see cuts). texts: pieces of whole lines, which are not split."""
+    """Yield the same lines as texts of segments (see cuts). texts: pieces of complete lines."""
     held: list[bytes] = []
     held_bytes = 0
     for text in texts:
@@ -219,8 +219,8 @@ def segment_texts(texts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _segment_end(text: bytes, start: int, held_bytes: int) -> int:
-    """Where the open segment, that has so much already, ends in the text behind start: it has more than fits."""
+    """Return the end of the open segment in the text after start, which has more than fits."""
     end = text.rfind(b"\n", start, start + SEGMENT_BYTES - held_bytes) + 1
     if end:
         return end
-    return start if held_bytes else text.index(b"\n", start) + 1  # a line that is longer has a segment to itself
+    return start if held_bytes else text.index(b"\n", start) + 1  # a longer line has a segment of its own

@@ -1,4 +1,4 @@
-"""Text streams: gzip or plain bytes in, blocks of whole lines out."""
+"""Text streams: decompress gzip of any number of members, and divide text into blocks of complete lines."""
 
 import time
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from oldump.errors import SourceDamaged, SourceError, SourceMissing
 from oldump.run.steps import STEPS
 
 BLOCK_BYTES = 1 << 20
-"""About the text of a block; a longer line makes a longer block."""
+"""Approximate size of a block's text; a longer line makes a longer block."""
 LONGEST_LINE_BYTES = 1 << 30
-"""PostgreSQL itself allows no field beyond 1 GiB: what has no newline for so long is not a table."""
+"""The longest line: PostgreSQL allows no field beyond 1 GiB, so longer ones are not from a table."""
 TEXT_PER_GZIP_BYTE = 6
-"""A gzip file's text, roughly."""
+"""Approximate bytes of text per byte of a gzip file."""
 _GZIP = 31
 GZIP_MAGIC = b"\x1f\x8b"
 _OTHER_MAGIC = {
@@ -28,7 +28,7 @@ _OTHER_MAGIC = {
 
 @contextmanager
 def source_errors(name: object) -> Iterator[None]:
-    """Translate errors of the operating system into SourceError, naming the file."""
+    """Translate OSError into SourceError, with the name of the file."""
     try:
         yield
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
@@ -38,9 +38,9 @@ def source_errors(name: object) -> Iterator[None]:
 
 
 def decompressed(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """The text of a gzip stream of any number of members, or the chunks themselves if they are not gzip.
+    """Yield the text of a gzip stream of any number of members, or the chunks themselves if they are not gzip.
 
-    Raises SourceDamaged if a member is damaged or the last one does not end.
+    Raises SourceDamaged if a member is damaged or the last one is truncated.
     """
     first = next(chunks, b"")
     refuse_other_formats(name, first)
@@ -62,7 +62,7 @@ def decompressed(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
             try:
                 text = member.decompress(
                     rest, BLOCK_BYTES
-                )  # no more at once: a chunk may hold a thousand times its size
+                )  # limited: a chunk may decompress to a thousand times its size
             except zlib_ng.error as error:  # type: ignore[misc] # its stub says too little
                 raise SourceDamaged(
                     f"{name}: damaged gzip near byte {position:,} of the file ({error}). Fetch or make the file again."
@@ -93,7 +93,7 @@ def refuse_other_formats(name: str, start: bytes) -> None:
 
 
 def whole_lines(texts: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """The text in blocks of about BLOCK_BYTES that end with a newline, but for the end of the text."""
+    """Yield the text in blocks of about BLOCK_BYTES that end with a newline, except perhaps the last."""
     held: list[bytes] = []
     held_bytes = 0
     for text in texts:

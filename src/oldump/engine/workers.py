@@ -108,7 +108,7 @@ class Crew:
         self._workers: list[_Worker] = []
         self._descriptions: dict[int, str] = {}
         try:
-            with stop_signals_held():
+            with stop_signals_held(block=True):
                 for number in range(workers):
                     try:
                         self._workers.append(self._forked(number, perform))

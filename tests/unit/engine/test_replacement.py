@@ -81,7 +81,7 @@ def test_nothing_changes_before_all_are_written(tmp_path: Path) -> None:
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     """The second one is told so; when the first is done, it may."""
-    with Replacement(tmp_path, OURS), pytest.raises(RunBusy, match="another process writes there"):
+    with Replacement(tmp_path, OURS), pytest.raises(RunBusy, match="another process writes to this folder"):
         Replacement(tmp_path, OURS)
     assert replace(tmp_path, OLD) == len(OLD)
 
