@@ -9,7 +9,7 @@ On failure: no partial file under a final name; a rerun copies again, from a new
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from oldump.engine.segment_writer import SegmentWriter
 from oldump.engine.segments import QUICK, Compress, Segment, segment_of, segment_texts
-from oldump.engine.workers import Crew, Task, TaskFunction, TaskMessage
+from oldump.engine.workers import Crew, Task, TaskFunction
 from oldump.errors import SourceEmpty
 from oldump.outside.postgres import SCANS_RANGES, Copying, Query, Reader, SnapshotConnection
 from oldump.run.folder import RunFolder

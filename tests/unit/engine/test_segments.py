@@ -16,7 +16,19 @@ from hypothesis import strategies as st
 from examples import examples
 from oldump.engine.commit import TEMPORARY_SUFFIX
 from oldump.engine.segment_writer import BEGINNING, SegmentWriter, Written
-from oldump.engine.segments import INDEX_COLUMNS, QUICK, SEGMENT_BYTES, IndexEntry, Segment, cuts, index_path, read_index, read_segment, segment_of, segment_texts
+from oldump.engine.segments import (
+    INDEX_COLUMNS,
+    QUICK,
+    SEGMENT_BYTES,
+    IndexEntry,
+    Segment,
+    cuts,
+    index_path,
+    read_index,
+    read_segment,
+    segment_of,
+    segment_texts,
+)
 from oldump.errors import OldumpError, SourceDamaged, SourceMissing, StorageError
 
 TEXTS = [
