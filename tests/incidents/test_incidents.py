@@ -34,7 +34,8 @@ from commands.processes import running, scatters, waited_for
 from listener import listening
 from oldump.errors import ArchiveRefused, StorageFull, VerificationError
 from oldump.outside.metrics import Figures, figures_in
-from oldump.outside.postgres import Copying, midnight_after
+from oldump.outside.postgres.copying import ResumableCopy
+from oldump.outside.postgres.queries import midnight_after
 from oldump.pipeline import runner
 from oldump.pipeline.choice import choose
 from oldump.pipeline.preflight import PlannedWork, disk_check
@@ -237,7 +238,7 @@ class Sent:
 
 def written_of(name: str, line: bytes) -> bytes:
     """What a table dump becomes when its query gives this line."""
-    return b"".join(tables.texts(tables.TABLE_OF[name], cast("Copying", Sent(line + b"\n"))))
+    return b"".join(tables.texts(tables.TABLE_OF[name], cast("ResumableCopy", Sent(line + b"\n"))))
 
 
 @pytest.mark.parametrize("name", ["reading-log", "ratings", "wikidata", "covers_metadata"])

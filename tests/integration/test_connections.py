@@ -14,7 +14,8 @@ from commands.command import DATE, private_of, started
 from integration.amid import AMID
 from integration.conftest import Proxied, extract, psql
 from oldump.errors import SnapshotLost, SourceUnreachable, VerificationError
-from oldump.outside.postgres import Copying, Reader, SnapshotConnection
+from oldump.outside.postgres.copying import ResumableCopy, SnapshotReader
+from oldump.outside.postgres.snapshot import SnapshotConnection
 
 pytestmark = pytest.mark.postgres
 
@@ -30,15 +31,15 @@ def wait_until_none(conninfo: str, query: str, seconds: float = 60.0) -> None:
         time.sleep(0.01)
 
 
-def taken(copying: Copying, least_bytes: int = 100_000) -> list[bytes]:
+def taken(copying: ResumableCopy, least_bytes: int = 100_000) -> list[bytes]:
     """All that it gives, take by take."""
     return list(iter(lambda: copying.take(least_bytes), b""))
 
 
 def test_a_copy_may_be_taken_in_many_pieces(wide: str) -> None:
     """A range, or a table, that is longer than what is taken at a time."""
-    with SnapshotConnection(wide) as leading, leading.reader() as reader:
-        pieces = taken(Copying(reader, ALL))
+    with SnapshotConnection(wide) as snapshot, snapshot.reader() as reader:
+        pieces = taken(ResumableCopy(reader, ALL))
     assert len(pieces) > 10
     assert b"".join(pieces) == psql(wide, "copy data to stdout")
 
@@ -47,9 +48,9 @@ def test_another_text_the_second_time_is_found_out(wide: str, proxied: Proxied) 
     """A query whose result changes, as no snapshot's does: what was passed on does not fit what would follow."""
     proxy = proxied(wide)
     proxy.when(1, AMID, lambda: proxy.cut(1))
-    with SnapshotConnection(wide) as leading, Reader(proxy.conninfo, leading.exported) as reader:
-        copying = Copying(reader, "(SELECT random(), data FROM data)")
-        with pytest.raises(VerificationError, match="another text the second time"):
+    with SnapshotConnection(wide) as snapshot, SnapshotReader(proxy.conninfo, snapshot.exported) as reader:
+        copying = ResumableCopy(reader, "(SELECT random(), data FROM data)")
+        with pytest.raises(VerificationError, match="different text the second time"):
             taken(copying)
 
 
@@ -58,8 +59,8 @@ def test_a_copy_goes_on_where_its_connection_was_cut(wide: str, proxied: Proxied
     """While it is made, before the first row, or amid them: not a byte is missing, doubled or changed."""
     proxy = proxied(wide)
     proxy.when(1, passed_bytes, lambda: proxy.cut(1))
-    with SnapshotConnection(wide) as leading, Reader(proxy.conninfo, leading.exported) as reader:
-        copying = Copying(reader, ALL)
+    with SnapshotConnection(wide) as snapshot, SnapshotReader(proxy.conninfo, snapshot.exported) as reader:
+        copying = ResumableCopy(reader, ALL)
         assert b"".join(taken(copying)) == psql(wide, "copy data to stdout")
     assert len(copying.failures) == 1
     assert proxy.connections == 2
@@ -69,8 +70,11 @@ def test_a_copy_whose_connection_goes_deaf(wide: str, proxied: Proxied) -> None:
     """The server says on another connection that it only waits for us: then a new one is made."""
     proxy = proxied(wide)
     proxy.when(1, AMID, lambda: proxy.deafen(1))
-    with SnapshotConnection(wide) as leading, Reader(proxy.conninfo, leading.exported, silence_seconds=0.3) as reader:
-        copying = Copying(reader, ALL)
+    with (
+        SnapshotConnection(wide) as snapshot,
+        SnapshotReader(proxy.conninfo, snapshot.exported, silence_seconds=0.3) as reader,
+    ):
+        copying = ResumableCopy(reader, ALL)
         assert b"".join(taken(copying)) == psql(wide, "copy data to stdout")
     assert len(copying.failures) == 1
     assert "silent" in copying.failures[0]
@@ -79,8 +83,11 @@ def test_a_copy_whose_connection_goes_deaf(wide: str, proxied: Proxied) -> None:
 def test_a_server_that_is_at_work_may_be_silent(wide: str, proxied: Proxied) -> None:
     """A long sort says nothing for long: that is no failure."""
     proxy = proxied(wide)
-    with SnapshotConnection(wide) as leading, Reader(proxy.conninfo, leading.exported, silence_seconds=1.0) as reader:
-        copying = Copying(reader, "(SELECT 1 FROM pg_sleep(3.5))")
+    with (
+        SnapshotConnection(wide) as snapshot,
+        SnapshotReader(proxy.conninfo, snapshot.exported, silence_seconds=1.0) as reader,
+    ):
+        copying = ResumableCopy(reader, "(SELECT 1 FROM pg_sleep(3.5))")
         assert taken(copying) == [b"1\n"]
     assert copying.failures == []
     assert proxy.connections > 2
@@ -90,10 +97,10 @@ def test_a_server_that_limits_transactions(wide: str) -> None:
     """A snapshot is held, and read in, for hours: as pg_dump, oldump lifts what would end it."""
     limits = ("transaction_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
     source = make_conninfo(wide, options=" ".join(f"-c {name}=300" for name in limits))
-    with SnapshotConnection(source) as leading, leading.reader() as reader:
-        copying = Copying(reader, "(SELECT 1 FROM pg_sleep(1))")
+    with SnapshotConnection(source) as snapshot, snapshot.reader() as reader:
+        copying = ResumableCopy(reader, "(SELECT 1 FROM pg_sleep(1))")
         assert taken(copying) == [b"1\n"]
-        leading.require_alive()
+        snapshot.require_alive()
     assert copying.failures == []
 
 
@@ -109,28 +116,28 @@ def test_a_server_that_is_deaf_from_the_beginning(wide: str, proxied: Proxied) -
 def test_the_snapshot_ends_with_its_connection(wide: str, proxied: Proxied) -> None:
     """Whoever holds it notices, and whoever wants to read in it too; a retry of the same would not help."""
     proxy = proxied(wide)
-    with SnapshotConnection(proxy.conninfo) as leading, leading.reader() as reader:
-        leading.require_alive()
+    with SnapshotConnection(proxy.conninfo) as snapshot, snapshot.reader() as reader:
+        snapshot.require_alive()
         proxy.cut(1)
         with pytest.raises(SnapshotLost, match="held the snapshot"):
-            leading.require_alive()
+            snapshot.require_alive()
         wait_until_none(wide, SESSIONS)  # the server has to notice first
         with pytest.raises(SnapshotLost, match="held the snapshot"):
-            Copying(reader, ALL).take(1)
+            ResumableCopy(reader, ALL).take(1)
 
 
 def test_a_snapshot_whose_connection_is_just_ending(wide: str, server: str) -> None:
     """Its name is still known to the server, and the process behind it gone: it is lost all the same."""
-    with SnapshotConnection(wide) as leading:
-        folder, name = psql(server, "show data_directory").decode().strip(), leading.exported
+    with SnapshotConnection(wide) as snapshot:
+        folder, name = psql(server, "show data_directory").decode().strip(), snapshot.exported
         path = Path(folder) / "pg_snapshots" / name
         text = path.read_bytes()
     wait_until_none(wide, SESSIONS)
     path.write_bytes(text)
     path.chmod(0o644)  # as root, the server runs as another user
     try:
-        with Reader(wide, name) as reader, pytest.raises(SnapshotLost, match="could not import"):
-            Copying(reader, ALL).take(1)
+        with SnapshotReader(wide, name) as reader, pytest.raises(SnapshotLost, match="could not import"):
+            ResumableCopy(reader, ALL).take(1)
     finally:
         path.unlink()
 
@@ -140,8 +147,8 @@ def test_a_snapshot_whose_connection_is_just_ending(wide: str, server: str) -> N
 )
 def test_what_is_told_of_an_error(wide: str, sqlstate: str, hint: str) -> None:
     """A lock, a timeout or a conflict is no reason to look for the server: each message says what to do."""
-    with SnapshotConnection(wide) as leading, pytest.raises(SourceUnreachable, match=rf"^[^\n]*: for once\. .*{hint}"):
-        leading.fetch(f"DO $$ BEGIN RAISE 'for once' USING ERRCODE = '{sqlstate}'; END $$")
+    with SnapshotConnection(wide) as snapshot, pytest.raises(SourceUnreachable, match=rf"^[^\n]*: for once\. .*{hint}"):
+        snapshot.fetch(f"DO $$ BEGIN RAISE 'for once' USING ERRCODE = '{sqlstate}'; END $$")
 
 
 @pytest.mark.parametrize(
@@ -164,10 +171,10 @@ def test_readers_go_where_the_snapshot_is(wide: str, proxied: Proxied) -> None:
     proxies = [proxied(wide), proxied(wide)]
     ports = ",".join(str(proxy.port) for proxy in proxies)
     conninfo = make_conninfo(proxies[0].conninfo, host="127.0.0.1,127.0.0.1", port=ports, load_balance_hosts="random")
-    with SnapshotConnection(conninfo) as leading:
+    with SnapshotConnection(conninfo) as snapshot:
         for _ in range(8):
-            with leading.reader() as reader:
-                assert taken(Copying(reader, "(SELECT 1)")) == [b"1\n"]
+            with snapshot.reader() as reader:
+                assert taken(ResumableCopy(reader, "(SELECT 1)")) == [b"1\n"]
     assert sorted(proxy.connections for proxy in proxies) == [0, 9]
 
 
@@ -195,8 +202,8 @@ def interrupted_soon() -> Iterator[None]:
 @pytest.mark.usefixtures("interrupted_soon")
 def test_a_copy_that_is_interrupted_ends_on_the_server(wide: str) -> None:
     """It would sort on for hours, and hold the snapshot."""
-    with SnapshotConnection(wide) as leading, pytest.raises(Interrupted), leading.reader() as reader:
-        Copying(reader, "(SELECT 1 FROM pg_sleep(61))").take(1)
+    with SnapshotConnection(wide) as snapshot, pytest.raises(Interrupted), snapshot.reader() as reader:
+        ResumableCopy(reader, "(SELECT 1 FROM pg_sleep(61))").take(1)
     wait_until_none(wide, SLEEPING, seconds=5)
 
 
@@ -204,30 +211,30 @@ def test_a_copy_that_is_interrupted_ends_on_the_server(wide: str) -> None:
 def test_a_server_that_does_not_hear_the_end_is_not_waited_for(wide: str, proxied: Proxied) -> None:
     """Who gives Ctrl-C waits some seconds at most, and sees no other error."""
     proxy = proxied(wide)
-    proxy.when(3, 0, lambda: proxy.deafen(3))  # the leading one, the reader, and that which asks to cancel
+    proxy.when(3, 0, lambda: proxy.deafen(3))  # the snapshot connection, the reader, and the one that cancels
     began = time.monotonic()
-    with SnapshotConnection(proxy.conninfo) as leading, pytest.raises(Interrupted), leading.reader() as reader:
-        Copying(reader, "(SELECT 1 FROM pg_sleep(61))").take(1)
+    with SnapshotConnection(proxy.conninfo) as snapshot, pytest.raises(Interrupted), snapshot.reader() as reader:
+        ResumableCopy(reader, "(SELECT 1 FROM pg_sleep(61))").take(1)
     assert time.monotonic() < began + 10
     proxy.restart(0)
 
 
 def test_a_server_looks_whether_its_client_is_there(wide: str) -> None:
     """A process that is killed can cancel nothing."""
-    with SnapshotConnection(wide) as leading:
-        assert leading.fetch("SHOW client_connection_check_interval") == [("10s",)]
+    with SnapshotConnection(wide) as snapshot:
+        assert snapshot.fetch("SHOW client_connection_check_interval") == [("10s",)]
 
 
 def test_no_thread_is_left_of_a_deadline(wide: str) -> None:
     """Workers are forked behind short queries: a thread that is about to end would be in the way of that."""
     before = threading.active_count()
-    with SnapshotConnection(wide) as leading:
+    with SnapshotConnection(wide) as snapshot:
         for _ in range(20):
-            leading.fetch("SELECT 1")
+            snapshot.fetch("SELECT 1")
             assert threading.active_count() == before
 
 
-# Whole commands: preflight has the first connection, the leading one is the second, workers have those behind it.
+# Whole commands: preflight has the first connection, the snapshot one is the second, workers have those behind it.
 
 
 def test_the_connection_of_a_worker_is_cut(wide: str, proxied: Proxied, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from integration.conftest import Database
-from oldump.outside.postgres import connected, shown
+from oldump.outside.postgres.conninfo import public_parameters
+from oldump.outside.postgres.session import connect
 
 pytestmark = pytest.mark.postgres
 
@@ -18,7 +19,7 @@ ASKED = ("search_path", "application_name", "timezone", "default_transaction_rea
 
 def told(conninfo: str) -> tuple[str, ...]:
     """What a session of oldump's has for ASKED; the last two are oldump's own business."""
-    with closing(connected(conninfo)) as connection:
+    with closing(connect(conninfo)) as connection:
         return tuple(str(row[0]) for name in ASKED for row in connection.execute(f"SHOW {name}".encode()))
 
 
@@ -54,19 +55,19 @@ def test_a_service_holds(service: Callable[..., None], monkeypatch: pytest.Monke
         monkeypatch.setenv("PGSERVICE", "library")
     conninfo = "service=library" if named_by == "connection" else ""
     assert told(conninfo) == ("served", "served", "UTC", "on")
-    assert shown(conninfo)["dbname"] == "template1"
+    assert public_parameters(conninfo)["dbname"] == "template1"
 
 
 def test_patience_is_the_operators(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours for who says nothing; PGCONNECT_TIMEOUT, or what the connection says, for who does."""
 
     def timeout(conninfo: str) -> str:
-        with closing(connected(conninfo)) as connection:
+        with closing(connect(conninfo)) as connection:
             return connection.info.get_parameters()["connect_timeout"]
 
     assert timeout(server) == "15"
     monkeypatch.setenv("PGCONNECT_TIMEOUT", "77")
-    with closing(connected(server)) as connection:
+    with closing(connect(server)) as connection:
         used = connection.pgconn.info
     assert {each.keyword: each.val for each in used}[b"connect_timeout"] == b"77"
     assert timeout(make_conninfo(server, connect_timeout=9)) == "9"
@@ -75,5 +76,5 @@ def test_patience_is_the_operators(server: str, monkeypatch: pytest.MonkeyPatch)
 def test_a_session_is_read_only(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a variable says."""
     monkeypatch.setenv("PGOPTIONS", "-c default_transaction_read_only=off")
-    with closing(connected(database())) as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+    with closing(connect(database())) as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         connection.execute("CREATE TABLE x ()")

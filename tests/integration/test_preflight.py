@@ -9,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from commands.command import DATE, Ran, failed, oldump, private_of
 from commands.doctor import verdicts
 from integration.conftest import Database
-from oldump.outside.postgres import Examined, examine
+from oldump.outside.postgres.examination import Examination, examine
 from oldump.outside.synthetic_databases import Databases, fill
 from oldump.pipeline.demo import DAY
 from oldump.stages import extract
@@ -42,14 +42,14 @@ def told(command: str, databases: Databases, cwd: Path, **other: str) -> Ran:
     return oldump(command, DATE, *places(Databases(**named)), cwd=cwd)
 
 
-def spoilt(databases: Databases, statement: str) -> Examined:
+def spoilt(databases: Databases, statement: str) -> Examination:
     """What is found after a change to Open Library's database."""
     with psycopg.connect(databases.openlibrary) as connection:
         connection.execute(statement.encode())
     return examine(databases.openlibrary, QUERIES)
 
 
-def refused(examined: Examined, stage: str, words: str) -> bool:
+def refused(examined: Examination, stage: str, words: str) -> bool:
     """Whether this stage alone is refused, with these words."""
     return list(examined.refused) == [stage] and words in str(examined.refused[stage])
 

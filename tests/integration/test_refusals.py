@@ -14,7 +14,7 @@ from commands.command import DATE, Ran, failed, final_names, oldump, run, starte
 from integration.conftest import DATA_ALONE, Database, Proxied, filled, psql
 from oldump.engine.commit import TEMPORARY_SUFFIX
 from oldump.errors import StorageFull
-from oldump.outside.postgres import SnapshotConnection
+from oldump.outside.postgres.snapshot import SnapshotConnection
 from oldump.outside.synthetic_databases import TABLES as SCHEMA
 from oldump.run.folder import RunFolder
 from oldump.run.progress import NoProgress
@@ -111,7 +111,7 @@ def test_a_password_is_in_no_process_list(locked: str, proxied: Proxied, tmp_pat
         lists.extend(" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"]))
         process.terminate()
 
-    proxy.when(3, 1_000, look)  # behind preflight and the leading connection
+    proxy.when(3, 1_000, look)  # behind preflight and the snapshot connection
     (tmp_path / "oldump.toml").write_text(f'source = "{make_conninfo(proxy.conninfo, password=PASSWORD)}"\n')
     with started("run", DATE, "--out", ".", *ONLY_EXTRACT, cwd=tmp_path) as process:
         _, err = process.communicate(timeout=60)
@@ -194,8 +194,8 @@ def test_a_full_disk(wide: str, tmp_path: Path) -> None:
     folder.private.mkdir()
     (folder.private / f"data.txt.gz{TEMPORARY_SUFFIX}").symlink_to("/dev/full")
     failures: list[str] = []
-    with SnapshotConnection(wide) as leading, pytest.raises(StorageFull, match=r"data\.txt\.gz.*no space left"):
-        extract(leading, folder, 2, NoProgress(), failures.append)
+    with SnapshotConnection(wide) as snapshot, pytest.raises(StorageFull, match=r"data\.txt\.gz.*no space left"):
+        extract(snapshot, folder, 2, NoProgress(), failures.append)
     assert (list(folder.private.iterdir()), failures) == ([], [])
     run(wide, ".", *ONLY_EXTRACT, cwd=tmp_path)
     assert folder.data.exists()

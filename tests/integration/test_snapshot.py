@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 from commands.command import DATE, bash, name_of, oldump, private_of, published, texts
 from integration.conftest import PSQL, Database, Proxied, extract, filled, psql, run_data
 from oldump.errors import SourceUnreachable
-from oldump.outside.postgres import SnapshotConnection
+from oldump.outside.postgres.snapshot import SnapshotConnection
 from oldump.outside.synthetic_databases import fill
 from oldump.pipeline import runner
 from oldump.pipeline.choice import choose
@@ -121,7 +121,7 @@ def test_a_server_that_likes_to_work_in_parallel(wide: str, tmp_path: Path) -> N
         f"-c {name}=0" for name in ("min_parallel_table_scan_size", "parallel_setup_cost", "parallel_tuple_cost")
     )
     source = make_conninfo(wide, options=urged)
-    with SnapshotConnection(source) as leading, leading.reader() as reader:
+    with SnapshotConnection(source) as snapshot, snapshot.reader() as reader:
         text = b"".join(reader.copy("(SELECT thing_id, revision, data FROM data WHERE ctid IS NOT NULL)"))
     assert text == psql(wide, "copy data to stdout")
 
@@ -156,7 +156,7 @@ def test_real_data_over_any_number_of_connections(database: Database, tmp_path: 
 
 
 class Unlucky(NoProgress):
-    """At the first news the leading connection ends, and a worker cannot connect."""
+    """At the first news the snapshot connection ends, and a worker cannot connect."""
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
@@ -175,7 +175,7 @@ class Unlucky(NoProgress):
 
 
 def test_workers_that_find_no_server(database: Database, tmp_path: Path) -> None:
-    """If the leading connection is lost too, the server was down: all begins anew, as the server may be on its way."""
+    """If the snapshot connection is lost too, the server was down: all begins anew, as the server may be on its way."""
     source = filled(database(), copy_blocks(300))
     settings = Settings.of(source=source, out=tmp_path, workers=1)
     unlucky = Unlucky(source)

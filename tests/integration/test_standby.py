@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from commands.command import DATE, failed, final_names, oldump, published
 from integration.conftest import BIN, Database, filled, psql, run_data
 from oldump.errors import SnapshotLost
-from oldump.outside.postgres import SnapshotConnection
+from oldump.outside.postgres.snapshot import SnapshotConnection
 from oldump.synth.table import copy_blocks
 
 pytestmark = pytest.mark.postgres
@@ -89,14 +89,14 @@ def test_a_hot_standby(standby: str, database: Database, tmp_path: Path) -> None
 def test_a_standby_that_cancels_what_conflicts(standby: str, database: Database) -> None:
     """Rows that the primary cleans away cost the snapshot: that is said, on one line."""
     primary = filled(database(), copy_blocks(100))
-    with SnapshotConnection(on(standby, primary), ["data"]) as leading:
-        leading.fetch("SELECT count(*) FROM data")
+    with SnapshotConnection(on(standby, primary), ["data"]) as snapshot:
+        snapshot.fetch("SELECT count(*) FROM data")
         with psycopg.connect(primary, autocommit=True) as connection:
             connection.execute("DELETE FROM data")
             connection.execute("VACUUM (FREEZE) data")
         on(standby, primary)
         with pytest.raises(SnapshotLost, match="conflict with recovery") as error:
-            leading.require_alive()
+            snapshot.require_alive()
     assert "\n" not in str(error.value)
 
 

@@ -11,7 +11,7 @@ import pytest
 from commands.command import DATE, Ran, failed, final_names, item_of, name_of, oldump, private_of, started
 from integration.conftest import Database, Proxied
 from oldump.errors import VerificationError
-from oldump.outside.postgres import SnapshotConnection
+from oldump.outside.postgres.snapshot import SnapshotConnection
 from oldump.outside.synthetic_databases import TABLES as SCHEMA
 from oldump.outside.synthetic_databases import Databases, fill
 from oldump.run.folder import RunFolder
@@ -62,8 +62,8 @@ def made(name: str, conninfo: str, out: Path) -> bytes:
     for item in folder.items:
         folder.made(item).mkdir(parents=True, exist_ok=True)
     table = TABLE_OF[name]
-    with SnapshotConnection(conninfo, table.tables) as leading:
-        artifact, failures = make_table(table, leading, folder, Settings.of(workers=1), NoProgress())
+    with SnapshotConnection(conninfo, table.tables) as snapshot:
+        artifact, failures = make_table(table, snapshot, folder, Settings.of(workers=1), NoProgress())
     assert failures == []
     text = gzip.decompress(folder.artifact(artifact.name, artifact.item).read_bytes())
     assert artifact.records == text.count(b"\n")

@@ -129,7 +129,7 @@ def idump(
 
     Writes to standard output.
     """
-    from oldump.outside.postgres import SnapshotConnection
+    from oldump.outside.postgres.snapshot import SnapshotConnection
     from oldump.pipeline.check import CheckStatus
     from oldump.pipeline.preflight import date_check
     from oldump.pipeline.sources import checked_connection_of, with_psql_params
@@ -160,7 +160,7 @@ def ia_metadata(archive_database: ArchiveDatabase = None) -> None:
 
     Writes to standard output, sorted by identifier.
     """
-    from oldump.outside.postgres import SnapshotConnection
+    from oldump.outside.postgres.snapshot import SnapshotConnection
     from oldump.pipeline.sources import checked_connection_of
     from oldump.settings import Settings, date_of
     from oldump.stages import tables

@@ -5,7 +5,7 @@ Does not: look at a disk.
 
 from collections.abc import Mapping
 
-from oldump.outside.postgres import TableSize
+from oldump.outside.postgres.examination import TableSize
 from oldump.stages import extract
 from oldump.stages.dumps.latest import CDUMP
 from oldump.stages.tables import TABLE_OF

@@ -16,8 +16,8 @@ from pathlib import Path
 from oldump.engine.blocks import SharedMemory, Source
 from oldump.errors import ConfigurationError, OldumpError, StorageFull, storage_errors
 from oldump.kernel.rows import COMPILED
-from oldump.outside import postgres
-from oldump.outside.postgres import SCANS_RANGES, Examined, Query, TableSize
+from oldump.outside.postgres.examination import Examination, TableSize, examine
+from oldump.outside.postgres.queries import SCANS_RANGES, Query
 from oldump.pipeline.check import Check
 from oldump.pipeline.disk_estimate import estimate_bytes, split_off_spill
 from oldump.pipeline.sources import naming, status_of
@@ -91,7 +91,7 @@ def checks(work: PlannedWork) -> Iterator[Check]:
     if work.file:
         check, text_bytes = file_check(work.file)
         yield check
-    examined: dict[str, Examined] = {}
+    examined: dict[str, Examination] = {}
     for read in work.reads:
         try:
             examined[read.name] = _examine(read)
@@ -156,7 +156,7 @@ def file_check(name: str) -> tuple[Check, int | None]:
 # ------------------------------------------------------------------------------------------------------ databases
 
 
-def _examine(read: DatabaseRead) -> Examined:
+def _examine(read: DatabaseRead) -> Examination:
     if read.conninfo is None:
         skips = " ".join(f"--skip {stage}" for stage in read.queries)
         raise ConfigurationError(
@@ -164,10 +164,10 @@ def _examine(read: DatabaseRead) -> Examined:
             f"Set {flag_of(read.setting)}, or omit the stage with {skips}.",
         )
     with naming(read.setting):
-        return postgres.examine(read.conninfo, read.queries)
+        return examine(read.conninfo, read.queries)
 
 
-def database_checks(read: DatabaseRead, examined: Examined) -> Iterator[Check]:
+def database_checks(read: DatabaseRead, examined: Examination) -> Iterator[Check]:
     """Check the server, then for each stage that its tables may be read."""
     message = f"{examined.place}: connected, PostgreSQL {examined.server_version}"
     if examined.in_recovery:
@@ -187,7 +187,7 @@ def database_checks(read: DatabaseRead, examined: Examined) -> Iterator[Check]:
             yield Check.passed(stage, f"readable: {tables}")
 
 
-def connection_checks(read: DatabaseRead, examined: Examined, jobs: int) -> Iterator[Check]:
+def connection_checks(read: DatabaseRead, examined: Examination, jobs: int) -> Iterator[Check]:
     """Check that the server allows as many connections as a run opens; yield nothing if it does.
 
     One holds the snapshot, some read, and one asks whether a silent server is still working, when necessary.

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from oldump.engine.commit import sync_folder
 from oldump.errors import OldumpError, attach_log_fields, storage_errors
-from oldump.outside.postgres import SnapshotConnection
+from oldump.outside.postgres.snapshot import SnapshotConnection
 from oldump.pipeline import guards
 from oldump.pipeline.check import CheckStatus
 from oldump.pipeline.choice import Choice

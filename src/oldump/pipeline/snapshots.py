@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import tenacity
 
 from oldump.errors import SnapshotLost, SourceUnreachable
-from oldump.outside.postgres import SnapshotConnection
+from oldump.outside.postgres.snapshot import SnapshotConnection
 
 log = logging.getLogger("oldump")
 

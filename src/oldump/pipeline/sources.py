@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from oldump.errors import ConfigurationError, SourceMissing
-from oldump.outside import postgres, psql
+from oldump.outside import psql
+from oldump.outside.postgres import conninfo
 from oldump.settings import Settings, flag_of
 
 log = logging.getLogger("oldump")
@@ -30,7 +31,7 @@ def with_psql_params(settings: Settings) -> Settings:
     if not connection:
         return settings
     with naming("source"):
-        log.info("--source is not set: using %s, which names %s", psql.VARIABLE, postgres.place_of(connection))
+        log.info("--source is not set: using %s, which names %s", psql.VARIABLE, conninfo.place_of(connection))
     return settings.model_copy(update={"source": connection})
 
 
@@ -43,7 +44,7 @@ def is_database(source: str) -> bool:
     """Whether the source is a PostgreSQL connection. An empty source is libpq's default database."""
     if source == "-" or os.path.isfile(source):  # noqa: PTH113 - Path.is_file raises on text too long for a name
         return False
-    return not source or postgres.looks_like_conninfo(source)
+    return not source or conninfo.looks_like_conninfo(source)
 
 
 def file_of(source: str) -> Path | None:
@@ -70,13 +71,13 @@ def checked_connection_of(database: str, settings: Settings) -> str | None:
 def public_parameters_of(database: str, given: str) -> dict[str, str]:
     """Return a connection's parameters without the password. Raises ConfigurationError, naming the flag."""
     with naming(database):
-        return postgres.shown(given)
+        return conninfo.public_parameters(given)
 
 
 def has_password(database: str, given: str) -> bool:
     """Whether a setting's value is a connection that contains a password. Raises ConfigurationError."""
     with naming(database):
-        return is_database(given) and postgres.has_password(given)
+        return is_database(given) and conninfo.has_password(given)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from oldump.engine.checkpoint import Checkpoint
-from oldump.outside.postgres import Query, SnapshotConnection
+from oldump.outside.postgres.queries import Query
+from oldump.outside.postgres.snapshot import SnapshotConnection
 from oldump.pipeline.check import Check
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact, Committed

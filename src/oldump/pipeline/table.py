@@ -15,7 +15,7 @@ from typing import Any
 
 from oldump.engine.budget import workers_within
 from oldump.errors import ArchiveUnreachable, OldumpError
-from oldump.outside.postgres import SnapshotConnection
+from oldump.outside.postgres.snapshot import SnapshotConnection
 from oldump.pipeline.check import Check
 from oldump.pipeline.preflight import folder_check
 from oldump.pipeline.sources import DATABASES, file_of, is_database

@@ -19,7 +19,9 @@ from oldump.engine.segment_writer import SegmentWriter
 from oldump.engine.segments import QUICK, Compress, Segment, segment_of, segment_texts
 from oldump.engine.workers import Crew, Task, TaskFunction
 from oldump.errors import SourceEmpty
-from oldump.outside.postgres import SCANS_RANGES, Copying, Query, Reader, SnapshotConnection
+from oldump.outside.postgres.copying import ResumableCopy, SnapshotReader
+from oldump.outside.postgres.queries import SCANS_RANGES, Query
+from oldump.outside.postgres.snapshot import SnapshotConnection
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Artifact
 from oldump.run.progress import Progress
@@ -119,7 +121,7 @@ QUERY = Query((TABLE,), _statement("ctid IS NOT NULL"), _statement("thing_id IS 
 """The query that preflight tests. It refuses a view, which has no ctid, before the long work starts."""
 
 
-def _copier(connect: Callable[[], Reader], compress: Compress) -> Callable[[int], TaskFunction]:
+def _copier(connect: Callable[[], SnapshotReader], compress: Compress) -> Callable[[int], TaskFunction]:
     """Return the workers' task: copy a range and compress it, pausing after _SLICE_BYTES until its turn.
 
     A segment never crosses the end of a range, so the bytes are the same for any number of connections.
@@ -129,7 +131,7 @@ def _copier(connect: Callable[[], Reader], compress: Compress) -> Callable[[int]
         reader = connect()
 
         def perform(query: str) -> Task:
-            copying = Copying(reader, query)
+            copying = ResumableCopy(reader, query)
             segments: list[Segment] = []
             held_bytes = 0
             for text in segment_texts(iter(partial(copying.take, 1), b"")):

@@ -17,7 +17,9 @@ from typing import BinaryIO, NamedTuple
 from oldump.engine.segment_writer import Compressing, SegmentWriter
 from oldump.engine.segments import segment_of, segment_texts
 from oldump.errors import SourceEmpty, VerificationError
-from oldump.outside.postgres import Copying, Query, SnapshotConnection, midnight_after
+from oldump.outside.postgres.copying import ResumableCopy
+from oldump.outside.postgres.queries import Query, midnight_after
+from oldump.outside.postgres.snapshot import SnapshotConnection
 from oldump.records.copytext import NULL, unescaped
 from oldump.records.shapes import COLUMNS, SHAPES
 from oldump.run.folder import RunFolder
@@ -144,7 +146,7 @@ def make_table(
         SegmentWriter(path) as writer,
         Compressing(settings.workers, compress) as compressing,
     ):
-        copying = Copying(reader, table.query_until(folder.date).statement)
+        copying = ResumableCopy(reader, table.query_until(folder.date).statement)
         for text in segment_texts(texts(table, copying)):
             compressing.add(text, writer)
             last_line = text[text.rfind(b"\n", 0, -1) + 1 :]
@@ -169,7 +171,7 @@ def write_table(table: Table, snapshot: SnapshotConnection, day: date, output: B
     """
     rows = 0
     with snapshot.reader() as reader:
-        for text in texts(table, Copying(reader, table.query_until(day).statement)):
+        for text in texts(table, ResumableCopy(reader, table.query_until(day).statement)):
             output.write(text)
             rows += text.count(b"\n")
     if not rows:
@@ -177,7 +179,7 @@ def write_table(table: Table, snapshot: SnapshotConnection, day: date, output: B
     return rows
 
 
-def texts(table: Table, copying: Copying) -> Iterator[bytes]:
+def texts(table: Table, copying: ResumableCopy) -> Iterator[bytes]:
     """Yield the table's lines as they are published, many at a time. Raises SourceError, VerificationError."""
     for text in iter(partial(copying.take, _CHUNK_BYTES), b""):
         lines = text.split(b"\n")[:-1]

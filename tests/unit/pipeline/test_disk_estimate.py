@@ -1,6 +1,6 @@
 """The disk estimate: what each artifact adds, and what is not known."""
 
-from oldump.outside.postgres import TableSize
+from oldump.outside.postgres.examination import TableSize
 from oldump.pipeline.disk_estimate import bytes_for, estimate_bytes, split_off_spill
 
 DATA = {"data": TableSize(80_000_000_000, 100_000_000_000, 192_000_000)}

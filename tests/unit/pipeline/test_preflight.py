@@ -10,7 +10,8 @@ import pytest
 from oldump.engine.segment_writer import SegmentWriter
 from oldump.engine.segments import segment_of
 from oldump.errors import ConfigurationError, SourceError, SourceMissing, StorageError, StorageFull
-from oldump.outside.postgres import Examined, Limit, Query, TableSize
+from oldump.outside.postgres.examination import ConnectionLimit, Examination, TableSize
+from oldump.outside.postgres.queries import Query
 from oldump.pipeline import preflight
 from oldump.pipeline.check import Check, CheckStatus
 from oldump.pipeline.disk_estimate import estimate_bytes
@@ -40,11 +41,11 @@ def work(out: Path, **more: object) -> PlannedWork:
     return PlannedWork(folder=RunFolder(out, DAY), **{**common, **more})  # type: ignore[arg-type] # all are named above
 
 
-def examined(**more: object) -> Examined:
+def examined(**more: object) -> Examination:
     """Return a server without problems, with these differences."""
     common = {"place": "host=db", "server_version": "14.5", "version": 140_005, "in_recovery": False}
     common |= {"cancels_readers": False, "ahead_seconds": 0.0, "sizes": DATA, "refused": {}, "limits": []}
-    return Examined(**{**common, **more})  # type: ignore[arg-type] # all are named above
+    return Examination(**{**common, **more})  # type: ignore[arg-type] # all are named above
 
 
 def reading(conninfo: str | None = "host=db", stage: str = "extract") -> DatabaseRead:
@@ -154,7 +155,7 @@ def test_a_standby_that_cancels_long_queries_warns() -> None:
 )
 def test_too_few_connections_are_reported(allowed: int, used: int, verdicts: list[str]) -> None:
     """Four read, one holds the snapshot, one monitors. Connections in use may be free later, a limit stays."""
-    limited = examined(limits=[Limit("the role", allowed, used)])
+    limited = examined(limits=[ConnectionLimit("the role", allowed, used)])
     found = list(preflight.connection_checks(reading(), limited, 4))
     assert [check.status.value for check in found] == verdicts
     for check in found:
@@ -165,7 +166,7 @@ def test_too_few_connections_are_reported(allowed: int, used: int, verdicts: lis
 
 def test_a_table_dump_has_one_reader() -> None:
     """Whatever --jobs is."""
-    limited = examined(limits=[Limit("the role", 3, 0)])
+    limited = examined(limits=[ConnectionLimit("the role", 3, 0)])
     assert not list(preflight.connection_checks(reading(stage="ratings"), limited, 64))
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from oldump.engine.segments import SEGMENT_BYTES, read_index
 from oldump.errors import SourceEmpty, VerificationError
-from oldump.outside.postgres import SCANS_RANGES, SnapshotConnection
+from oldump.outside.postgres.queries import SCANS_RANGES
+from oldump.outside.postgres.snapshot import SnapshotConnection
 from oldump.run.folder import RunFolder
 from oldump.run.progress import NoProgress
 from oldump.stages.extract import extract

@@ -14,7 +14,9 @@ from typing import BinaryIO
 from oldump.engine.text_lines import Lines
 from oldump.engine.text_stream import BLOCK_BYTES
 from oldump.errors import SourceEmpty
-from oldump.outside.postgres import Copying, SnapshotConnection, midnight_after
+from oldump.outside.postgres.copying import ResumableCopy
+from oldump.outside.postgres.queries import midnight_after
+from oldump.outside.postgres.snapshot import SnapshotConnection
 from oldump.records.privacy import first_text_after
 from oldump.records.rows import ConvertedRows
 from oldump.run.progress import Progress
@@ -32,7 +34,7 @@ def idump(
     progress.begin("idump", "copy")
     with snapshot.reader() as reader, RejectsWriter(rejects_path, name, max_rejects) as rejects:
         account = Account(name, rejects)
-        copying = Copying(reader, _query(day))
+        copying = ResumableCopy(reader, _query(day))
         for number, text in enumerate(iter(partial(copying.take, BLOCK_BYTES), b"")):
             rows = ConvertedRows(text, first_text_after(None))
             account.add(number, BlockSummary.of(rows))

@@ -1,0 +1,1 @@
+"""PostgreSQL through psycopg: connection settings, sessions, snapshots and COPY."""
