@@ -155,7 +155,7 @@ def test_archive_org_may_be_away_for_too_long(fake: ArchiveOrg, complete: Path) 
     fake.faults.always(Kind.SLOW_DOWN)
     ran = oldump("archive", complete, cwd=complete, env={**client(fake), "OLDUMP_ARCHIVE_PATIENCE_SECONDS": "0.5"})
     failed(ran, 52, "SlowDown", "goes on from there")
-    assert ran.err.count("failed, the next one in") >= 3
+    assert ran.err.count("failed, retrying in") >= 3
 
 
 def test_what_is_damaged_is_not_uploaded(fake: ArchiveOrg, complete: Path) -> None:

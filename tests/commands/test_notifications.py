@@ -101,7 +101,7 @@ def test_a_run_that_is_stopped_tells_it_in_time(
         _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 143, said
         assert is_gone(process.pid)
-    assert "WARNING notification on_failure failed: had not ended after 3 s" in said.decode()
+    assert "WARNING notification on_failure failed: timed out after 3 s" in said.decode()
     events = [heard.event for heard in listener.heard if heard.path.startswith("/api")]
     assert [event["tags"] for event in events] == [{"exit_code": "143", "stage": "dumps", "date": DATE}]
     assert [heard.body.endswith(b"exit code 143: stopped by SIGTERM") for heard in listener.heard][1] is True
@@ -122,7 +122,7 @@ def test_whoever_cannot_be_told_changes_neither_exit_code_nor_files(
     failed(ran, 11, "gone.txt")
     assert warned(ran) == {"metrics", "ping_url", "on_failure", "sentry_dsn"}
     log = (private_of(tmp_path / "out") / "run.log").read_text(encoding="utf-8")
-    assert "WARNING notification on_failure failed: ended with exit code 9" in log
+    assert "WARNING notification on_failure failed: exited with code 9" in log
 
 
 def warned(ran: Ran) -> set[str]:

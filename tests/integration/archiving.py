@@ -1,4 +1,4 @@
-"""A client of the fake archive.org in this process: the real seam, with the real library, and little patience."""
+"""A client of the fake archive.org in this process: the real seam, with the real library, and little policy."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from archive_org.server import ACCOUNT
 from archive_org.server import ArchiveOrg as Fake
 from archive_org.store import Account
 from oldump.outside.archive_org import ArchiveOrg
-from oldump.outside.retries import Patience
+from oldump.outside.retries import RetryPolicy
 from oldump.run.folder import RunFolder
 from oldump.run.progress import NoProgress
 from oldump.settings import Settings
@@ -18,9 +18,9 @@ TIMEOUT_SECONDS = (5.0, 5.0)
 
 def archived(folder: RunFolder, ia_config: Path | None = None, *, total_seconds: float = 30) -> Archived:
     """Archive the run."""
-    patience = Patience(total_seconds, 0.01)
+    policy = RetryPolicy(total_seconds, 0.01)
     folder.private.mkdir(exist_ok=True)
-    return stage.archive(folder, ArchiveOrg(ia_config, TIMEOUT_SECONDS), Settings.of(), NoProgress(), patience=patience)
+    return stage.archive(folder, ArchiveOrg(ia_config, TIMEOUT_SECONDS), Settings.of(), NoProgress(), policy=policy)
 
 
 def config_of(fake: Fake, account: Account, path: Path) -> Path:

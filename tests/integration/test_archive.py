@@ -24,7 +24,7 @@ from oldump.errors import (
 )
 from oldump.outside import archive_org as seam
 from oldump.outside.items import Upload
-from oldump.outside.retries import Patience
+from oldump.outside.retries import RetryPolicy
 from oldump.run.folder import RunFolder
 from oldump.settings import Settings
 from oldump.stages.archive import stage
@@ -87,7 +87,7 @@ def test_retry_after_is_honoured(fake: ArchiveOrg, folder: RunFolder, caplog: py
     fake.faults.at(4, Kind.SLOW_DOWN_RETRY_AFTER, What.UPLOAD)
     lines = logged(lambda: archived(folder), caplog)
     (line,) = (line for line in lines if "SlowDown" in line)
-    assert "the next one in 1.0 s" in line
+    assert "retrying in 1.0 s" in line
 
 
 def logged(act: object, caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -119,7 +119,7 @@ def test_who_may_not_write_hears_so_at_once(
     ini = config_of(fake, account, tmp_path / "ia.ini")
     settings = Settings.of(archive_collection=collection)
     with pytest.raises(ArchiveRefused, match=told) as caught:
-        stage.preflight(site(ini), settings, Patience(30, 0.01))
+        stage.preflight(site(ini), settings, RetryPolicy(30, 0.01))
     assert caught.value.hint
     assert len(fake.asked(What.UPLOAD)) == 1
     assert fake.items == {}
@@ -134,7 +134,7 @@ def test_wrong_keys_are_refused(fake: ArchiveOrg, tmp_path: Path, access: str, s
     ini = tmp_path / "ia.ini"
     ini.write_text(f"[s3]\naccess = {access}\nsecret = {secret}\n[general]\nscreenname = x\nsecure = false\n")
     with pytest.raises(ArchiveRefused, match=told) as caught:
-        stage.preflight(site(ini), Settings.of(), Patience(30, 0.01))
+        stage.preflight(site(ini), Settings.of(), RetryPolicy(30, 0.01))
     assert "ia configure" in str(caught.value)
     assert fake.asked(What.UPLOAD) == []
 

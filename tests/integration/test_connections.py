@@ -234,7 +234,7 @@ def test_no_thread_is_left_of_a_deadline(wide: str) -> None:
             assert threading.active_count() == before
 
 
-# Whole commands: preflight has the first connection, the snapshot one is the second, workers have those behind it.
+# Whole commands: preflight opens connection 1, the snapshot is connection 2, workers use the later ones.
 
 
 def test_the_connection_of_a_worker_is_cut(wide: str, proxied: Proxied, tmp_path: Path) -> None:

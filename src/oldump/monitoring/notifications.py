@@ -23,7 +23,7 @@ from oldump.outside import pings, sentry
 from oldump.outside.metrics import Figures
 from oldump.outside.pings import Event
 from oldump.outside.redaction import Redaction
-from oldump.outside.timed_tasks import Call, Errand, Hook
+from oldump.outside.timed_tasks import Call, Hook, TimedTask
 from oldump.pipeline.check import Check
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Journal
@@ -98,7 +98,7 @@ class Notification(NamedTuple):
     setting: str
     """The setting that requests it."""
     timeout: float
-    send: Callable[[], Errand]
+    send: Callable[[], TimedTask]
 
 
 @contextmanager
@@ -251,7 +251,7 @@ class RunNotifier:
         """Send all notifications in parallel; return why each failed, None if it succeeded, by setting."""
         failures: dict[str, str | None] = {}
         with ExitStack() as stack:
-            sent: list[tuple[str, Errand, float]] = []
+            sent: list[tuple[str, TimedTask, float]] = []
             for setting, timeout, send in notifications:
                 try:
                     with stop_signals_held():

@@ -29,7 +29,7 @@ from oldump.errors import (
     StorageError,
     storage_errors,
 )
-from oldump.outside.items import Entry, Item, Upload
+from oldump.outside.items import Item, ItemFile, Upload
 
 _TIMEOUT_SECONDS = (60.0, 600.0)
 """To connect or to take the next piece of a file; and to answer, which takes long when a big file has arrived."""
@@ -248,9 +248,9 @@ def _innermost(error: BaseException) -> BaseException:
     return _innermost(wrapped[-1]) if wrapped else error
 
 
-def _entry(file: Mapping[str, Any]) -> Entry:
+def _entry(file: Mapping[str, Any]) -> ItemFile:
     size = file.get("size")
-    return Entry(None if size is None else int(size), file.get("md5"), str(file.get("mtime", "")))
+    return ItemFile(None if size is None else int(size), file.get("md5"), str(file.get("mtime", "")))
 
 
 def _s3_error(response: "requests.Response") -> tuple[str, str]:

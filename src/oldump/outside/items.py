@@ -1,6 +1,6 @@
-"""What we and archive.org tell each other: items, their files, uploads.
+"""The interface to archive.org: items, their files, uploads.
 
-Does not: know the library that carries it, which is an extra (see oldump.outside.archive_org).
+Does not: import the library that implements it, which is an extra (see oldump.outside.archive_org).
 """
 
 from collections.abc import Callable, Mapping
@@ -8,46 +8,46 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 
-class Entry(NamedTuple):
-    """A file of an item, as the catalogue shows it."""
+class ItemFile(NamedTuple):
+    """A file of an item, as the catalogue lists it."""
 
     size_bytes: int | None
     md5: str | None
     mtime: str
-    """When it was stored, as the catalogue has it: tells two uploads of one name apart."""
+    """The upload time in the catalogue; distinguishes two uploads of one name."""
 
 
 class Item(NamedTuple):
-    """An item, as the catalogue shows it: an upload may need minutes, and sometimes hours, until it is there."""
+    """An item, as the catalogue lists it. An upload appears there after minutes, sometimes hours."""
 
-    files: dict[str, Entry]
+    files: dict[str, ItemFile]
     metadata: dict[str, Any]
 
 
 class Upload(NamedTuple):
-    """A file that is to be put into an item."""
+    """A file to upload into an item."""
 
     item: str
     path: Path
     md5: str
-    """archive.org takes the file only if it has this one."""
+    """archive.org accepts the file only if it has this checksum."""
     metadata: Mapping[str, str]
-    """What the item is made with, if there is none."""
+    """The metadata of the item if the upload creates it."""
     renews: bool = False
-    """Whether the metadata replaces that of an item which is there."""
+    """Whether the metadata replaces that of an existing item."""
 
 
 class Site(Protocol):
-    """archive.org, with somebody's keys. Everything here may raise ArchiveError."""
+    """archive.org, used with an account's keys. Every method may raise ArchiveError."""
 
     def username(self) -> str:
-        """Whose the keys are."""
+        """Return the name of the account that the keys belong to."""
 
     def is_overloaded(self, item: str) -> bool:
-        """Whether it takes nothing more at present."""
+        """Whether archive.org accepts no uploads at the moment."""
 
     def item(self, identifier: str) -> Item:
-        """The item, as the catalogue shows it."""
+        """Return the item, as the catalogue lists it."""
 
-    def send(self, upload: Upload, told: Callable[[int], None]) -> None:
-        """Put a file into an item. told: hears how many bytes are gone."""
+    def send(self, upload: Upload, report: Callable[[int], None]) -> None:
+        """Upload a file. report: called with the number of bytes sent."""

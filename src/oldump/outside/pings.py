@@ -1,8 +1,7 @@
-"""Pings of a dead man's switch, with healthchecks.io's conventions: it tells when it has heard nothing for too long.
+"""Pings to a dead man's switch, by healthchecks.io's conventions: it alerts if no ping arrives in time.
 
-URL/start at the beginning, URL when a run is complete, URL/fail when it failed, URL/log for what changes nothing. A
-run id (`rid`) says which end belongs to which beginning. The URL is a secret, since who has it can ping: no error shows
-it.
+URL/start when a run starts, URL when it is complete, URL/fail when it fails, URL/log for messages. The run id (`rid`)
+connects a start with its end. The URL is a secret, because anyone who has it can ping: no error shows it.
 
 Source: healthchecks.io's documentation, "Pinging API".
 """
@@ -16,7 +15,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import tenacity
 
-from oldump.outside.timed_tasks import ErrandFailed
+from oldump.outside.timed_tasks import TaskFailed
 
 _TRIES = 3
 _SECONDS = 10.0
@@ -24,7 +23,7 @@ _BODY_BYTES = 10_000
 
 
 class Event(StrEnum):
-    """What is told, and how the URL ends for it."""
+    """An event, and the suffix of its URL."""
 
     START = "/start"
     SUCCESS = ""
@@ -33,33 +32,33 @@ class Event(StrEnum):
 
 
 def what_is_wrong(url: str) -> str | None:
-    """Why the URL cannot be pinged, without the URL; None if it may be."""
+    """Return why the URL cannot be pinged, without showing it; None if it can."""
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises if it is none
     except ValueError:
-        return "it is no URL"
+        return "not a URL"
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        return "it is no URL that begins with http:// or https:// and names a host"
+        return "not a URL with http:// or https:// and a host"
     if parts.username is not None:
-        return "it has a user in it, which is not supported: use one whose path is the secret"
+        return "it contains a user, which is not supported: use a URL whose path is the secret"
     if any(character <= " " or character > "~" for character in url):
-        return "it has a blank, or a character that a URL must not have"
+        return "it contains a blank or a character that is not allowed in a URL"
     return None
 
 
 def url_of(url: str, event: Event, run_id: str) -> str:
-    """The URL to be asked for: its path tells the event; what the operator put behind a ? stays."""
+    """Return the URL to request for an event. The query that the operator configured is kept."""
     parts = urlsplit(url)
     query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), ("rid", run_id)])
     return urlunsplit(SplitResult(parts.scheme, parts.netloc, parts.path.rstrip("/") + event, query, ""))
 
 
 def ping(url: str, event: Event, run_id: str, body: str, pause_seconds: float = 1.0) -> None:
-    """Ping, three times if need be. Raises ErrandFailed, which does not name the URL."""
+    """Ping, with up to three attempts. Raises TaskFailed, which does not show the URL."""
     wrong = what_is_wrong(url)
     if wrong:
-        raise ErrandFailed(wrong)
+        raise TaskFailed(wrong)
     attempts = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_may_pass),
         stop=tenacity.stop_after_attempt(_TRIES),
@@ -70,27 +69,27 @@ def ping(url: str, event: Event, run_id: str, body: str, pause_seconds: float = 
 
 
 def _post(url: str, body: bytes) -> None:
-    # what_is_wrong has seen that it is http or https
+    # what_is_wrong has checked the scheme
     request = urllib.request.Request(url, body, {"Content-Type": "text/plain; charset=utf-8", "User-Agent": "oldump"})  # noqa: S310 - see above
     with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - see above
         answer.read(1)
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Whether another try may help: not if the server does not know the URL."""
+    """Whether a retry may help; it does not if the server does not know the URL."""
     if isinstance(error, HTTPError):
         return error.code >= 500 or error.code in {408, 429}
     return isinstance(error, OSError | HTTPException)
 
 
 def _translated(call: Callable[[], None]) -> None:
-    """Call it, with errors of the library as ErrandFailed."""
+    """Call it, and translate the library's errors into TaskFailed."""
     try:
         call()
     except HTTPError as error:
         error.close()
-        raise ErrandFailed(f"the answer was {error.code} {error.reason}") from error
+        raise TaskFailed(f"the answer was {error.code} {error.reason}") from error
     except URLError as error:
-        raise ErrandFailed(f"not reached ({error.reason})") from error
+        raise TaskFailed(f"not reached ({error.reason})") from error
     except (OSError, HTTPException) as error:
-        raise ErrandFailed(f"no answer ({type(error).__name__})") from error
+        raise TaskFailed(f"no answer ({type(error).__name__})") from error

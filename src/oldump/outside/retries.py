@@ -1,6 +1,6 @@
-"""New tries at what fails for now, with growing pauses, until patience is over.
+"""Retries of requests to archive.org, with growing pauses and a limit on the total time.
 
-Does not: know what is tried, or sleep longer than a few seconds without telling that it still waits.
+Does not: know the requests, or sleep longer than a few seconds without reporting that it still waits.
 """
 
 import logging
@@ -16,14 +16,14 @@ from oldump.errors import ArchiveUnreachable, OldumpError
 log = logging.getLogger("oldump")
 
 _LONGEST_PAUSE_SECONDS = 300.0
-_BEAT_SECONDS = 4.0
-"""How often whoever waits is told."""
+_REPORT_SECONDS = 4.0
+"""The interval of reports while waiting."""
 
 T = TypeVar("T")
 
 
-class Patience:
-    """How long something outside is waited for, and how often it is asked meanwhile."""
+class RetryPolicy:
+    """How long to retry a request, and with which pauses."""
 
     def __init__(
         self,
@@ -35,19 +35,19 @@ class Patience:
         sleep: Callable[[float], None] = time.sleep,
         dice: Callable[[], float] = random.random,
     ) -> None:
-        """total_seconds: of waiting, from the first failure on; backoff_seconds: the first pause.
+        """total_seconds: the limit from the first failure on; backoff_seconds: the first pause.
 
-        now: the time, for what is to outlast this process; clock: never goes back.
+        now: wall-clock time, for what outlives this process; clock: monotonic time.
         """
         self.total_seconds = total_seconds
         self.now = now
         self._backoff_seconds = backoff_seconds
         self._clock, self._sleep, self._dice = clock, sleep, dice
 
-    def through(self, what: str, ask: Callable[[], T], told: Callable[[], None] = lambda: None) -> T:
-        """What `ask` gives, asked again while it raises ArchiveUnreachable. told: is called while this waits.
+    def call(self, what: str, ask: Callable[[], T], report: Callable[[], None] = lambda: None) -> T:
+        """Return the result of `ask`, retried while it raises ArchiveUnreachable. report: called while this waits.
 
-        Raises ArchiveUnreachable when patience is over, and at once whatever else `ask` raises.
+        Raises ArchiveUnreachable when the time is up, and any other error of `ask` at once.
         """
         failed: list[float] = []
 
@@ -59,31 +59,31 @@ class Patience:
             retry=tenacity.retry_if_exception_type(ArchiveUnreachable),
             stop=is_over,
             wait=self._pause,
-            sleep=lambda seconds: self.wait(seconds, told),
-            before_sleep=lambda state: _tell(what, state),
+            sleep=lambda seconds: self.wait(seconds, report),
+            before_sleep=lambda state: _log_retry(what, state),
             reraise=True,
         )
         return retrying(ask)
 
-    def rounds(self, told: Callable[[], None] = lambda: None) -> Iterator[float]:
-        """Rounds with growing pauses between, each with the pause behind it; the last one when patience is over."""
+    def rounds(self, report: Callable[[], None] = lambda: None) -> Iterator[float]:
+        """Yield the pause after each round of a loop: growing pauses, and 0 for the last round, when the time is up."""
         began, number = self._clock(), 1
         while (left := began + self.total_seconds - self._clock()) > 0:
             pause = min(self._backoff(number), left)
             yield pause
-            self.wait(pause, told)
+            self.wait(pause, report)
             number += 1
         yield 0.0
 
-    def wait(self, seconds: float, told: Callable[[], None]) -> None:
-        """Sleep, and tell every few seconds that it still goes on."""
+    def wait(self, seconds: float, report: Callable[[], None]) -> None:
+        """Sleep, and call `report` every few seconds."""
         end = self._clock() + seconds
         while (left := end - self._clock()) > 0:
-            self._sleep(min(left, _BEAT_SECONDS))
-            told()
+            self._sleep(min(left, _REPORT_SECONDS))
+            report()
 
     def _backoff(self, number: int) -> float:
-        """The pause before the try behind this one: between half and all of what doubles from try to try."""
+        """Return the pause after attempt `number`: half to all of a value that doubles with each attempt."""
         longest = min(self._backoff_seconds * 2.0 ** min(number - 1, 30), _LONGEST_PAUSE_SECONDS)
         return longest * (0.5 + self._dice() / 2)
 
@@ -94,8 +94,8 @@ class Patience:
         return max(asked, self._backoff(state.attempt_number))
 
 
-def _tell(what: str, state: tenacity.RetryCallState) -> None:
+def _log_retry(what: str, state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     seconds = state.next_action.sleep if state.next_action else 0
-    told = error.message if isinstance(error, OldumpError) else error  # its hint is for who is left with it
-    log.warning("%s: try %s failed, the next one in %.1f s: %s", what, state.attempt_number, seconds, told)
+    text = error.message if isinstance(error, OldumpError) else error  # the hint is for the final error
+    log.warning("%s: attempt %s failed, retrying in %.1f s: %s", what, state.attempt_number, seconds, text)

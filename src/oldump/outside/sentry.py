@@ -1,7 +1,7 @@
-"""Failures, told to Sentry by its SDK, if that is there.
+"""Report failures to Sentry through its SDK, which is an extra.
 
-An event has the exceptions with their tracebacks, and tags. It has no local variables, no argument list, no log lines
-and no modules: a password may be among them. Texts are redacted.
+An event contains the exceptions with their tracebacks, and tags. It contains no local variables, arguments, log lines
+or modules, since these may contain a password. All texts are redacted.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,14 +9,14 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
-from oldump.outside.timed_tasks import ErrandFailed
+from oldump.outside.timed_tasks import TaskFailed
 
-_HOW_TO_INSTALL = "the SDK is not there: pip install 'oldump[sentry]'"
+_HOW_TO_INSTALL = "the SDK is not installed: pip install 'oldump[sentry]'"
 _FLUSH_SECONDS = 30.0
 
 
 def what_is_wrong(dsn: str, sdk: str = "sentry_sdk") -> str | None:
-    """Why nothing can be sent, without the DSN; None if it may be. sdk: the module that is needed."""
+    """Return why no event can be sent, without showing the DSN; None if one can. sdk: the module that is needed."""
     if find_spec(sdk) is None:
         return _HOW_TO_INSTALL
     from sentry_sdk.utils import BadDsn, Dsn  # noqa: PLC0415 - an extra, and slow
@@ -24,27 +24,27 @@ def what_is_wrong(dsn: str, sdk: str = "sentry_sdk") -> str | None:
     try:
         Dsn(dsn)
     except (BadDsn, ValueError):
-        return "it is no DSN: https://KEY@HOST/PROJECT"
+        return "not a DSN of the form https://KEY@HOST/PROJECT"
     return None
 
 
 def capture(
     dsn: str, error: BaseException | None, tags: Mapping[str, str], redacted: Callable[[str], str], message: str = ""
 ) -> None:
-    """Send the error, or the message, and wait until it is sent. Raises ErrandFailed, which does not name the DSN.
+    """Send the error or the message, and wait until it is sent. Raises TaskFailed, which does not show the DSN.
 
-    To be called in a process of its own: the SDK starts threads, and hooks itself into the interpreter.
+    Call this in a process of its own: the SDK starts threads and installs hooks in the interpreter.
     """
     wrong = what_is_wrong(dsn)
     if wrong:
-        raise ErrandFailed(wrong)
+        raise TaskFailed(wrong)
     import sentry_sdk  # noqa: PLC0415 - an extra, and slow
     from sentry_sdk.transport import HttpTransport  # noqa: PLC0415 - an extra, and slow
 
     dropped: list[str] = []
 
     class Transport(HttpTransport):
-        """Notes what did not arrive, of which the SDK says nothing."""
+        """Records events that were not delivered; the SDK does not report them."""
 
         def on_dropped_event(self, reason: str) -> None:
             dropped.append(reason)
@@ -77,11 +77,11 @@ def capture(
             scope.capture_exception(error)
     sentry_sdk.flush(_FLUSH_SECONDS)
     if dropped:
-        raise ErrandFailed(f"not taken ({', '.join(dropped)})")
+        raise TaskFailed(f"not accepted ({', '.join(dropped)})")
 
 
 def redacted_in(value: Any, redacted: Callable[[str], str]) -> Any:  # noqa: ANN401 - as JSON has it
-    """The same with every text in it redacted."""
+    """Return the value with every text in it redacted."""
     match value:
         case str():
             return redacted(value)

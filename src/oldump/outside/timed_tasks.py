@@ -1,9 +1,9 @@
-"""Errands: what is done beside the run, in a process of its own, and ended by force when its time is over.
+"""Timed tasks: work beside the run, each in a process of its own that is killed when its time is up.
 
-So neither a name server that does not answer, nor a library's threads, nor a program that hangs can hold a run up or
-bring it down. Begin several, then wait for each.
+A name server that does not answer, the threads of a library or a program that hangs can neither delay nor break a run.
+Start several tasks, then wait for each.
 
-Does not: log, or raise for what goes wrong in an errand. It says why, for the caller to log.
+Does not: log, or raise when a task fails. It returns the reason for the caller to log.
 """
 
 import multiprocessing
@@ -19,38 +19,38 @@ from typing import Protocol
 from oldump.run.signals import STOP_SIGNALS
 
 _SHELL = "/bin/sh"
-_TOLD_BYTES = 1 << 14
+_OUTPUT_BYTES = 1 << 14
 
 
-class ErrandFailed(Exception):
-    """An errand could not be done; its text says why."""
+class TaskFailed(Exception):
+    """A timed task failed; the text says why."""
 
 
-class Errand(Protocol):
-    """What was begun."""
+class TimedTask(Protocol):
+    """A task that has been started."""
 
     def failure(self, until: float) -> str | None:
-        """Why it failed, None if it went well. It is ended by force at `until` (time.monotonic)."""
+        """Wait for the task and return why it failed; None if it succeeded. The limit is `until` (time.monotonic)."""
 
     @property
     def output(self) -> list[str]:
-        """The last lines that it wrote, to standard output and error."""
+        """The last lines that it wrote to standard output and error."""
 
     def end(self) -> None:
-        """End it, if it has not ended. To be called at last, whatever happened."""
+        """Kill the task if it is still running, and release its resources. Always call this."""
 
 
 class Call:
-    """A function that is called in a forked process."""
+    """A function called in a forked process."""
 
     def __init__(self, function: Callable[[], None]) -> None:
-        """Call it. Raises OSError if there can be no process."""
+        """Start the call. Raises OSError if no process can be created."""
         self._began = time.monotonic()
         context = multiprocessing.get_context("fork")
         self._receiver, sender = context.Pipe(duplex=False)
 
         def perform() -> None:
-            _take_no_signals_over()
+            _reset_signals()
             sender.send(_failure_of(function))
 
         self._process = context.Process(target=perform, daemon=True)
@@ -58,18 +58,18 @@ class Call:
         sender.close()
 
     def failure(self, until: float) -> str | None:
-        """Why it failed."""
+        """Wait for the task and return why it failed."""
         try:
             if not self._receiver.poll(max(0.0, until - time.monotonic())):
-                return f"had not ended after {time.monotonic() - self._began:.0f} s, and was killed"
-            told: str | None = self._receiver.recv()
+                return f"timed out after {time.monotonic() - self._began:.0f} s and was killed"
+            failure: str | None = self._receiver.recv()
         except EOFError:
             return "its process died"
-        return told
+        return failure
 
     @property
     def output(self) -> list[str]:
-        """None: it says in its failure what is to be said."""
+        """Empty: the failure says everything."""
         return []
 
     def end(self) -> None:
@@ -81,12 +81,12 @@ class Call:
 
 
 class Hook:
-    """A line of shell, in a process group of its own."""
+    """A shell command in a process group of its own."""
 
     def __init__(self, line: str, variables: Mapping[str, str]) -> None:
-        """Run it with these variables beside our own. Raises OSError if there can be no process."""
+        """Start the command, with these variables added to ours. Raises OSError if no process can be created."""
         self._began = time.monotonic()
-        # A file, not a pipe: what the line leaves running in the background may hold it as long as it likes.
+        # A file, not a pipe: a background process that the command leaves behind may keep it open.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         self._process = subprocess.Popen(
             [_SHELL, "-c", line],
@@ -98,26 +98,24 @@ class Hook:
         )
 
     def failure(self, until: float) -> str | None:
-        """Why it failed."""
+        """Wait for the task and return why it failed."""
         try:
             code = self._process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
-            return (
-                f"had not ended after {time.monotonic() - self._began:.0f} s, and was killed with all that it started"
-            )
+            return f"timed out after {time.monotonic() - self._began:.0f} s and was killed with its process group"
         if code < 0:
             return f"was killed by {signal.Signals(-code).name}"
-        return f"ended with exit code {code}" if code else None
+        return f"exited with code {code}" if code else None
 
     @property
     def output(self) -> list[str]:
-        """The last lines that it wrote, to standard output and error."""
+        """The last lines that it wrote to standard output and error."""
         size = self._output.seek(0, os.SEEK_END)
-        self._output.seek(max(0, size - _TOLD_BYTES))
+        self._output.seek(max(0, size - _OUTPUT_BYTES))
         return self._output.read().decode(errors="replace").splitlines()
 
     def end(self) -> None:
-        """Kill the group, if its first process has not ended: what that left in the background may stay."""
+        """Kill the process group if the shell is still running; after it has ended, background processes may stay."""
         if self._process.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -128,13 +126,13 @@ class Hook:
 def _failure_of(function: Callable[[], None]) -> str | None:
     try:
         function()
-    except ErrandFailed as error:
+    except TaskFailed as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is no reason for a run to fail
+    except Exception as error:  # noqa: BLE001 - no error of a task may fail a run
         return f"{type(error).__name__}: {error}"
     return None
 
 
-def _take_no_signals_over() -> None:
+def _reset_signals() -> None:
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_DFL)

@@ -46,7 +46,7 @@ A plain tuple, since one is made for every row.
 """
 
 
-class Clock:
+class RevisionClock:
     """Tells when each row of a table of `rows` rows was written.
 
     The first fifth was written before April 2010, in the legacy manner; the last hundredth in

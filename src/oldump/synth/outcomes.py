@@ -13,7 +13,7 @@ _LOOPED = {11: 1, 12: -1}
 _MORTAL = frozenset({kinds.EDITION, kinds.WORK, kinds.AUTHOR})
 
 
-def fate(kind: int, dice: Dice, number: int, revision: int) -> int:
+def outcome(kind: int, dice: Dice, number: int, revision: int) -> int:
     """LIVES, DELETED, or the number of the document that this revision redirects to.
 
     Of every 499 documents three stand in a chain of redirects and two in a loop, once they have a

@@ -12,7 +12,7 @@ from itertools import islice
 from oldump.synth import books, history, outcomes, pages
 from oldump.synth.broken import broken_line
 from oldump.synth.dice import dice_of
-from oldump.synth.frames import Clock
+from oldump.synth.frames import RevisionClock
 from oldump.synth.odd import odd_line
 
 BLOCK_BYTES = 1 << 20
@@ -70,7 +70,7 @@ def _blocks(lines: Iterator[str]) -> Iterator[bytes]:
 
 def _lines(things: int, normal: int, seed: int, odd_rows: int, broken_rows: int) -> Iterator[str]:
     """All rows: the normal ones with the special ones spread evenly among them."""
-    clock = Clock(normal)
+    clock = RevisionClock(normal)
     lines = _normal_lines(things, normal, seed, clock)
     special = odd_rows + broken_rows
     if not special:
@@ -78,20 +78,20 @@ def _lines(things: int, normal: int, seed: int, odd_rows: int, broken_rows: int)
     return _merged(lines, _special_lines(things, odd_rows, broken_rows, clock), normal, special)
 
 
-def _normal_lines(things: int, rows: int, seed: int, clock: Clock) -> Iterator[str]:
+def _normal_lines(things: int, rows: int, seed: int, clock: RevisionClock) -> Iterator[str]:
     dice_of_document = dice_of(seed)
     events = history.events(things, rows, clock.legacy_rows, seed)
     for row, (thing, kind, number, revision, born) in enumerate(events):
         frame = clock.frame(thing + 1, revision, born, row)
         dice = dice_of_document(kind, number)
-        target = outcomes.fate(kind, dice, number, revision)
+        target = outcomes.outcome(kind, dice, number, revision)
         if target == outcomes.LIVES:
             yield _WRITERS[kind](dice, number, revision, frame)
         else:
             yield outcomes.ended(kind, number, target, frame)
 
 
-def _special_lines(things: int, odd_rows: int, broken_rows: int, clock: Clock) -> Iterator[str]:
+def _special_lines(things: int, odd_rows: int, broken_rows: int, clock: RevisionClock) -> Iterator[str]:
     """Odd and broken rows in turn, in proportion; their documents are numbered after all others."""
     special = odd_rows + broken_rows
     for at in range(special):

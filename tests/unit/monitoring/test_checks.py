@@ -51,9 +51,9 @@ def test_correct_settings_pass_and_nothing_is_sent(listener: Listener, tmp_path:
     [
         ({"metrics": "/nowhere/oldump.prom"}, "/nowhere"),
         ({"metrics": "/tmp/oldump.txt"}, "does not end with .prom"),  # noqa: S108 - nothing is written there
-        ({"ping_url": SecretStr(f"http://user:{UUID}@hc.example/x")}, "has a user in it"),
-        ({"ping_url": SecretStr(f"hc.example/{UUID}")}, "no URL"),
-        ({"sentry_dsn": SecretStr(f"https://{UUID}/1")}, "no DSN"),
+        ({"ping_url": SecretStr(f"http://user:{UUID}@hc.example/x")}, "contains a user"),
+        ({"ping_url": SecretStr(f"hc.example/{UUID}")}, "not a URL"),
+        ({"sentry_dsn": SecretStr(f"https://{UUID}/1")}, "not a DSN"),
         ({"on_success": "no-such-program --mail me"}, "no-such-program: program not found"),
         ({"on_failure": "if true; then"}, "/bin/sh cannot parse it"),
     ],

@@ -220,7 +220,7 @@ def test_a_failed_notification_is_logged(settings: NotificationSettings, listene
         metrics,
         "INFO on_success: sent",
         "WARNING notification ping_url failed: the answer was 404 Not Found",
-        "WARNING notification on_success failed: ended with exit code 3",
+        "WARNING notification on_success failed: exited with code 3",
     ]
     assert "INFO on_success: sent" in folder_of(settings).log.read_text(encoding="utf-8")
 

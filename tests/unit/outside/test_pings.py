@@ -6,7 +6,7 @@ import pytest
 
 from listener import CLOSE, Listener
 from oldump.outside.pings import Event, ping, url_of, what_is_wrong
-from oldump.outside.timed_tasks import ErrandFailed
+from oldump.outside.timed_tasks import TaskFailed
 
 RUN = "6a7f2c8e-0000-4000-8000-000000000001"
 UUID = "0f4cafe0"
@@ -46,7 +46,7 @@ def test_what_may_pass_is_tried_again(listener: Listener, answers: list[int]) ->
 def test_what_does_not_pass_fails(listener: Listener, answers: list[int], tries: int, words: str) -> None:
     """At once, if the server says that it does not know the URL; and the URL is in no error."""
     listener.answers = answers
-    with pytest.raises(ErrandFailed, match=words) as caught:
+    with pytest.raises(TaskFailed, match=words) as caught:
         ping(f"http://{listener.place}/{UUID}", Event.SUCCESS, RUN, "", pause_seconds=0)
     assert len(listener.heard) == tries
     assert UUID not in str(caught.value)
@@ -57,7 +57,7 @@ def test_nobody_there_is_no_answer() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{free.getsockname()[1]}"
-        with pytest.raises(ErrandFailed, match="not reached"):
+        with pytest.raises(TaskFailed, match="not reached"):
             ping(f"http://{place}/{UUID}", Event.SUCCESS, RUN, "", pause_seconds=0)
 
 
@@ -66,7 +66,7 @@ def test_nobody_there_is_no_answer() -> None:
 )
 def test_what_is_no_url_is_said_without_it(url: str) -> None:
     """Neither pinged nor shown."""
-    with pytest.raises(ErrandFailed) as caught:
+    with pytest.raises(TaskFailed) as caught:
         ping(url, Event.SUCCESS, RUN, "")
     assert UUID not in str(caught.value)
 

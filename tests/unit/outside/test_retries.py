@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from oldump.errors import ArchiveRefused, ArchiveUnreachable
-from oldump.outside.retries import Patience
+from oldump.outside.retries import RetryPolicy
 from unit.stages.shelf import Time
 
 
@@ -24,9 +24,9 @@ class Answers:
         return answer
 
 
-def patience(time: Time, total: float = 1000, dice: float = 1.0) -> Patience:
+def patience(time: Time, total: float = 1000, dice: float = 1.0) -> RetryPolicy:
     """A patience that loses no time."""
-    return Patience(total, 1, clock=time.read, now=time.read, sleep=time.sleep, dice=lambda: dice)
+    return RetryPolicy(total, 1, clock=time.read, now=time.read, sleep=time.sleep, dice=lambda: dice)
 
 
 def test_a_failure_that_may_pass_is_tried_again_after_growing_pauses(caplog: pytest.LogCaptureFixture) -> None:
@@ -36,17 +36,17 @@ def test_a_failure_that_may_pass_is_tried_again_after_growing_pauses(caplog: pyt
         later = ArchiveUnreachable("later", "Give the command again.")
         logger = logging.getLogger("oldump")
         logger.addHandler(caplog.handler)
-        assert patience(time, dice=dice).through("it", Answers(later, later, later, "done")) == "done"
+        assert patience(time, dice=dice).call("it", Answers(later, later, later, "done")) == "done"
         logger.removeHandler(caplog.handler)
         assert time.now == slept
-    assert len({each for each in caplog.messages if "failed, the next one in" in each}) >= 3
+    assert len({each for each in caplog.messages if "failed, retrying in" in each}) >= 3
     assert not any("Give the command again" in each for each in caplog.messages)  # it is at it
 
 
 def test_the_server_says_when_to_come_again() -> None:
     """Not sooner than Retry-After."""
     time = Time()
-    patience(time).through("it", Answers(ArchiveUnreachable("later", wait_seconds=90), "done"))
+    patience(time).call("it", Answers(ArchiveUnreachable("later", wait_seconds=90), "done"))
     assert time.now == 90
 
 
@@ -54,17 +54,17 @@ def test_patience_ends() -> None:
     """After its time from the first failure on, however long what was tried took; the error is the last one."""
     time = Time()
     with pytest.raises(ArchiveUnreachable, match="later"):
-        patience(time).through("it", Answers(ArchiveUnreachable("later")))
+        patience(time).call("it", Answers(ArchiveUnreachable("later")))
     assert 500 < time.now <= 1000
     with pytest.raises(ArchiveUnreachable):
-        patience(time, total=10).through("it", Answers(ArchiveUnreachable("later", wait_seconds=11)))
+        patience(time, total=10).call("it", Answers(ArchiveUnreachable("later", wait_seconds=11)))
 
 
 def test_a_refusal_is_no_matter_of_patience() -> None:
     """It is raised at once."""
     time = Time()
     with pytest.raises(ArchiveRefused):
-        patience(time).through("it", Answers(ArchiveRefused("never")))
+        patience(time).call("it", Answers(ArchiveRefused("never")))
     assert time.now == 0
 
 

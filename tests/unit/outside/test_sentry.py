@@ -78,7 +78,7 @@ def test_an_event_that_is_not_taken_has_failed(listener: Listener, code: int) ->
     listener.answers = [code]
     told = sent(listener, OldumpError("no"))
     assert told is not None
-    assert told.startswith("not taken (")
+    assert told.startswith("not accepted (")
 
 
 def test_nobody_there_is_a_failure() -> None:
@@ -98,7 +98,7 @@ def test_a_message_is_told_without_an_error(listener: Listener) -> None:
 def test_what_is_no_dsn_is_said_without_it(dsn: str) -> None:
     """It holds a key."""
     told = failure_of(Call(partial(capture, dsn, None, TAGS, Redaction([]), "")))
-    assert told == "it is no DSN: https://KEY@HOST/PROJECT"
+    assert told == "not a DSN of the form https://KEY@HOST/PROJECT"
 
 
 def test_without_the_sdk_it_is_said_what_to_install() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from oldump.outside.timed_tasks import Call, ErrandFailed, Hook
+from oldump.outside.timed_tasks import Call, Hook, TaskFailed
 
 SOON = 20.0
 
@@ -28,12 +28,12 @@ def test_time_is_told_from_the_beginning() -> None:
     time.sleep(1.1)
     told = failure_of(hook, 0)
     assert told
-    assert not told.startswith("had not ended after 0 s")
+    assert not told.startswith("timed out after 0 s")
 
 
 def fails() -> None:
     """As an errand does that could not be done."""
-    raise ErrandFailed("not reached")
+    raise TaskFailed("not reached")
 
 
 def breaks() -> None:
@@ -59,7 +59,7 @@ def dies() -> None:
         (breaks, SOON, "ZeroDivisionError: by zero"),
         (lambda: sys.exit(3), SOON, "its process died"),
         (dies, SOON, "its process died"),
-        (hangs, 0.2, "had not ended after 0 s, and was killed"),
+        (hangs, 0.2, "timed out after 0 s and was killed"),
     ],
 )
 def test_a_call_says_why_it_failed(function: Callable[[], None], seconds: float, words: str) -> None:
@@ -93,8 +93,8 @@ def test_a_signal_for_us_is_none_of_the_calls(tmp_path: Path) -> None:
     ("line", "words"),
     [
         ("true", None),
-        ("exit 3", "ended with exit code 3"),
-        ("no-such-program", "ended with exit code 127"),
+        ("exit 3", "exited with code 3"),
+        ("no-such-program", "exited with code 127"),
         ("kill -9 $$", "was killed by SIGKILL"),
     ],
 )
@@ -133,7 +133,7 @@ def test_a_hook_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path) ->
         assert time.monotonic() < end
         time.sleep(0.01)
     told = failure_of(hook, 0.1)
-    assert told == "had not ended after 0 s, and was killed with all that it started"
+    assert told == "timed out after 0 s and was killed with its process group"
     while is_running(int(mark.read_text())):
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from oldump.outside.items import Entry, Item, Upload
-from oldump.outside.retries import Patience
+from oldump.outside.items import Item, ItemFile, Upload
+from oldump.outside.retries import RetryPolicy
 from oldump.run.folder import RunFolder
 from oldump.run.progress import NoProgress
 from oldump.settings import Settings
@@ -40,9 +40,9 @@ class Time:
 class Shelf:
     """An archive.org that shows what it took, unless it is told to be slow or wrong."""
 
-    items: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    items: dict[str, dict[str, ItemFile]] = field(default_factory=dict)
     """What was taken."""
-    shown: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    shown: dict[str, dict[str, ItemFile]] = field(default_factory=dict)
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     looks: int = 0
@@ -85,7 +85,7 @@ class Shelf:
         if upload.renews or upload.item not in self.metadata:
             self.metadata[upload.item] = dict(upload.metadata)
         md5 = f"wrong {len(self.sent)}" if place in self.wrong else upload.md5
-        self.items.setdefault(upload.item, {})[upload.path.name] = Entry(len(content), md5, str(len(self.sent)))
+        self.items.setdefault(upload.item, {})[upload.path.name] = ItemFile(len(content), md5, str(len(self.sent)))
         if upload.item != CHECK:
             self.sent.append(place)
             self.late()
@@ -106,9 +106,9 @@ class Shelf:
 def archived(folder: RunFolder, site: Shelf, **settings: Any) -> Archived:
     """Archive it, without losing time."""
     clock = site.time.read
-    patience = Patience(3600, 1, clock=clock, now=clock, sleep=site.time.sleep)
+    policy = RetryPolicy(3600, 1, clock=clock, now=clock, sleep=site.time.sleep)
     folder.private.mkdir(exist_ok=True)
-    return stage.archive(folder, site, Settings.of(**settings), NoProgress(), patience=patience)
+    return stage.archive(folder, site, Settings.of(**settings), NoProgress(), policy=policy)
 
 
 def latest(out: Path) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from oldump.errors import (
     StorageError,
     VerificationError,
 )
-from oldump.outside.items import Entry
+from oldump.outside.items import ItemFile
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Journal
 from oldump.settings import Settings
@@ -109,7 +109,7 @@ def test_only_what_differs_is_sent_and_the_item_gets_its_new_description(out: Pa
     archived(publish(out), site)
     site.sent.clear()
     folder = publish(out, text="again")
-    site.items[folder.items[0]][f"{folder.items[0]}.txt.gz"] = Entry(1, "other", "")
+    site.items[folder.items[0]][f"{folder.items[0]}.txt.gz"] = ItemFile(1, "other", "")
     archived(folder, site)
     assert len(site.sent) == 15
     assert [place.partition("/")[0] for place in site.renewed] == list(folder.items)
@@ -161,16 +161,16 @@ def test_a_note_of_what_was_taken_is_believed_for_a_while(out: Path) -> None:
     files = {each.place: each for each in published_files(folder, read_manifest(folder))}
     file, behind = files[place], files[f"ol_dump_{DAY}/manifest.json"]
     sent = Sent(path, 100, now=lambda: 0)
-    sent.note(file, Entry(1, "old", ""))
+    sent.note(file, ItemFile(1, "old", ""))
     sent.note(behind, None)
-    overtaken = {behind.place: Entry(behind.size_bytes, behind.md5, "")}
-    assert sent.is_awaited(file, {})
-    assert sent.is_awaited(file, {place: Entry(1, "old", "")})
-    assert not sent.is_awaited(file, {place: Entry(1, "another", "")})
-    assert not sent.is_awaited(replace(file, md5="another"), {})
-    for now, shown, is_awaited in ((99, overtaken, True), (101, overtaken, False), (101, {}, True), (801, {}, False)):
-        assert Sent(path, 100, now=lambda now=now: now).is_awaited(file, shown) is is_awaited  # type: ignore[misc] # its default
-    assert not Sent(path, 100, now=lambda: -1).is_awaited(file, {})
+    overtaken = {behind.place: ItemFile(behind.size_bytes, behind.md5, "")}
+    assert sent.is_pending(file, {})
+    assert sent.is_pending(file, {place: ItemFile(1, "old", "")})
+    assert not sent.is_pending(file, {place: ItemFile(1, "another", "")})
+    assert not sent.is_pending(replace(file, md5="another"), {})
+    for now, shown, is_pending in ((99, overtaken, True), (101, overtaken, False), (101, {}, True), (801, {}, False)):
+        assert Sent(path, 100, now=lambda now=now: now).is_pending(file, shown) is is_pending  # type: ignore[misc] # its default
+    assert not Sent(path, 100, now=lambda: -1).is_pending(file, {})
 
 
 def test_what_was_taken_and_is_never_shown_is_sent_again(out: Path, site: Shelf) -> None:
@@ -203,7 +203,7 @@ def test_a_catalogue_that_shows_nothing_is_waited_for_and_not_longer(out: Path, 
     """Until patience is over; the same command goes on, and sends nothing again."""
     folder = publish(out)
     site.slow_looks = 10**6
-    with pytest.raises(ArchiveUnreachable, match="does not show it after 3,600 s"):
+    with pytest.raises(ArchiveUnreachable, match="does not list it after 3,600 s"):
         archived(folder, site)
     sent = list(site.sent)
     assert latest(out) is None
@@ -350,7 +350,7 @@ def test_files_of_an_earlier_upload_are_told_of(out: Path, site: Shelf, caplog: 
     """A table that the run does without now stays in the item, with a warning; what is not ours is not looked at."""
     folder = publish(out)
     stale = f"ol_dump_wikidata_{DAY}.txt.gz"
-    site.items[folder.items[1]] = {stale: Entry(1, "x", ""), "__ia_thumb.jpg": Entry(1, "y", "")}
+    site.items[folder.items[1]] = {stale: ItemFile(1, "x", ""), "__ia_thumb.jpg": ItemFile(1, "y", "")}
     warnings = warned(lambda: archived(folder, site), caplog)
     assert [stale in warning for warning in warnings] == [True]
 
@@ -408,7 +408,7 @@ AUTHORS = f"ol_dump_authors_{DAY}.txt.gz"
         ("flip", AUTHORS, VerificationError, "checksum"),
         ("flip", f"{AUTHORS}.index", VerificationError, "checksum"),
         ("flip", "MD5SUMS", VerificationError, "sums"),
-        ("rename inside", "manifest.json", VerificationError, "no file of"),
+        ("rename inside", "manifest.json", VerificationError, "not a file of"),
         ("take away", "", VerificationError, "is missing"),
     ],
 )

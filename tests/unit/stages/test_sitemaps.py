@@ -18,7 +18,7 @@ from oldump.run.progress import NoProgress
 from oldump.settings import Settings
 from oldump.stages.sitemaps.htmlindex import make_htmlindex
 from oldump.stages.sitemaps.index import write_index
-from oldump.stages.sitemaps.stage import Limits, Stretch, document, make_sitemaps, parts_of
+from oldump.stages.sitemaps.stage import Limits, UrlRange, document, make_sitemaps, parts_of
 
 SITE = "https://openlibrary.org"
 CREATED, MODIFIED = "2008-04-01T03:28:50.625462", "2010-04-30T20:50:18.033121"
@@ -217,10 +217,10 @@ def test_an_index_is_split_beyond_its_limit(tmp_path: Path, settings: Settings) 
 
 def test_ranges_are_halved_until_they_fit() -> None:
     """By count and by bytes; what is left over is in the smallest half."""
-    stretch = Stretch("works", 0, [1, 2, 3, 7], ["", "", "", ""], [b"1", b"22", b"333", b"7777777"])
-    by_count = list(parts_of(0, 10, stretch, lambda part: len(part.numbers) <= 2))
+    url_range = UrlRange("works", 0, [1, 2, 3, 7], ["", "", "", ""], [b"1", b"22", b"333", b"7777777"])
+    by_count = list(parts_of(0, 10, url_range, lambda part: len(part.numbers) <= 2))
     assert [(first, last, part.numbers) for first, last, part in by_count] == [(0, 1, [1]), (2, 4, [2, 3]), (5, 9, [7])]
-    by_bytes = list(parts_of(0, 10, stretch, lambda part: sum(map(len, part.elements)) <= 5))
+    by_bytes = list(parts_of(0, 10, url_range, lambda part: sum(map(len, part.elements)) <= 5))
     assert [part.numbers for _, _, part in by_bytes] == [[1], [2, 3], [7]]
 
 

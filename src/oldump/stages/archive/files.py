@@ -1,6 +1,6 @@
-"""What of a complete run is uploaded: which files, in which order, with which sums.
+"""The files of a complete run to upload, in order, with their checksums.
 
-Does not: trust that a file which is there is the one that was committed; `require_committed` reads it.
+Does not: assume that a file is unchanged since its commit; `require_committed` reads and compares it.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from oldump.run.manifest import MANIFEST, SUMS, Manifest
 log = logging.getLogger("oldump")
 
 _PIECE_BYTES = 1 << 20
-_MAKE_ANEW = "Do not archive it: `oldump verify` says what is wrong; fetch the files again or make the run anew."
+_DAMAGED_HINT = "Do not archive it: find the damage with `oldump verify`, then copy the files again or repeat the run."
 
 
 @dataclass(frozen=True)
@@ -36,46 +36,46 @@ class PublishedFile:
 
     @property
     def name(self) -> str:
-        """Its name in the item."""
+        """The file's name in the item."""
         return self.path.name
 
     @property
     def place(self) -> str:
-        """Item and name, which tell it from all others."""
+        """Item and name, which identify the file."""
         return f"{self.item}/{self.name}"
 
     @property
     def is_seal(self) -> bool:
-        """Whether it says that all others are there, and what they are: sums and manifest."""
+        """Whether it is a sums file or the manifest, which list all others."""
         return self.name in {*SUMS.values(), MANIFEST}
 
 
 def run_of(item: Path) -> RunFolder:
-    """The run whose dump lies in this folder. Raises ConfigurationError."""
+    """Return the run that this item folder belongs to. Raises ConfigurationError."""
     name = item.name.removeprefix("ol_dump_")
     try:
         if name == item.name:
             raise ValueError(f"{item.name} is not ol_dump_DATE")
         return RunFolder(item.parent, date.fromisoformat(name))
     except ValueError as error:
-        told = f"{item}: is no folder ol_dump_DATE ({error})"
-        raise ConfigurationError(told, "Items are named by their folders: give it its name.") from error
+        told = f"{item}: not a folder ol_dump_DATE ({error})"
+        raise ConfigurationError(told, "Rename the folder: its name is the name of the item.") from error
 
 
 def read_manifest(folder: RunFolder) -> Manifest:
-    """The manifest of a complete run. Raises ConfigurationError, VerificationError, StorageError."""
+    """Return the manifest of a complete run. Raises ConfigurationError, VerificationError, StorageError."""
     path = folder.published(folder.items[1]) / MANIFEST
     if not path.is_file():
-        told = f"{path}: is not there, so the run of {folder.date} is not complete"
-        raise ConfigurationError(told, f"Complete it with `oldump run {folder.date}`, or name another folder.")
+        told = f"{path} does not exist, so the run of {folder.date} is not complete"
+        raise ConfigurationError(told, f"Complete it with `oldump run {folder.date}`, or pass another folder.")
     manifest = Manifest.read_file(path)
     if manifest.date != folder.date:
-        raise VerificationError(f"{path}: is of {manifest.date}, in a folder of {folder.date}", _MAKE_ANEW)
+        raise VerificationError(f"{path}: has the date {manifest.date} in a folder of {folder.date}", _DAMAGED_HINT)
     return manifest
 
 
 def published_files(folder: RunFolder, manifest: Manifest) -> list[PublishedFile]:
-    """All files of both items, in the order of upload: the cdump's item, the dump's, its sums, its manifest.
+    """Return all files of both items in the order of upload: the cdump's item, the dump's, its sums, its manifest.
 
     Raises VerificationError if one is missing or has another size, or if sums and manifest contradict each other.
     """
@@ -84,38 +84,40 @@ def published_files(folder: RunFolder, manifest: Manifest) -> list[PublishedFile
     files.sort(key=lambda file: folder.items.index(file.item))
     files += [_seal(folder.published(folder.items[1]) / name) for name in (*sorted(SUMS.values()), MANIFEST)]
     _require_as_journalled(files, folder)
-    _tell_of_strangers(files, folder)
+    _warn_of_unknown_files(files, folder)
     return files
 
 
 def require_committed(file: PublishedFile) -> None:
     """Read the file, and raise VerificationError if it is not the one that was committed; StorageError."""
     if _digests(file.path) != (file.size_bytes, file.md5, file.sha256):
-        raise VerificationError(f"{file.path}: is not the file that was committed: its checksum is another", _MAKE_ANEW)
+        raise VerificationError(f"{file.path}: not the file that was committed: its checksum differs", _DAMAGED_HINT)
 
 
 def _with_index(artifact: Artifact, folder: RunFolder, sums: dict[str, dict[str, str]]) -> Iterator[PublishedFile]:
-    """The artifact's file and that of its index."""
+    """Yield the artifact's index and the artifact."""
     role = role_of(artifact.name, folder)
     if role is None or artifact.item not in folder.items:
-        raise VerificationError(f"the manifest names {artifact.name}, which is no file of {folder.date}", _MAKE_ANEW)
-    for name, of_role, size_bytes in (  # the small one first: if the item refuses it, little was sent in vain
+        raise VerificationError(
+            f"the manifest names {artifact.name}, which is not a file of {folder.date}", _DAMAGED_HINT
+        )
+    for name, of_role, size_bytes in (  # the small file first: if the item refuses it, little was sent for nothing
         (artifact.name + INDEX_SUFFIX, role + INDEX_SUFFIX, None),
         (artifact.name, role, artifact.size_bytes),
     ):
         path = folder.published(artifact.item) / name
         found = _size_bytes(path)
         if size_bytes not in {None, found}:
-            raise VerificationError(f"{path}: has {found} bytes, the manifest says {size_bytes}", _MAKE_ANEW)
+            raise VerificationError(f"{path}: has {found} bytes, the manifest says {size_bytes}", _DAMAGED_HINT)
         md5, sha256 = (sums[algorithm].get(f"{artifact.item}/{name}", "") for algorithm in ("md5", "sha256"))
         is_named_alike = size_bytes is None or (md5, sha256) == (artifact.md5, artifact.sha256)
         if not (md5 and sha256 and is_named_alike):
-            raise VerificationError(f"{path}: its sums are not given, or not what the manifest says", _MAKE_ANEW)
+            raise VerificationError(f"{path}: its checksums are missing, or differ from the manifest", _DAMAGED_HINT)
         yield PublishedFile(artifact.item, path, of_role, found, md5, sha256)
 
 
 def role_of(name: str, folder: RunFolder) -> str | None:
-    """What an artifact is to readers, by its name; None for what no run of this date makes."""
+    """Return the role of an artifact by its name; None if no run of this date makes it."""
     end = f"_{folder.date}.txt.gz"
     if not name.endswith(end) or "/" in name:
         return None
@@ -134,13 +136,13 @@ def _seal(path: Path) -> PublishedFile:
 
 def _size_bytes(path: Path) -> int:
     if not path.is_file():
-        raise VerificationError(f"{path}: is missing", _MAKE_ANEW)
+        raise VerificationError(f"{path}: is missing", _DAMAGED_HINT)
     with storage_errors(path):
         return path.stat().st_size
 
 
 def _sums_in(folder: RunFolder, name: str) -> dict[str, str]:
-    """The digests in a sums file, by item/name. Raises VerificationError."""
+    """Return the digests in a sums file by item/name. Raises VerificationError."""
     item = folder.published(folder.items[1])
     _size_bytes(item / name)
     with storage_errors(item / name):
@@ -153,23 +155,23 @@ def _sums_in(folder: RunFolder, name: str) -> dict[str, str]:
 
 
 def _require_as_journalled(files: list[PublishedFile], folder: RunFolder) -> None:
-    """Of indexes, sums and manifest, the journal has what they were when they were published, if there is one."""
+    """Compare indexes, sums and manifest with the digests in the journal, if the run still has one."""
     journal = Journal(folder.journal)
     for file in files:
         if journal.published and journal.others.get(file.place, file.sha256) != file.sha256:
-            raise VerificationError(f"{file.path}: is not the file that was published", _MAKE_ANEW)
+            raise VerificationError(f"{file.path}: is not the file that was published", _DAMAGED_HINT)
 
 
-def _tell_of_strangers(files: list[PublishedFile], folder: RunFolder) -> None:
+def _warn_of_unknown_files(files: list[PublishedFile], folder: RunFolder) -> None:
     known = {file.path for file in files}
     for item in folder.items:
         with storage_errors(folder.published(item)):
             for path in sorted(set(folder.published(item).iterdir()) - known):
-                log.warning("archive: %s is no file of the run, and is not uploaded", path)
+                log.warning("archive: %s does not belong to the run and is not uploaded", path)
 
 
 def _digests(path: Path) -> tuple[int, str, str]:
-    """Size, MD5 and SHA-256 of a file, read once. Raises VerificationError if it is not there, StorageError."""
+    """Return size, MD5 and SHA-256 of a file, read once. Raises VerificationError if it is missing, StorageError."""
     _size_bytes(path)
     size_bytes, md5, sha256 = 0, hashlib.md5(usedforsecurity=False), hashlib.sha256()
     with storage_errors(path), path.open("rb") as stream:

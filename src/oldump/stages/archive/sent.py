@@ -12,7 +12,7 @@ from pathlib import Path
 
 from oldump.engine.commit import write_whole
 from oldump.errors import StorageError, storage_errors
-from oldump.outside.items import Entry
+from oldump.outside.items import ItemFile
 from oldump.stages.archive.files import PublishedFile
 
 _STANDSTILL = 8
@@ -36,13 +36,13 @@ class Sent:
             told = f"{path}: is none that oldump writes ({error!r})"
             raise StorageError(told, "Remove it: then what is not shown yet is sent again.") from error
 
-    def note(self, file: PublishedFile, before: Entry | None) -> None:
+    def note(self, file: PublishedFile, before: ItemFile | None) -> None:
         """Note that archive.org took the file. before: what its catalogue showed by then. Raises StorageError."""
         self._notes.pop(file.place, None)
         self._notes[file.place] = (file.md5, _identity(before), self._now())
         write_whole(self._path, json.dumps(self._notes, indent=1).encode() + b"\n")
 
-    def is_awaited(self, file: PublishedFile, shown: Mapping[str, Entry]) -> bool:
+    def is_pending(self, file: PublishedFile, shown: Mapping[str, ItemFile]) -> bool:
         """Whether the file was sent lately, and the catalogue shows what it showed before. shown: files by place."""
         if file.place not in self._notes:
             return False
@@ -58,7 +58,7 @@ class Sent:
         with storage_errors(self._path):
             self._path.unlink(missing_ok=True)
 
-    def _is_overtaken(self, file: PublishedFile, shown: Mapping[str, Entry]) -> bool:
+    def _is_overtaken(self, file: PublishedFile, shown: Mapping[str, ItemFile]) -> bool:
         """Whether something is shown that was sent into the item after the file."""
         behind = dropwhile(lambda place: place != file.place, self._notes)
         return any(
@@ -68,6 +68,6 @@ class Sent:
         )
 
 
-def _identity(shown: Entry | None) -> str | None:
+def _identity(shown: ItemFile | None) -> str | None:
     """What tells one upload of a name from another."""
     return None if shown is None else f"{shown.size_bytes} {shown.md5} {shown.mtime}"

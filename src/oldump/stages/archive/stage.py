@@ -1,10 +1,10 @@
-"""Archive: both items to archive.org, and the pointer to them.
+"""Archive: upload both items to archive.org and update the pointer to them.
 
-Reads:      all that is published of a complete run: cdump, parts, dump, tables, deworks; indexes, sums, manifest
-Writes:     two items at archive.org; run-DATE/archived.json and latest.json; part of no artifact
-Promises:   "archived" are only files that were read back and compared; latest.json always leads to a complete set
-Memory:     a piece of a file
-On failure: nothing is lost; what archive.org took is noted, run again and only the rest is sent
+Reads:      all published files of a complete run: cdump, parts, dump, tables, deworks; indexes, sums, manifest
+Writes:     two items at archive.org; run-DATE/archived.json and latest.json; no artifact
+Guarantees: only files that the catalogue lists unchanged count as archived; latest.json names a complete set
+Memory:     one chunk of a file
+On failure: accepted files are recorded; a rerun sends only the rest
 """
 
 import hashlib
@@ -21,8 +21,8 @@ from functools import partial
 from pathlib import Path
 
 from oldump.errors import ArchiveMismatch, ArchiveUnreachable, storage_errors
-from oldump.outside.items import Entry, Item, Site, Upload
-from oldump.outside.retries import Patience
+from oldump.outside.items import Item, ItemFile, Site, Upload
+from oldump.outside.retries import RetryPolicy
 from oldump.run.folder import RunFolder
 from oldump.run.progress import Progress
 from oldump.settings import Settings
@@ -43,33 +43,33 @@ from oldump.stages.archive.sent import Sent
 log = logging.getLogger("oldump")
 
 SENT = "archive-sent.json"
-_MOST_SENDINGS = 4
-"""How often a file is sent by one command before archive.org is said to hold another one."""
+_MAX_SENDINGS = 4
+"""How often one command sends a file before it reports that archive.org has a different one."""
 _CHECK_NAME = "check.txt"
 _CHECK_TEXT = b"Shows that oldump may write to this collection. Nobody needs this file.\n"
 _CHECK_MD5 = hashlib.md5(_CHECK_TEXT, usedforsecurity=False).hexdigest()
 
 
-class State(Enum):
-    """What the catalogue shows of a file."""
+class UploadState(Enum):
+    """The state of a file in the catalogue."""
 
-    THERE = "there"
-    AWAITED = "awaited"
-    """archive.org took it, and does not show it yet."""
-    LACKING = "lacking"
-    """It is not there, or another one is."""
+    PRESENT = "present"
+    PENDING = "pending"
+    """archive.org accepted it, but does not list it yet."""
+    MISSING = "missing"
+    """The catalogue does not list it, or lists a different file."""
 
 
-def preflight(site: Site, settings: Settings, patience: Patience | None = None) -> str:
-    """Show that the keys are accepted and may write to the collection, by a small item of its own; whose they are.
+def preflight(site: Site, settings: Settings, policy: RetryPolicy | None = None) -> str:
+    """Check that the keys may write to the collection, by uploading a small item; return their account.
 
-    Raises ArchiveRefused with what to do, ArchiveUnreachable.
+    Raises ArchiveRefused, ArchiveUnreachable.
     """
-    patience = patience or patience_of(settings)
-    username = patience.through("archive: the keys", site.username)
+    policy = policy or retry_policy_of(settings)
+    username = policy.call("archive: the keys", site.username)
     item = f"{settings.archive_collection}-oldump-check"
-    if patience.through("archive: the limit", lambda: site.is_overloaded(item)):
-        log.warning("archive: archive.org takes nothing more at present; uploads will wait for it")
+    if policy.call("archive: the limit", lambda: site.is_overloaded(item)):
+        log.warning("archive: archive.org accepts no uploads at the moment; uploads will wait")
     metadata = {
         "title": "A check of the right to write to this collection",
         "mediatype": "data",
@@ -81,7 +81,7 @@ def preflight(site: Site, settings: Settings, patience: Patience | None = None) 
         path = Path(folder) / _CHECK_NAME
         path.write_bytes(_CHECK_TEXT)
         upload = Upload(item, path, _CHECK_MD5, metadata)
-        patience.through(f"archive: {item}", lambda: site.send(upload, lambda _: None))
+        policy.call(f"archive: {item}", lambda: site.send(upload, lambda _: None))
     log.info("archive: %s may write to %s", username, settings.archive_collection)
     return username
 
@@ -92,12 +92,12 @@ def archive(
     settings: Settings,
     progress: Progress,
     *,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
     require: Callable[[], None] = lambda: None,
 ) -> Archived:
-    """Upload a complete run, read it back, and let latest.json point to it; its receipt.
+    """Upload a complete run, compare it with the catalogue, and point latest.json to it; return its receipt.
 
-    The caller holds the run's lock. require: raises if that is lost.
+    The caller holds the run's lock. require: raises if the lock is lost.
 
     Raises ArchiveError, ConfigurationError, VerificationError, StorageError.
     """
@@ -105,29 +105,29 @@ def archive(
     manifest = read_manifest(folder)
     files = published_files(folder, manifest)
     metadata = {item: metadata_of(item, folder, manifest, settings) for item in folder.items}
-    shipping = _Shipping(folder, site, patience or patience_of(settings), metadata, progress, require)
+    transfer = _Transfer(folder, site, policy or retry_policy_of(settings), metadata, progress, require)
     progress.begin("archive", "looking")
-    shipping.look()
-    lacking = [file for file in files if shipping.state(file) is State.LACKING]
-    if lacking:
-        username = preflight(site, settings, shipping.patience)
+    transfer.look()
+    missing = [file for file in files if transfer.state(file) is UploadState.MISSING]
+    if missing:
+        username = preflight(site, settings, transfer.policy)
     else:
-        username = shipping.patience.through("archive: the keys", site.username)
-        shipping.tell_of_metadata()
+        username = transfer.policy.call("archive: the keys", site.username)
+        transfer.warn_of_metadata()
     if withdraw(folder, files):
-        log.info("archive: %s was taken back: files that it names are going to be replaced", folder.out / LATEST)
-    shipping.begin(lacking)
-    shipping.ship([file for file in files if not file.is_seal])
-    shipping.ship([file for file in files if file.is_seal])
-    shipping.tell_of_strangers(files)
-    archived = _receipt(folder, files, settings, username, shipping, time.monotonic() - began)
+        log.info("archive: %s withdrawn: files that it names will be replaced", folder.out / LATEST)
+    transfer.begin(missing)
+    transfer.ship([file for file in files if not file.is_seal])
+    transfer.ship([file for file in files if file.is_seal])
+    transfer.warn_of_unknown_files(files)
+    archived = _receipt(folder, files, settings, username, transfer, time.monotonic() - began)
     progress.end("archive")
     return archived
 
 
-def patience_of(settings: Settings) -> Patience:
-    """As the settings have it."""
-    return Patience(settings.archive_patience_seconds, settings.archive_backoff_seconds)
+def retry_policy_of(settings: Settings) -> RetryPolicy:
+    """Return the retry policy of the settings."""
+    return RetryPolicy(settings.archive_patience_seconds, settings.archive_backoff_seconds)
 
 
 def _receipt(
@@ -135,19 +135,19 @@ def _receipt(
     files: list[PublishedFile],
     settings: Settings,
     username: str,
-    shipping: "_Shipping",
+    transfer: "_Transfer",
     seconds: float,
 ) -> Archived:
-    """Write the receipt, unless it says the same already, and let latest.json point to the run."""
+    """Write the receipt unless it is up to date, and point latest.json to the run."""
     there = [ArchivedFile.of(file, settings.archive_url) for file in files]
     archived = receipt_of(folder)
     if archived is None or archived.files != there:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        sums = (round(seconds, 3), sum(shipping.sendings.values()), shipping.sent_bytes)
+        sums = (round(seconds, 3), sum(transfer.sendings.values()), transfer.sent_bytes)
         archived = Archived(folder.date, now, previous_of(folder), there, username, *sums)
-        shipping.require()
+        transfer.require()
         write_receipt(folder, archived)
-    shipping.sent.forget()
+    transfer.sent.forget()
     is_latest = move(folder, archived)
     told = "points to it" if is_latest else "points to a later run, and stays"
     log.info("archive: %s is archived, %s files; %s %s", folder.date, len(files), folder.out / LATEST, told)
@@ -155,75 +155,75 @@ def _receipt(
 
 
 @dataclass
-class _Shipping:
-    """The upload of one run, going on."""
+class _Transfer:
+    """The upload of one run."""
 
     folder: RunFolder
     site: Site
-    patience: Patience
+    policy: RetryPolicy
     metadata: dict[str, dict[str, str]]
     progress: Progress
     require: Callable[[], None]
     items: dict[str, Item] = field(default_factory=dict)
-    shown: dict[str, Entry] = field(default_factory=dict)
-    """What the catalogue showed at the last look, by place."""
+    shown: dict[str, ItemFile] = field(default_factory=dict)
+    """The files in the catalogue at the last request, by place."""
     sendings: Counter[str] = field(default_factory=Counter)
-    """How often each file was sent and taken, by its place."""
+    """How often each file was sent and accepted, by place."""
     described: set[str] = field(default_factory=set)
-    """The items that got our metadata with a file."""
+    """The items that received our metadata with a file."""
     sent_bytes: int = 0
     to_send_bytes: int = 0
 
     def __post_init__(self) -> None:
-        """A note is believed for half of the patience: then there is as much left to send the file again."""
-        self.sent = Sent(self.folder.private / SENT, self.patience.total_seconds / 2, self.patience.now)
+        """Trust a record for half of the time limit: the other half is left to send the file again."""
+        self.sent = Sent(self.folder.private / SENT, self.policy.total_seconds / 2, self.policy.now)
 
     def look(self) -> None:
-        """Ask the catalogue for both items. Raises ArchiveError."""
+        """Request both items from the catalogue. Raises ArchiveError."""
         for name in self.folder.items:
-            self.items[name] = self.patience.through(f"archive: {name}", partial(self.site.item, name), self.tell)
+            self.items[name] = self.policy.call(f"archive: {name}", partial(self.site.item, name), self.report)
         self.shown = {
             f"{name}/{file}": entry for name, item in self.items.items() for file, entry in item.files.items()
         }
 
-    def state(self, file: PublishedFile) -> State:
-        """What the catalogue showed of the file at the last look."""
+    def state(self, file: PublishedFile) -> UploadState:
+        """Return the state of the file at the last request."""
         shown = self.shown.get(file.place)
         if shown is not None and (shown.size_bytes, shown.md5) == (file.size_bytes, file.md5):
-            return State.THERE
-        return State.AWAITED if self.sent.is_awaited(file, self.shown) else State.LACKING
+            return UploadState.PRESENT
+        return UploadState.PENDING if self.sent.is_pending(file, self.shown) else UploadState.MISSING
 
-    def begin(self, lacking: list[PublishedFile]) -> None:
-        """Begin to send these files."""
-        self.to_send_bytes = sum(file.size_bytes for file in lacking)
-        if lacking:
-            log.info("archive: %s files are to be sent, %s bytes", len(lacking), f"{self.to_send_bytes:,}")
+    def begin(self, missing: list[PublishedFile]) -> None:
+        """Log and report that these files will be sent."""
+        self.to_send_bytes = sum(file.size_bytes for file in missing)
+        if missing:
+            log.info("archive: %s files are to be sent, %s bytes", len(missing), f"{self.to_send_bytes:,}")
             self.progress.begin("archive", "sending")
 
     def ship(self, files: list[PublishedFile]) -> None:
-        """Send what is lacking of these, then look until all are there. Raises ArchiveError."""
+        """Send the missing files, then poll the catalogue until it lists all. Raises ArchiveError."""
         for file in files:
-            if self.state(file) is State.LACKING:
+            if self.state(file) is UploadState.MISSING:
                 self.send(file)
         waiting = files
-        for pause in self.patience.rounds(self.tell):
+        for pause in self.policy.rounds(self.report):
             self.look()
-            waiting = [file for file in files if self.state(file) is not State.THERE]
+            waiting = [file for file in files if self.state(file) is not UploadState.PRESENT]
             if not waiting:
                 return
             for file in waiting:
-                if self.state(file) is State.LACKING:
+                if self.state(file) is UploadState.MISSING:
                     self.send_again(file)
-            log.info("archive: %s files are not shown yet; the next look is in %.0f s", len(waiting), pause)
-        raise _not_shown(waiting, self.patience)
+            log.info("archive: %s files are not listed yet; checking again in %.0f s", len(waiting), pause)
+        raise _not_shown(waiting, self.policy)
 
     def send(self, file: PublishedFile) -> None:
-        """Send a file, and note that it was taken. Raises ArchiveError, VerificationError if it is another one."""
+        """Send a file and record it. Raises ArchiveError, VerificationError if it is not the committed file."""
         self.require()
         require_committed(file)
         began = time.monotonic()
         upload = Upload(file.item, file.path, file.md5, self.metadata[file.item], self.renews(file.item))
-        self.patience.through(f"archive: {file.place}", partial(self.site.send, upload, self.tell), self.tell)
+        self.policy.call(f"archive: {file.place}", partial(self.site.send, upload, self.report), self.report)
         self.described.add(file.item)
         self.sent.note(file, self.shown.get(file.place))
         self.sendings[file.place] += 1
@@ -233,16 +233,16 @@ class _Shipping:
         log.info("archive: %s sent, %s bytes, %.1f s, %.1f MB/s", file.place, f"{file.size_bytes:,}", seconds, rate)
 
     def renews(self, item: str) -> bool:
-        """Whether the item was there with other metadata, and has not got ours yet."""
+        """Whether the item existed with other metadata and has not received ours yet."""
         return bool(self.differing(item)) and item not in self.described
 
     def differing(self, item: str) -> list[str]:
-        """The names of metadata that an item which was there has otherwise."""
+        """Return the names of the metadata fields in which an existing item differs from ours."""
         shown = self.items[item].metadata
         return [name for name, value in self.metadata[item].items() if shown and shown.get(name) != value]
 
-    def tell_of_metadata(self) -> None:
-        """Warn of metadata that is not ours: ours goes only with a file that is sent."""
+    def warn_of_metadata(self) -> None:
+        """Warn of metadata that differs from ours, which is only sent along with a file."""
         for item in self.items:
             if names := self.differing(item):
                 log.warning(
@@ -250,38 +250,38 @@ class _Shipping:
                 )
 
     def send_again(self, file: PublishedFile) -> None:
-        """Send a file again of which the catalogue shows something else. Raises ArchiveMismatch after some tries."""
+        """Send a file again that the catalogue lists differently. Raises ArchiveMismatch after _MAX_SENDINGS."""
         shown = self.shown.get(file.place)
-        if self.sendings[file.place] >= _MOST_SENDINGS:
+        if self.sendings[file.place] >= _MAX_SENDINGS:
             raise ArchiveMismatch(
-                f"{file.place}: archive.org has {_told(shown)} and not {file.size_bytes} bytes with MD5 {file.md5}, "
+                f"{file.place}: archive.org has {_summary(shown)} and not {file.size_bytes} bytes with MD5 {file.md5}, "
                 f"though it was sent {self.sendings[file.place]} times",
-                "See the item's history at archive.org, and ask its people; then give the command again.",
+                "Check the item's history at archive.org, ask its staff, then rerun.",
             )
-        log.warning("archive: %s: archive.org has %s; it is sent again", file.place, _told(shown))
+        log.warning("archive: %s: archive.org has %s; it is sent again", file.place, _summary(shown))
         self.to_send_bytes += file.size_bytes
         self.send(file)
 
-    def tell_of_strangers(self, files: list[PublishedFile]) -> None:
-        """Warn of files that an earlier upload of the date left in the items, and that are no part of it now."""
+    def warn_of_unknown_files(self, files: list[PublishedFile]) -> None:
+        """Warn of files that an earlier upload of this date left in the items."""
         known = {file.place for file in files}
         for place in sorted(self.shown.keys() - known):
             if re.search(r"/ol_c?dump_.*\.txt\.gz(\.index)?$", place):
-                log.warning("archive: %s is of an earlier upload, and stays there: remove it", place)
+                log.warning("archive: %s is from an earlier upload and stays in the item: remove it", place)
 
-    def tell(self, bytes_of_file: int = 0) -> None:
-        """Tell how much is sent, with so much of the file that is under way."""
+    def report(self, bytes_of_file: int = 0) -> None:
+        """Report progress; bytes_of_file: what has been sent of the current file."""
         bytes_now = self.sent_bytes + bytes_of_file
         self.progress.update(bytes_now, bytes_now / self.to_send_bytes if self.to_send_bytes else None)
 
 
-def _told(shown: Entry | None) -> str:
+def _summary(shown: ItemFile | None) -> str:
     return "nothing" if shown is None else f"{shown.size_bytes} bytes with MD5 {shown.md5}"
 
 
-def _not_shown(files: list[PublishedFile], patience: Patience) -> ArchiveUnreachable:
+def _not_shown(files: list[PublishedFile], policy: RetryPolicy) -> ArchiveUnreachable:
     names = ", ".join(file.place for file in files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
     return ArchiveUnreachable(
-        f"archive.org took {names}, and does not show it after {patience.total_seconds:,.0f} s",
-        "Give the command again, later: what is shown then is not sent again.",
+        f"archive.org accepted {names}, but does not list it after {policy.total_seconds:,.0f} s",
+        "Rerun later: files that are listed by then are not sent again.",
     )

@@ -34,7 +34,7 @@ _USUAL = {
     b"/type/work": re.compile(rb"/works/OL([1-9][0-9]{0,17})W"),
 }
 _TYPE_OF_FOLDER = {b"authors": b"/type/author", b"books": b"/type/edition", b"works": b"/type/work"}
-_NO_ENTRY = (
+_NOT_AN_ENTRY = (
     "is neither a record (five columns, separated by tabs, the third an integer and the fifth a JSON object) "
     "nor a line of an index (four columns, the first a path)"
 )
@@ -42,7 +42,7 @@ _NO_ENTRY = (
 Made = TypeVar("Made")
 
 
-class Entry(msgspec.Struct, gc=False):
+class PageEntry(msgspec.Struct, gc=False):
     """What is told of a document."""
 
     type_key: bytes
@@ -61,7 +61,7 @@ class Entry(msgspec.Struct, gc=False):
         """Whether it is an author, an edition or a work: what was deleted or redirected is none any more."""
         return self.type_key in UNTITLED
 
-    def is_before(self, other: "Entry") -> bool:
+    def is_before(self, other: "PageEntry") -> bool:
         """Whether the other one, of the same part, may follow."""
         if 0 < self.number < other.number and self.type_key == other.type_key:
             return True
@@ -72,7 +72,7 @@ class _Datetime(msgspec.Struct, gc=False):
     value: str
 
 
-class _Members(msgspec.Struct, gc=False):
+class _EntryMembers(msgspec.Struct, gc=False):
     """The members that entries are made of; the decoder passes over the rest."""
 
     title: str | UnsetType = UNSET
@@ -80,23 +80,23 @@ class _Members(msgspec.Struct, gc=False):
     created: _Datetime | UnsetType = UNSET
 
 
-_decode = msgspec.json.Decoder(_Members).decode
+_decode = msgspec.json.Decoder(_EntryMembers).decode
 
 
-class NoEntry(ValueError):
+class NotAnEntry(ValueError):
     """Raised for a line that is neither a record nor a line of an index."""
 
 
-def entry_of(line: bytes) -> Entry:
-    """The entry of a record or of a line of an index, without its newline. Raises NoEntry."""
+def entry_of(line: bytes) -> PageEntry:
+    """The entry of a record or of a line of an index, without its newline. Raises NotAnEntry."""
     pieces = line.split(b"\t")
     try:
         return _of_record(*pieces) if len(pieces) == _RECORD_COLUMNS else _of_index(pieces)
     except (Rejected, RecursionError, ValueError) as error:  # no dump nests so deep
-        raise NoEntry from error
+        raise NotAnEntry from error
 
 
-def _of_record(type_key: bytes, key: bytes, revision: bytes, last_modified: bytes, text: bytes) -> Entry:
+def _of_record(type_key: bytes, key: bytes, revision: bytes, last_modified: bytes, text: bytes) -> PageEntry:
     if not revision.isdigit():
         revision_of(revision)
     title, created = _title_and_date(type_key, text)
@@ -104,7 +104,9 @@ def _of_record(type_key: bytes, key: bytes, revision: bytes, last_modified: byte
     if type_key in UNTITLED:
         title = title or UNTITLED[type_key]
         path, number = f"{path}/{slug(title)}", _number(type_key, key)
-    return Entry(type_key, key, path, shown(title or path), shown(created) or NO_DATE, last_modified.decode(), number)
+    return PageEntry(
+        type_key, key, path, shown(title or path), shown(created) or NO_DATE, last_modified.decode(), number
+    )
 
 
 def _number(type_key: bytes, key: bytes) -> int:
@@ -135,15 +137,15 @@ def _text(value: object) -> str:
     return value if type(value) is str else ""
 
 
-def _of_index(pieces: list[bytes]) -> Entry:
+def _of_index(pieces: list[bytes]) -> PageEntry:
     """Titles that have tabs of their own, as the old script's could, are put together."""
     path, *titles, created, last_modified = pieces
     if not path.startswith(b"/") or not titles:
-        raise NoEntry
+        raise NotAnEntry
     key, type_key = _key_and_type(path)
     title = shown(b" ".join(titles).decode())
     number = _number(type_key, key) if type_key else 0
-    return Entry(type_key, key, path.decode(), title, created.decode(), last_modified.decode(), number)
+    return PageEntry(type_key, key, path.decode(), title, created.decode(), last_modified.decode(), number)
 
 
 def _key_and_type(path: bytes) -> tuple[bytes, bytes]:
@@ -156,35 +158,35 @@ def _key_and_type(path: bytes) -> tuple[bytes, bytes]:
 # ----------------------------------------------------------------------------------------------------------- blocks
 
 
-class _Block(NamedTuple, Generic[Made]):
+class _BlockResult(NamedTuple, Generic[Made]):
     """What the leader hears of a block."""
 
     lines: int
     made: Made
-    firsts: dict[int, tuple[int, Entry]]
+    firsts: dict[int, tuple[int, PageEntry]]
     """The first document of each part that is in it, with the place of its line."""
-    lasts: dict[int, Entry]
-    unordered: tuple[int, Entry, Entry] | None
+    lasts: dict[int, PageEntry]
+    unordered: tuple[int, PageEntry, PageEntry] | None
     """The place of a line, the document before, and its own."""
     no_entry: int | None
     """The place of a line that is neither record nor line of an index."""
 
 
-class _Reading:
+class _BlockReader:
     """The entries of a block, and whether they are in order."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.firsts: dict[int, tuple[int, Entry]] = {}
-        self.lasts: dict[int, Entry] = {}
-        self.unordered: tuple[int, Entry, Entry] | None = None
+        self.entries: list[PageEntry] = []
+        self.firsts: dict[int, tuple[int, PageEntry]] = {}
+        self.lasts: dict[int, PageEntry] = {}
+        self.unordered: tuple[int, PageEntry, PageEntry] | None = None
         self.no_entry: int | None = None
 
     def add(self, place: int, line: bytes) -> bool:
         """Take a line; whether to go on."""
         try:
             entry = entry_of(line)
-        except NoEntry:
+        except NotAnEntry:
             self.no_entry = place
             return False
         self.entries.append(entry)
@@ -200,8 +202,10 @@ class _Reading:
         return self.unordered is None
 
 
-def _read(make: Callable[[list[Entry]], Made], prefixes: tuple[bytes, ...], lines: list[bytes]) -> _Block[Made]:
-    reading = _Reading()
+def _read(
+    make: Callable[[list[PageEntry]], Made], prefixes: tuple[bytes, ...], lines: list[bytes]
+) -> _BlockResult[Made]:
+    reading = _BlockReader()
     for place, line in enumerate(lines):
         if line.startswith(prefixes):
             if not reading.add(place, line):
@@ -210,7 +214,7 @@ def _read(make: Callable[[list[Entry]], Made], prefixes: tuple[bytes, ...], line
             reading.no_entry = place
             break
     made = make(reading.entries)
-    return _Block(len(lines), made, reading.firsts, reading.lasts, reading.unordered, reading.no_entry)
+    return _BlockResult(len(lines), made, reading.firsts, reading.lasts, reading.unordered, reading.no_entry)
 
 
 class _Order:
@@ -220,13 +224,13 @@ class _Order:
         self.lines = 0
         """Of the open file."""
         self._name = ""
-        self._lasts: dict[int, Entry] = {}
+        self._lasts: dict[int, PageEntry] = {}
 
     def open(self, name: str) -> None:
         """Go on with the next file."""
         self._name, self.lines = name, 0
 
-    def hear(self, block: _Block[Made]) -> None:
+    def hear(self, block: _BlockResult[Made]) -> None:
         """Take the next block. Raises NotSorted, RecordError."""
         for part, (place, first) in block.firsts.items():
             before = self._lasts.get(part)
@@ -235,14 +239,14 @@ class _Order:
         if block.unordered:
             raise self._not_sorted(*block.unordered)
         if block.no_entry is not None:
-            raise RecordError(f"{self._line(block.no_entry)} {_NO_ENTRY}.")
+            raise RecordError(f"{self._line(block.no_entry)} {_NOT_AN_ENTRY}.")
         self._lasts |= block.lasts
         self.lines += block.lines
 
     def _line(self, place: int) -> str:
         return f"{self._name}: line {self.lines + place + 1:,}"
 
-    def _not_sorted(self, place: int, before: Entry, here: Entry) -> NotSorted:
+    def _not_sorted(self, place: int, before: PageEntry, here: PageEntry) -> NotSorted:
         where = f"{self._line(place)} ({here.key.decode(errors='replace')})"
         if before.key == here.key:
             return NotSorted(
@@ -254,7 +258,7 @@ class _Order:
 def entries_made(
     stage: str,
     paths: Sequence[Path | None],
-    make: Callable[[list[Entry]], Made],
+    make: Callable[[list[PageEntry]], Made],
     workers: int,
     progress: Progress,
     prefixes: tuple[bytes, ...] = (b"",),
@@ -265,7 +269,7 @@ def entries_made(
     Raises SourceError, NotSorted, RecordError, WorkerError.
     """
     order = _Order()
-    read: Callable[[list[bytes]], _Block[Made]] = partial(_read, make, prefixes)
+    read: Callable[[list[bytes]], _BlockResult[Made]] = partial(_read, make, prefixes)
     progress.begin(stage, "read")
     for path in paths:
         order.open(str(path or "standard input"))

@@ -2,10 +2,10 @@
 
 Reads:      a dump, a part, or an index of them (see entries)
 Writes:     index.html, and for each thousand pages a folder: 00/index.html, 00/00000.html, 00/00001.html …
-Promises:   each edition, work and author on just one page, in the order read; the same records give the same bytes;
-            no index.html ever links to a page that is not there
+Guarantees: each edition, work and author on exactly one page, in input order; the same records give the same bytes;
+            index.html never links to a missing page
 Memory:     a page, what its folder's index says of each, and some blocks a worker
-On failure: the pages that were there are there
+On failure: the old pages remain
 """
 
 import re
@@ -21,7 +21,7 @@ from oldump.errors import SourceEmpty
 from oldump.records.urls import encoded
 from oldump.run.progress import Progress
 from oldump.settings import Settings
-from oldump.stages.sitemaps.entries import Entry, entries_made
+from oldump.stages.sitemaps.entries import PageEntry, entries_made
 
 LINKS = 1_000
 """On a page, and of pages in a folder."""
@@ -55,7 +55,7 @@ class Link(NamedTuple):
 
 
 @dataclass
-class Counts:
+class HtmlIndexCounts:
     """What was made."""
 
     links: int = 0
@@ -70,31 +70,31 @@ class Counts:
 
 def make_htmlindex(
     path: Path | None, folder: Path, settings: Settings, progress: Progress, *, links: int = LINKS
-) -> Counts:
+) -> HtmlIndexCounts:
     """Replace the pages in folder by those of what path (None: standard input) holds. links: on a page.
 
     Raises SourceError, NotSorted, RecordError, StorageError, WorkerError.
     """
     workers = workers_within(settings.memory, settings.workers)
     with Replacement(folder, _OURS) as replacement:
-        writing = _Writing(replacement, links)
+        writer = _HtmlIndexWriter(replacement, links)
         for made in entries_made("htmlindex", [path], _links, workers, progress):
             for link, text in made:
-                writing.add(link, text)
-        writing.finish()
-        if not writing.counts.links:
+                writer.add(link, text)
+        writer.finish()
+        if not writer.counts.links:
             raise SourceEmpty(f"{path or 'standard input'}: no editions, works or authors", "Is it a dump?")
-        writing.counts.changed = replacement.commit()
-    return writing.counts
+        writer.counts.changed = replacement.commit()
+    return writer.counts
 
 
-def _links(entries: list[Entry]) -> list[tuple[str, str]]:
+def _links(entries: list[PageEntry]) -> list[tuple[str, str]]:
     """The link to each edition, work and author, and what it says."""
     links = [Link(entry.path, _text(entry)) for entry in entries if entry.has_page]
     return [(_anchor(link), link.text) for link in links]
 
 
-def _text(entry: Entry) -> str:
+def _text(entry: PageEntry) -> str:
     title = entry.title if entry.title.strip() else entry.key.decode()
     return title if len(title) <= MOST_SHOWN_CHARACTERS else f"{title[:MOST_SHOWN_CHARACTERS]}…"
 
@@ -115,11 +115,11 @@ def _anchor(link: Link) -> str:
     return f'<a href="{encoded(link.path)}">{escape(link.text)}</a>'
 
 
-class _Writing:
+class _HtmlIndexWriter:
     """Writes a page when it is full and there is more, a folder's index behind its pages, and the first page last."""
 
     def __init__(self, replacement: Replacement, links: int) -> None:
-        self.counts = Counts()
+        self.counts = HtmlIndexCounts()
         self._replacement = replacement
         self._most = links
         self._open: list[str] = []

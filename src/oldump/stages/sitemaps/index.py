@@ -2,7 +2,7 @@
 
 Reads:      a dump, or a part
 Writes:     lines: path, title, created, last_modified; separated by tabs
-Promises:   as many lines as records, in their order, each of four columns
+Guarantees: as many lines as records, in their order, each of four columns
 Memory:     some blocks a worker
 """
 
@@ -12,7 +12,7 @@ from typing import BinaryIO
 from oldump.engine.budget import workers_within
 from oldump.run.progress import Progress
 from oldump.settings import Settings
-from oldump.stages.sitemaps.entries import Entry, entries_made
+from oldump.stages.sitemaps.entries import PageEntry, entries_made
 
 
 def write_index(path: Path | None, output: BinaryIO, settings: Settings, progress: Progress) -> int:
@@ -25,6 +25,6 @@ def write_index(path: Path | None, output: BinaryIO, settings: Settings, progres
     return lines
 
 
-def _lines(entries: list[Entry]) -> tuple[bytes, int]:
+def _lines(entries: list[PageEntry]) -> tuple[bytes, int]:
     lines = [f"{each.path}\t{each.title}\t{each.created}\t{each.last_modified}\n" for each in entries]
     return "".join(lines).encode(), len(lines)

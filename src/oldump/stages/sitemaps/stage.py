@@ -2,10 +2,10 @@
 
 Reads:      a dump, its parts authors and works, or an index of them (see entries)
 Writes:     sitemap_works_0000.xml.gz …, sitemap_authors_0000.xml.gz …, siteindex.xml.gz
-Promises:   each work and each author in just one sitemap, the one of its key's range; the limits of the protocol;
-            the same records give the same bytes; no index ever names a sitemap that is not there
+Guarantees: each work and each author in exactly one sitemap, that of its key range; the limits of the protocol;
+            the same records give the same bytes; an index never names a missing sitemap
 Memory:     one range of each collection, and some blocks a worker, whatever the input's size
-On failure: the sitemaps that were there are there
+On failure: the old sitemaps remain
 
 A sitemap is for a range of key numbers, 10,000 as in the script that made them before, so a changed work changes its
 own range's sitemap and no other. Should a range not fit the limits, it is halved until it does.
@@ -28,7 +28,7 @@ from oldump.errors import ConfigurationError, SourceEmpty
 from oldump.records.urls import encoded, moment
 from oldump.run.progress import Progress
 from oldump.settings import Settings
-from oldump.stages.sitemaps.entries import Entry, entries_made
+from oldump.stages.sitemaps.entries import PageEntry, entries_made
 
 FOLDER_ON_SITE = "/static/sitemaps/"
 """Where the site shows the folder."""
@@ -57,7 +57,7 @@ class Limits:
 PROTOCOL = Limits()
 
 
-class Stretch(NamedTuple):
+class UrlRange(NamedTuple):
     """URLs of one range, ascending; the three lists run parallel."""
 
     collection: str
@@ -67,21 +67,21 @@ class Stretch(NamedTuple):
     lastmods: list[str]
     elements: list[bytes]
 
-    def part(self, start: int, end: int) -> "Stretch":
+    def part(self, start: int, end: int) -> "UrlRange":
         """Those from start on, before end."""
         return self._replace(
             numbers=self.numbers[start:end], lastmods=self.lastmods[start:end], elements=self.elements[start:end]
         )
 
-    def extend(self, other: "Stretch") -> None:
-        """Take those of another stretch of the same range, which come behind."""
+    def extend(self, other: "UrlRange") -> None:
+        """Take those of another url_range of the same range, which come behind."""
         self.numbers.extend(other.numbers)
         self.lastmods.extend(other.lastmods)
         self.elements.extend(other.elements)
 
 
 @dataclass
-class Counts:
+class SitemapCounts:
     """What was made."""
 
     urls: int = 0
@@ -105,7 +105,7 @@ def make_sitemaps(
     *,
     prefix: str = "",
     limits: Limits = PROTOCOL,
-) -> Counts:
+) -> SitemapCounts:
     """Replace the sitemaps in folder by those of the works and authors in paths (None: standard input).
 
     A dump; or its parts, say, one behind the other. prefix: a part of all names.
@@ -114,18 +114,18 @@ def make_sitemaps(
     names = Names(prefix)
     workers = workers_within(settings.memory, settings.workers)
     with Replacement(folder, names.ours) as replacement:
-        writing = _Writing(replacement, settings.base_url, names, limits)
-        make = partial(stretches_of, settings.base_url, limits.numbers)
-        for stretches, left_out in entries_made("sitemaps", paths, make, workers, progress, _PREFIXES):
-            writing.counts.left_out += left_out
-            for stretch in stretches:
-                writing.add(stretch)
-        writing.finish()
-        if not writing.counts.urls:
+        writer = _SitemapWriter(replacement, settings.base_url, names, limits)
+        make = partial(url_ranges_of, settings.base_url, limits.numbers)
+        for url_ranges, left_out in entries_made("sitemaps", paths, make, workers, progress, _PREFIXES):
+            writer.counts.left_out += left_out
+            for url_range in url_ranges:
+                writer.add(url_range)
+        writer.finish()
+        if not writer.counts.urls:
             told = ", ".join(str(path or "standard input") for path in paths)
             raise SourceEmpty(f"{told}: neither works nor authors", "Is it a dump, or its parts authors and works?")
-        writing.counts.changed = replacement.commit()
-    return writing.counts
+        writer.counts.changed = replacement.commit()
+    return writer.counts
 
 
 class Names:
@@ -152,10 +152,10 @@ class Names:
         return f"siteindex{self._infix}{f'-{place + 1}' if place else ''}.xml.gz"
 
 
-def stretches_of(base_url: str, numbers: int, entries: list[Entry]) -> tuple[list[Stretch], int]:
+def url_ranges_of(base_url: str, numbers: int, entries: list[PageEntry]) -> tuple[list[UrlRange], int]:
     """The URLs of works and authors, and how many of these have keys of unusual form. numbers: in a range."""
     left_out = 0
-    stretches: dict[tuple[str, int], Stretch] = {}
+    url_ranges: dict[tuple[str, int], UrlRange] = {}
     for entry in entries:
         collection = _COLLECTIONS.get(entry.type_key)
         if collection is None:
@@ -164,17 +164,17 @@ def stretches_of(base_url: str, numbers: int, entries: list[Entry]) -> tuple[lis
             left_out += 1
             continue
         place = entry.number // numbers
-        stretch = stretches.get((collection, place))
-        if stretch is None:
-            stretch = stretches[collection, place] = Stretch(collection, place, [], [], [])
+        url_range = url_ranges.get((collection, place))
+        if url_range is None:
+            url_range = url_ranges[collection, place] = UrlRange(collection, place, [], [], [])
         lastmod = moment(entry.last_modified)
-        stretch.numbers.append(entry.number)
-        stretch.lastmods.append(lastmod)
-        stretch.elements.append(_element("url", _location(base_url, entry), lastmod))
-    return list(stretches.values()), left_out
+        url_range.numbers.append(entry.number)
+        url_range.lastmods.append(lastmod)
+        url_range.elements.append(_element("url", _location(base_url, entry), lastmod))
+    return list(url_ranges.values()), left_out
 
 
-def _location(base_url: str, entry: Entry) -> str:
+def _location(base_url: str, entry: PageEntry) -> str:
     location = base_url + encoded(entry.path)
     return location if len(location) <= _MOST_URL_CHARACTERS else base_url + entry.key.decode()
 
@@ -191,61 +191,61 @@ def document(name: str, elements: list[bytes]) -> bytes:
 
 
 def parts_of(
-    first: int, numbers: int, stretch: Stretch, fits: Callable[[Stretch], bool]
-) -> Iterator[tuple[int, int, Stretch]]:
+    first: int, numbers: int, url_range: UrlRange, fits: Callable[[UrlRange], bool]
+) -> Iterator[tuple[int, int, UrlRange]]:
     """The range of numbers from first on, halved until each part fits: first and last number, and URLs of each.
 
     Parts without URLs are left out. A single number is not halved.
     """
-    if not stretch.numbers:
+    if not url_range.numbers:
         return
-    if fits(stretch) or numbers == 1:
-        yield first, first + numbers - 1, stretch
+    if fits(url_range) or numbers == 1:
+        yield first, first + numbers - 1, url_range
         return
     half = numbers // 2
-    border = bisect_left(stretch.numbers, first + half)
-    yield from parts_of(first, half, stretch.part(0, border), fits)
-    yield from parts_of(first + half, numbers - half, stretch.part(border, len(stretch.numbers)), fits)
+    border = bisect_left(url_range.numbers, first + half)
+    yield from parts_of(first, half, url_range.part(0, border), fits)
+    yield from parts_of(first + half, numbers - half, url_range.part(border, len(url_range.numbers)), fits)
 
 
-class _Writing:
+class _SitemapWriter:
     """Writes a range when the next one begins, and an index when it is full."""
 
     def __init__(self, replacement: Replacement, base_url: str, names: Names, limits: Limits) -> None:
-        self.counts = Counts()
+        self.counts = SitemapCounts()
         self._replacement = replacement
         self._folder_url = base_url + FOLDER_ON_SITE
         self._names = names
         self._limits = limits
-        self._open: dict[str, Stretch] = {}
+        self._open: dict[str, UrlRange] = {}
         """The URLs of the range that each collection is at."""
         self._sitemaps: list[bytes] = []
         """What the open index names."""
 
-    def add(self, stretch: Stretch) -> None:
+    def add(self, url_range: UrlRange) -> None:
         """Take the next one of its collection."""
-        held = self._open.get(stretch.collection)
-        if held and held.place == stretch.place:
-            held.extend(stretch)
+        held = self._open.get(url_range.collection)
+        if held and held.place == url_range.place:
+            held.extend(url_range)
             return
         if held:
             self._write(held)
-        self._open[stretch.collection] = stretch
+        self._open[url_range.collection] = url_range
 
     def finish(self) -> None:
         """Write what is open."""
-        for stretch in self._open.values():
-            self._write(stretch)
+        for url_range in self._open.values():
+            self._write(url_range)
         if self._sitemaps:
             self._write_index()
 
-    def _write(self, stretch: Stretch) -> None:
+    def _write(self, url_range: UrlRange) -> None:
         numbers = self._limits.numbers
-        for first, last, part in parts_of(stretch.place * numbers, numbers, stretch, self._fits):
+        for first, last, part in parts_of(url_range.place * numbers, numbers, url_range, self._fits):
             is_whole = last - first + 1 == numbers
             self._put(self._names.sitemap(part.collection, part.place, None if is_whole else (first, last)), part)
 
-    def _put(self, name: str, part: Stretch) -> None:
+    def _put(self, name: str, part: UrlRange) -> None:
         self._replacement.write(name, _compressed(document("urlset", part.elements)))
         self.counts.urls += len(part.numbers)
         self.counts.sitemaps += 1
@@ -253,7 +253,7 @@ class _Writing:
         if len(self._sitemaps) == self._limits.sitemaps:
             self._write_index()
 
-    def _fits(self, part: Stretch) -> bool:
+    def _fits(self, part: UrlRange) -> bool:
         text_bytes = len(document("urlset", [])) + sum(map(len, part.elements))
         return len(part.numbers) <= self._limits.urls and text_bytes <= self._limits.text_bytes
 
