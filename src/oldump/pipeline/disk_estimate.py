@@ -12,7 +12,7 @@ from oldump.stages.tables import TABLE_OF
 
 # Measured on 24 November 2026 on synth's rows (200,000 and 1 million, --memory 192M to 2G) and on the 690 rows of Open
 # Library's development database. Each factor is the largest that was measured, rounded up; together they exceed the
-# peak of a run by a fifth. docs/performance.md has the figures.
+# peak of a run by a fifth. docs/performance.md, "Disk space", has the figures.
 TEXT_PER_TABLE = 1.0
 """COPY text per byte of table data on the server's disk: synth 0.91, development database 0.79."""
 DATA_PER_TEXT = 0.30

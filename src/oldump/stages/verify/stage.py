@@ -75,7 +75,7 @@ def require_clean(result: VerifyResult, folder: Path) -> None:
     """Raise VerificationError if a finished dump has findings."""
     if result.findings:
         raise VerificationError(
-            f"{folder}: {result.summary}", "Do not publish it. docs/operations.md explains each kind of finding."
+            f"{folder}: {result.summary}", "Do not publish it. docs/checks.md explains each kind of finding."
         )
 
 
