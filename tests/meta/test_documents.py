@@ -51,9 +51,9 @@ def missing_modules(document: Path) -> list[str]:
 def missing_names(document: Path) -> list[str]:
     """Return the classes, functions and constants that a document names and that src does not define."""
     source = "\n".join(path.read_text(encoding="utf-8") for path in CODE if path.is_relative_to(ROOT / "src"))
-    tokens = re.findall(r"`(?!ol_)([A-Za-z_]\w*(?:\.[a-z_]\w*)?)`", prose(document))
+    tokens = re.findall(r"`(?!ol_|NAME)([A-Za-z_]\w*(?:\.[a-z_]\w*)?)`", prose(document))
     parts = {part for token in tokens if not token.endswith(".py") for part in token.split(".")}
-    names = {part for part in parts if re.search(r"[a-z][A-Z]|_", part)}
+    names = {part for part in parts if re.search(r"^[A-Z]|_", part)}
     is_defined = r"(^|\n)\s*((class|def) {0}\b|{0}\s*[:=])"
     return [name for name in sorted(names) if not re.search(is_defined.format(name), source)]
 
