@@ -55,7 +55,7 @@ def signal_codes() -> set[int]:
 
 
 def documented_codes(text: str) -> Counter[int]:
-    """The codes in the headings of settings.md: "### 13*: the database is not reached"."""
+    """The codes in the headings of settings.md: "### 13*: the database cannot be reached"."""
     headings = re.findall(r"(?m)^### ([0-9][0-9, *]*): \S", text)
     return Counter(int(code) for heading in headings for code in re.findall(r"[0-9]+", heading))
 
