@@ -254,6 +254,24 @@ def test_overwrite_killed_at_once_still_replaces(small: Path, complete: Path, tm
     assert made_files(complete) == made_files(tmp_path / "fresh")
 
 
+def test_overwrite_after_a_kill_in_the_exchange_keeps_the_old_items(
+    small: Path, complete: Path, tmp_path: Path
+) -> None:
+    """Both items were moved aside, none was in place: they are published again, and the gate compares with them."""
+    before = published(complete)
+    replaced, making = private_of(complete) / "replaced", private_of(complete) / "making"
+    for item in (cdump_of(complete).parent, item_of(complete)):
+        shutil.copytree(item, making / item.name)
+        (replaced / item.name).parent.mkdir(exist_ok=True)
+        item.rename(replaced / item.name)
+    (tmp_path / "bad.txt").write_bytes(b"broken\n")
+    options = ("--source", "bad.txt", "--out", complete, "--max-rejects", "0")
+    failed(oldump("run", DATE, *options, "--overwrite", cwd=tmp_path), 21)
+    assert published(complete) == before
+    ran = run(small, complete, "--overwrite", cwd=tmp_path)
+    assert f"gate: compared with {item_of(complete)}" in ran.err
+
+
 def test_a_failed_overwrite_is_not_taken_up_from_another_source(small: Path, complete: Path, tmp_path: Path) -> None:
     """What was allowed for one source is not for the next one: the good dump stays where it is."""
     before = identities(complete)

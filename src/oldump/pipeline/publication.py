@@ -2,10 +2,12 @@
 
 Guarantees: an item under its final name is complete. Each item is renamed atomically and the folder is synced, so a
             crash leaves either the old items or the new ones; the dump's item, which holds the manifest, comes last
-On failure: rerunning publishes the items that are not renamed yet
+On failure: rerunning publishes the items that are not renamed yet; `undo_interrupted_exchange` puts replaced ones back
 """
 
+import logging
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 from oldump.engine.commit import sync_folder, write_whole
@@ -16,6 +18,8 @@ from oldump.pipeline.table import STAGES
 from oldump.run.folder import RunFolder
 from oldump.run.journal import Journal, sha256_of
 from oldump.run.manifest import MANIFEST, SUMS, render_manifest, render_sums
+
+log = logging.getLogger("oldump")
 
 
 def complete_items(state: RunState) -> None:
@@ -33,28 +37,52 @@ def complete_items(state: RunState) -> None:
 def publish(state: RunState) -> None:
     """Rename the items to their final names, and record that in the journal. Raises StorageError."""
     folder = state.folder
-    rename_items(folder)
+    rename_items(folder, state.require_lock)
     names = {artifact.name for artifact in state.published}
     others = [path for item in folder.items for path in folder.published(item).iterdir() if path.name not in names]
     state.journal.publish({f"{path.parent.name}/{path.name}": sha256_of(path) for path in others})
 
 
-def rename_items(folder: RunFolder) -> None:
-    """Rename the items into the output folder; remove the items that they replace once all are renamed."""
-    replaced = folder.private / "replaced"
+def rename_items(folder: RunFolder, require_lock: Callable[[], None]) -> None:
+    """Rename the items into the output folder; remove the items that they replace once all are renamed.
+
+    require_lock: called before each rename; raises if another process has taken over the run.
+    """
     with storage_errors(folder.out):
-        replaced.mkdir(exist_ok=True)
+        folder.replaced.mkdir(exist_ok=True)
         # The dump's item holds the manifest, which makes a run complete: it leaves first and arrives last.
         unpublished = [item for item in folder.items if folder.made(item).exists()]
         for item in reversed(unpublished):
             if folder.published(item).exists():
-                shutil.rmtree(replaced / item, ignore_errors=True)
-                folder.published(item).rename(replaced / item)
+                shutil.rmtree(folder.replaced / item, ignore_errors=True)
+                require_lock()
+                folder.published(item).rename(folder.replaced / item)
         for item in unpublished:
+            require_lock()
             folder.made(item).rename(folder.published(item))
         sync_folder(folder.out)
-        shutil.rmtree(replaced)
+        shutil.rmtree(folder.replaced)
         shutil.rmtree(folder.making, ignore_errors=True)  # already gone if a run was killed here
+
+
+def undo_interrupted_exchange(folder: RunFolder, require_lock: Callable[[], None]) -> None:
+    """Put replaced items back under their final names if a run was killed before all new items had theirs.
+
+    So a rerun from scratch finds what was published before, and readers do meanwhile. Raises StorageError.
+    """
+    replaced = [item for item in folder.items if (folder.replaced / item).exists()]
+    if not replaced or folder.published(folder.items[-1]).exists():  # the dump's item arrives last
+        return
+    with storage_errors(folder.out):
+        for item in folder.items:
+            if folder.published(item).exists() and not folder.made(item).exists():
+                require_lock()
+                folder.published(item).rename(folder.made(item))
+            if item in replaced:
+                require_lock()
+                (folder.replaced / item).rename(folder.published(item))
+                log.warning("%s: put back, because the run that was replacing it stopped", folder.published(item))
+        sync_folder(folder.out)
 
 
 def _remove_surplus_files(state: RunState) -> None:

@@ -24,7 +24,7 @@ from oldump.pipeline.check import CheckStatus
 from oldump.pipeline.choice import Choice
 from oldump.pipeline.disk_watch import DiskWatch, disk_watches
 from oldump.pipeline.preflight import PlannedWork, checks
-from oldump.pipeline.publication import complete_items, publish
+from oldump.pipeline.publication import complete_items, publish, undo_interrupted_exchange
 from oldump.pipeline.snapshots import in_one_snapshot
 from oldump.pipeline.sources import connection_of, description_of
 from oldump.pipeline.stage import ComputingStage, DatabaseStage, Delivery, DeliveryContext, Outcome, Stage, StageContext
@@ -80,6 +80,7 @@ def run(
     guards.require_all_stages(choice, overwrite=overwrite)
     with _open(settings, RunFolder(settings.out, day), choice, progress, override_gate) as active:
         state = active.state
+        undo_interrupted_exchange(state.folder, active.require_lock)
         if state.journal.published and not overwrite:
             _reuse_complete_run(active)
             _deliver(active)

@@ -32,6 +32,7 @@ class RunState:
         self, settings: Settings, folder: RunFolder, choice: Choice, require_lock: Callable[[], None] = lambda: None
     ) -> None:
         """Read the journal. require_lock: called before each line that is written. Raises StorageError."""
+        self.require_lock = require_lock
         self.settings = settings
         self.folder = folder
         self.choice = choice

@@ -4,6 +4,7 @@
       ol_cdump_DATE/  ol_dump_DATE/     the published items; they have these names only once complete
       run-DATE/                         private: journal, lock, log, status, rejects, spill, data.txt.gz
         making/                         the items before publication
+        replaced/                       published items that are being replaced
       history.jsonl                     durations of completed runs
 
 Does not: create or delete anything.
@@ -81,6 +82,11 @@ class RunFolder:
     def making(self) -> Path:
         """The folder of the items before publication."""
         return self.private / "making"
+
+    @property
+    def replaced(self) -> Path:
+        """The folder of published items while new ones replace them."""
+        return self.private / "replaced"
 
     @property
     def items(self) -> tuple[str, str]:
