@@ -2,7 +2,7 @@
 
 Reads:      all published artifacts of the run; manifest and parts of the last complete run
 Writes:     no file; its figures and findings are counts in the journal, and from there in the manifest
-Promises:   every reason not to publish is a finding, with its numbers; nothing is changed
+Guarantees: every reason not to publish is a finding, with its numbers; nothing is changed
 Memory:     a range of keys for each worker, whatever the size of the parts
 On failure: nothing is lost or published; a rerun compares again
 """

@@ -2,7 +2,7 @@
 
 Reads:      cdump, parts, dump, deworks, table dumps; their indexes, manifest.json, SHA256SUMS, MD5SUMS
 Writes:     nothing
-Promises:   whatever contradicts the format, the manifest or another file is a finding, with file, line and key
+Guarantees: whatever contradicts the format, the manifest or another file is a finding, with file, line and key
 Memory:     a few segments for each worker and a Bloom filter of at most 64 MiB, whatever the size of the files
 On failure: nothing has changed; rerun
 """
