@@ -296,7 +296,7 @@ def test_metadata_of_a_new_run_replaces_that_of_the_old(fake: ArchiveOrg, tmp_pa
 def test_the_limit_is_told_of(fake: ArchiveOrg, folder: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
     """Too much to do at present is no failure of a run that takes hours itself."""
     fake.faults.at(1, Kind.OVER_LIMIT, What.LIMIT)
-    assert any("takes nothing more at present" in line for line in logged(lambda: archived(folder), caplog))
+    assert any("accepts no uploads at the moment" in line for line in logged(lambda: archived(folder), caplog))
 
 
 def test_every_request_is_logged_by_its_file(
