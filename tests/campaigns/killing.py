@@ -1,7 +1,7 @@
-"""A run in a process group of its own that is killed with kill -9: at a moment, or at one of its commit points.
+"""A run in its own process group that is killed with SIGKILL at a given time or at one of its commit points.
 
-The run is forked from this process, which has loaded oldump: so hundreds of them take minutes. It is the command
-itself. A *commit point* is a call of the leader that makes something durable, gives it a name or takes one away.
+The run is forked from this process, which has loaded oldump, so hundreds of runs take only minutes. It executes the
+real command. A *commit point* is a call of the leader that makes a file durable, renames it or removes it.
 """
 
 import os
@@ -25,7 +25,7 @@ _CALLS = {
     shutil: ("rmtree",),
 }
 SECONDS = 120
-"""What hangs for so long has failed."""
+"""A process that takes longer than this hangs."""
 _BUG = 70
 PAUSE_SECONDS = 0.004
 
@@ -34,29 +34,29 @@ class Point(NamedTuple):
     """A commit point of a run."""
 
     number: int
-    """Counted from 1; 0: none."""
-    is_behind: bool = False
-    """Whether the call is still made."""
+    """Counted from 1; 0 for none."""
+    is_after: bool = False
+    """Whether the kill comes after the call instead of before it."""
 
     def __str__(self) -> str:
-        """For people."""
-        return f"{'behind' if self.is_behind else 'before'} commit point {self.number}"
+        """Describe the point."""
+        return f"{'after' if self.is_after else 'before'} commit point {self.number}"
 
 
 class Run:
-    """A run that has begun."""
+    """A run of the command that can be killed."""
 
-    def __init__(self, command: Sequence[object], folder: Path, said: Path) -> None:
-        """Take the command without its name, where it runs, and where it says what it has to say."""
+    def __init__(self, command: Sequence[object], folder: Path, log: Path) -> None:
+        """Prepare a run of this command (without its name) in the folder, with output to the log file."""
         self._command = list(map(str, command))
         self._folder = folder
-        self._said = said
+        self._log = log
         self._process_id = 0
         self.code: int | None = None
-        """How it ended: -9 if it was killed; None: it runs."""
+        """The exit code: -9 if the run was killed, None while it runs."""
 
     def begin(self, point: Point | None = None, points: Path | None = None) -> None:
-        """Begin. point: where it kills itself; points: the file that is to name its commit points."""
+        """Start the run. `point`: where it kills itself; `points`: the file that receives its commit points."""
         sys.stdout.flush()
         self._process_id = os.fork()
         if not self._process_id:
@@ -67,7 +67,7 @@ class Run:
             os.setsid()
             os.chdir(self._folder)
             for path, flags, descriptors in (
-                (self._said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, (1, 2)),
+                (self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, (1, 2)),
                 (Path(os.devnull), os.O_RDONLY, (0,)),
             ):
                 opened = os.open(path, flags, 0o644)
@@ -82,18 +82,18 @@ class Run:
             cli.main()
         except SystemExit as end:
             return end.code if isinstance(end.code, int) else 0
-        except BaseException:  # noqa: BLE001 - nothing may get back into the process that this was forked from
+        except BaseException:  # noqa: BLE001 - no exception may reach the code of the parent process
             traceback.print_exc()
             return _BUG
         return 0
 
     @property
-    def said(self) -> str:
-        """What it has said so far."""
-        return self._said.read_text(encoding="utf-8") if self._said.exists() else ""
+    def log(self) -> str:
+        """Return the output up to now."""
+        return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
 
     def has_ended(self) -> bool:
-        """Whether it has; then there is its code."""
+        """Whether the run has ended; sets `code`."""
         if self.code is None:
             process_id, status = os.waitpid(self._process_id, os.WNOHANG)
             if process_id:
@@ -101,7 +101,7 @@ class Run:
         return self.code is not None
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = SECONDS) -> bool:
-        """Whether the condition came true before the run ended, and in time."""
+        """Wait for the condition; return False if the run ends or the time is up before it holds."""
         end = time.monotonic() + seconds
         while not condition():
             if self.has_ended() or time.monotonic() > end:
@@ -110,7 +110,7 @@ class Run:
         return True
 
     def end(self) -> int:
-        """Its exit code, when it has ended with all of its workers."""
+        """Wait for the run and its workers to end, and return the exit code."""
         if not self.wait_for(self.has_ended) and self.code is None:
             self.kill()
             raise AssertionError(f"{self._command} did not end within {SECONDS} seconds")
@@ -121,8 +121,8 @@ class Run:
         return self.code
 
     def kill(self, *, leader_alone: bool = False) -> None:
-        """Send SIGKILL to all of its processes, or to the leader alone."""
-        with suppress(ProcessLookupError):  # it has ended, or has no group yet
+        """Send SIGKILL to all processes of the run, or only to the leader."""
+        with suppress(ProcessLookupError):  # it has ended or has no group yet
             if not leader_alone:
                 os.killpg(self._process_id, signal.SIGKILL)
         if not self.has_ended():
@@ -138,21 +138,21 @@ class Run:
 
 
 def _count_calls(point: Point, points: Path | None) -> None:
-    """Count this process's commit points from here on, and kill its group at the one that is meant."""
+    """Count this process's commit points from now on, and kill its group at the given one."""
     leader, number = os.getpid(), 0
 
     def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
         def counting(*arguments: Any, **more: Any) -> Any:
             nonlocal number
-            if os.getpid() != leader or threading.current_thread() is not threading.main_thread():  # the status's heart
+            if os.getpid() != leader or threading.current_thread() is not threading.main_thread():  # the status thread
                 return call(*arguments, **more)
             number += 1
             mine = number
             if points is not None:
                 with points.open("a", encoding="utf-8") as stream:
                     stream.write(f"{name} {_place(arguments[0])}\n")
-            if mine == point.number and not point.is_behind:
+            if mine == point.number and not point.is_after:
                 os.killpg(os.getpgrp(), signal.SIGKILL)
             result = call(*arguments, **more)
             if mine == point.number:
@@ -167,7 +167,7 @@ def _count_calls(point: Point, points: Path | None) -> None:
 
 
 def _place(argument: object) -> str:
-    """What a call is about: a path's name, or that of a descriptor's file."""
+    """Return the file name that a call's argument refers to."""
     if isinstance(argument, int):
         return Path(f"/proc/self/fd/{argument}").resolve().name
     return Path(os.fsdecode(argument)).name  # type: ignore[arg-type] # a path, in one of its forms

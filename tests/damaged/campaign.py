@@ -1,4 +1,4 @@
-"""`make damage`: single mutations of a finished run, each of which verify must find and name.
+"""`make damage`: single mutations of a finished run, each of which verify must detect and name.
 
 make damage                                2,000 mutations, seed 0
 make damage ARGS='--mutations 60 --seed 7'
@@ -25,7 +25,7 @@ DAY = "2022-07-31"
 
 
 def finished_run(out: Path, rows: int = 600) -> Path:
-    """A complete run over synthetic rows; its output folder."""
+    """Make a complete run over synthetic rows and return its output folder."""
     (out / "data.txt").write_bytes(b"".join(copy_blocks(rows)))
     settings = Settings.of(source=str(out / "data.txt"), out=out, workers=1)
     run(settings, date.fromisoformat(DAY), choose([], [], settings), NoProgress())
@@ -33,7 +33,7 @@ def finished_run(out: Path, rows: int = 600) -> Path:
 
 
 def damaged(out: Path, chance: random.Random) -> tuple[str, Damage]:
-    """Do one damage to a finished run: what it is called, and what must be found."""
+    """Apply one mutation to a finished run; return its name and the expected finding."""
     item = item_in(out)
     files = sorted(path for path in out.glob("ol_*/*") if path.stat().st_size)
     artifacts = [path for path in files if path.name.endswith(".txt.gz")]
@@ -41,7 +41,7 @@ def damaged(out: Path, chance: random.Random) -> tuple[str, Damage]:
     if choice < 0.4:
         name, path = chance.choice(sorted(BYTES)), chance.choice([*artifacts, *files])
         if path.name == "manifest.json" and name == "flipped":
-            name = "truncated"  # what a flip turns a source's name into, nobody can tell
+            name = "truncated"  # a flipped bit in the source's name is undetectable
         path.write_bytes(BYTES[name](path.read_bytes(), chance))
         return f"{name} {path.suffix}", Damage(path.name, frozenset())
     if choice < 0.5:
@@ -68,35 +68,37 @@ def damaged(out: Path, chance: random.Random) -> tuple[str, Damage]:
 
 
 def overlooked(mutations: int, seed: int, folder: Path) -> tuple[list[str], Counter[str]]:
-    """The mutations that verify does not find and name; and how many there were, by their names."""
-    whole = finished_run(folder)
-    assert not verify(item_in(whole), 1, 256 << 20, NoProgress()).findings
+    """Return the mutations that verify does not detect and name, and the number of mutations by name."""
+    intact = finished_run(folder)
+    assert not verify(item_in(intact), 1, 256 << 20, NoProgress()).findings
     missed: list[str] = []
     done: Counter[str] = Counter()
     for number in range(mutations):
         chance = random.Random(f"{seed} {number}")
         copy = folder / "copy"
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(whole, copy, ignore=shutil.ignore_patterns("run-*", "copy"))
+        shutil.copytree(intact, copy, ignore=shutil.ignore_patterns("run-*", "copy"))
         name, damage = damaged(copy, chance)
         done[name] += 1
         try:
             shown = verify(item_in(copy), 1, 256 << 20, NoProgress()).findings.shown
-            told = [(finding.kind.value, finding.file) for finding in shown]
+            found = [(finding.kind.value, finding.file) for finding in shown]
         except OldumpError as error:
-            told = [(kind, damage.file) for kind in damage.kinds or {"missing"} if damage.file in str(error)]
-        named = [kind for kind, file in told if file == damage.file]
+            found = [(kind, damage.file) for kind in damage.kinds or {"missing"} if damage.file in str(error)]
+        named = [kind for kind, file in found if file == damage.file]
         if damage.file in {"manifest.json", "SHA256SUMS", "MD5SUMS"}:
-            named += [kind for kind, _ in told if kind in {"manifest", "sums"}]
+            named += [kind for kind, _ in found if kind in {"manifest", "sums"}]
         if name == "manifest: artifact's item":
-            named += [kind for kind, _ in told if kind == "missing"]  # where it does not lie
+            named += [
+                kind for kind, _ in found if kind == "missing"
+            ]  # missing from the item that the manifest now names
         if not named or (damage.kinds and not damage.kinds & set(named)):
-            missed.append(f"mutation {number}, {name}: {damage}, told {told[:5]}")
+            missed.append(f"mutation {number}, {name}: {damage}, found {found[:5]}")
     return missed, done
 
 
 def main() -> None:
-    """Run the campaign and print its figures."""
+    """Run the campaign and print its results."""
     parser = argparse.ArgumentParser(prog="make damage ARGS=…", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--mutations", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=0)
@@ -104,9 +106,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="oldump-damage-") as name:
         missed, done = overlooked(options.mutations, options.seed, Path(name))
     for kind, count in done.most_common():
-        print(f"{count:>6,} {kind}")  # noqa: T201 - its product
-    print(f"{done.total():,} mutations, {len(missed):,} overlooked")  # noqa: T201 - its product
-    print("\n".join(missed))  # noqa: T201 - its product
+        print(f"{count:>6,} {kind}")  # noqa: T201 - the campaign's output
+    print(f"{done.total():,} mutations, {len(missed):,} overlooked")  # noqa: T201 - the campaign's output
+    print("\n".join(missed))  # noqa: T201 - the campaign's output
     raise SystemExit(bool(missed))
 
 

@@ -1,7 +1,7 @@
-"""Damage done to a finished run: each kind by its name, with all that would give it away otherwise made to fit.
+"""Mutations of a finished run, by name.
 
-`bytes` kinds change a file as it lies there. `lines` kinds change the text of an artifact and make gzip, index,
-manifest and sums anew, so that only what the lines say can be found.
+`bytes` mutations change a file as it is. `lines` mutations change the text of an artifact and then rebuild gzip, index,
+manifest and checksums, so that only the content of the lines can reveal the change.
 """
 
 import gzip
@@ -23,26 +23,26 @@ Change = Callable[[Lines, random.Random], Lines]
 
 
 class Damage(NamedTuple):
-    """What was done."""
+    """A mutation that was applied."""
 
     file: str
     kinds: frozenset[str]
-    """The kinds of finding that name it rightly, any of them; empty: any at all."""
+    """Kinds of finding that name the mutation correctly, any of them; if empty, any kind at all."""
 
 
 def flipped(data: bytes, chance: random.Random) -> bytes:
-    """One bit."""
+    """Flip one bit."""
     at = chance.randrange(len(data))
     return data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1 :]
 
 
 def truncated(data: bytes, chance: random.Random) -> bytes:
-    """Cut somewhere."""
+    """Cut the data somewhere."""
     return data[: chance.randrange(len(data))]
 
 
 def longer(data: bytes, chance: random.Random) -> bytes:
-    """Something behind the end."""
+    """Append bytes."""
     return data + chance.randbytes(1 + chance.randrange(20))
 
 
@@ -50,25 +50,25 @@ BYTES = {"flipped": flipped, "truncated": truncated, "longer": longer}
 
 
 def swapped(lines: Lines, chance: random.Random) -> Lines:
-    """Two neighbouring lines."""
+    """Swap two neighbouring lines."""
     at = chance.randrange(len(lines) - 1)
     return [*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :]]
 
 
 def deleted(lines: Lines, chance: random.Random) -> Lines:
-    """A line is gone."""
+    """Delete a line."""
     at = chance.randrange(len(lines))
     return lines[:at] + lines[at + 1 :]
 
 
 def doubled(lines: Lines, chance: random.Random) -> Lines:
-    """A line stands twice."""
+    """Repeat a line."""
     at = chance.randrange(len(lines))
     return lines[: at + 1] + lines[at:]
 
 
 def stale(lines: Lines, chance: random.Random) -> Lines:
-    """A revision is another one, in column and JSON alike."""
+    """Change a revision, in its column and in the JSON."""
     at = chance.randrange(len(lines))
     fields = lines[at].split(b"\t")
     new = b"%d" % (int(fields[2]) + 7)
@@ -77,7 +77,7 @@ def stale(lines: Lines, chance: random.Random) -> Lines:
 
 
 def rekeyed(new: str, type_key: str | None = None) -> Change:
-    """A record slips in under another key, or of another type, that fits all else."""
+    """Return a change that gives a record another key or type, consistently."""
 
     def change(lines: Lines, chance: random.Random) -> Lines:
         at = chance.randrange(len(lines))
@@ -94,7 +94,7 @@ def rekeyed(new: str, type_key: str | None = None) -> Change:
 
 
 def with_member(name: str, value: Any) -> Change:
-    """A document gets a member that it must not have."""
+    """Return a change that adds a forbidden member to a document."""
 
     def change(lines: Lines, chance: random.Random) -> Lines:
         at = chance.randrange(len(lines))
@@ -106,7 +106,7 @@ def with_member(name: str, value: Any) -> Change:
 
 
 def respelled(old: bytes, new: bytes) -> Change:
-    """Bytes of one line are others."""
+    """Return a change that replaces bytes in one line."""
 
     def change(lines: Lines, chance: random.Random) -> Lines:
         at = chance.choice([place for place, line in enumerate(lines) if old in line])
@@ -137,14 +137,14 @@ LINES: dict[str, tuple[Change, set[str]]] = {
     "another type": (respelled(b"/type/", b"/type/x"), {"mismatch"}),
     "another key": (with_member("key", "/x/OL1X"), {"mismatch"}),
     "after the cutoff": (
-        lambda lines, chance: rekeyed_moment(lines, chance, b"2999-01-01T00:00:00"),
+        lambda lines, chance: with_last_modified(lines, chance, b"2999-01-01T00:00:00"),
         {"cutoff"},
     ),
 }
 
 
-def rekeyed_moment(lines: Lines, chance: random.Random, moment: bytes) -> Lines:
-    """A record of another moment, in column and JSON alike."""
+def with_last_modified(lines: Lines, chance: random.Random, moment: bytes) -> Lines:
+    """Change a record's last_modified, in its column and in the JSON."""
     at = chance.randrange(len(lines))
     type_key, key, revision, _, text = lines[at].split(b"\t")
     made = json.loads(text) | {"last_modified": {"type": "/type/datetime", "value": moment.decode()}}
@@ -153,7 +153,7 @@ def rekeyed_moment(lines: Lines, chance: random.Random, moment: bytes) -> Lines:
 
 
 def remake(path: Path, lines: Lines, item: Path) -> None:
-    """Write the artifact with these lines, and let manifest and sums fit it as far as they can without sense."""
+    """Write the artifact with these lines, and update manifest and checksums to match."""
     with SegmentWriter(path) as writer:
         for text in segment_texts([b"".join(line + b"\n" for line in lines)]):
             writer.append(segment_of(text, 1))
@@ -184,7 +184,7 @@ def _placed(lines: Lines) -> tuple[Text, Places, Places]:
 
 
 def resum(item: Path) -> None:
-    """Make the sums files anew."""
+    """Rewrite the checksum files."""
     for name, algorithm in (("SHA256SUMS", "sha256"), ("MD5SUMS", "md5")):
         sums = item / name
         new = []
@@ -199,7 +199,7 @@ Edit = Callable[[Manifest, random.Random], None]
 
 
 def edited(member: str, change: Callable[[Any], Any]) -> Edit:
-    """One member of one artifact is another."""
+    """Return an edit that changes one member of one artifact."""
 
     def edit(manifest: Manifest, chance: random.Random) -> None:
         artifacts = [each for each in manifest["artifacts"].values() if each.get(member)]
@@ -210,7 +210,7 @@ def edited(member: str, change: Callable[[Any], Any]) -> Edit:
 
 
 def counted(*path: str) -> Edit:
-    """One count is one more."""
+    """Return an edit that increases one count by one."""
 
     def edit(manifest: Manifest, chance: random.Random) -> None:
         place = manifest
@@ -221,8 +221,8 @@ def counted(*path: str) -> Edit:
     return edit
 
 
-def said(member: str, value: Any) -> Edit:
-    """A member says something else."""
+def with_value(member: str, value: Any) -> Edit:
+    """Return an edit that sets a member."""
 
     def edit(manifest: Manifest, chance: random.Random) -> None:
         manifest[member] = value
@@ -250,16 +250,16 @@ EDITS: dict[str, Edit] = {
     "artifact's by_type": edited("by_type", _one_more_of_a_type),
     **{f"rows' {member}": counted("rows", member) for member in ("rows", "records", "same_revision")},
     **{f"deworks' {member}": counted("deworks", member) for member in ("lines", "works", "editions", "works_missing")},
-    "cutoff": said("cutoff", "2022-07-30T23:59:59.999999"),
-    "skipped": said("skipped", ["deworks"]),
-    "no deworks": said("deworks", None),
-    "format": said("format", 2),
-    "date": said("date", "2022-07-30"),
+    "cutoff": with_value("cutoff", "2022-07-30T23:59:59.999999"),
+    "skipped": with_value("skipped", ["deworks"]),
+    "no deworks": with_value("deworks", None),
+    "format": with_value("format", 2),
+    "date": with_value("date", "2022-07-30"),
 }
 
 
 def edit_manifest(edit: Edit, item: Path, chance: random.Random) -> None:
-    """Let the manifest say something else, and make the sums anew."""
+    """Apply the edit to the manifest, and update the checksums."""
     manifest = json.loads((item / "manifest.json").read_bytes())
     edit(manifest, chance)
     (item / "manifest.json").write_bytes(json.dumps(manifest, indent=2).encode() + b"\n")
@@ -267,5 +267,5 @@ def edit_manifest(edit: Edit, item: Path, chance: random.Random) -> None:
 
 
 def lines_of(path: Path) -> Lines:
-    """The lines of an artifact."""
+    """Return the lines of an artifact."""
     return gzip.decompress(path.read_bytes()).split(b"\n")[:-1]

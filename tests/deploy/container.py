@@ -1,6 +1,6 @@
-"""What the image and its service cron-jobs would be, without a container engine: namespaces of mounts and processes.
+"""The image and its service cron-jobs without a container engine, in mount and process namespaces.
 
-Nothing of the machine is touched: /etc, /opt and /srv get a layer in memory, and processes see only their own.
+Nothing on the host changes: /etc, /opt and /srv are overlaid in memory, and the processes see only each other.
 """
 
 import os
@@ -29,7 +29,7 @@ for folder in etc opt srv root; do
     mount -t overlay overlay /$folder \
         -o "lowerdir=/$folder,upperdir=$SCRATCH/$folder/upper,workdir=$SCRATCH/$folder/work"
 done
-chmod a+rx /root # an interpreter may lie in there, which user oldump is to run
+chmod a+rx /root # user oldump may have to run an interpreter in there
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t tmpfs -o mode=0755 tmpfs /run
 mount -t tmpfs -o mode=0755 tmpfs /var/spool
@@ -38,7 +38,7 @@ mount --bind "$VENV" /opt/venv
 mount --bind "$ROOT/src" /opt/src
 mount --bind "$DUMPS" /srv/dumps
 
-# As the Dockerfile does it.
+# As in the Dockerfile.
 rm -f /etc/cron.d/*
 : > /etc/crontab
 install --mode=0644 "$ROOT/deploy/crontab" /etc/cron.d/oldump
@@ -49,7 +49,7 @@ echo 'oldump:*:19000:0:99999:7:::' >> /etc/shadow
 install --mode=0755 "$OLDUMP" /opt/oldump/bin/oldump
 [[ -e /etc/pam.d/cron ]] || install --mode=0644 /etc/pam.d/other /etc/pam.d/cron
 
-# Everything that is started from here on takes this moment for now.
+# Every process started from here on sees this time.
 echo "$LIBRARY" > /etc/ld.so.preload
 echo "$AHEAD_SECONDS" > /etc/faketimerc
 exec env --ignore-environment PATH=/opt/oldump/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:"$CRON" \
@@ -57,7 +57,7 @@ exec env --ignore-environment PATH=/opt/oldump/bin:/usr/local/bin:/usr/bin:/bin:
 """
 
 OLDUMP = """#!/bin/bash
-# oldump, as installed; what it was told is noted. There is no archive.org here: other tests upload to an imitation.
+# oldump as installed, which records its arguments. Without --archive, because other tests upload to a fake archive.org.
 echo "$(id -un) $*" >> /srv/dumps/called
 for argument; do
     shift
@@ -69,16 +69,16 @@ exec /opt/venv/bin/python -m oldump "$@"
 
 
 class Container(NamedTuple):
-    """The service, running."""
+    """The running service."""
 
     dumps: Path
-    """Its /srv/dumps."""
+    """The service's /srv/dumps."""
     process: "subprocess.Popen[bytes]"
     output: Path
-    """What its first process writes to standard output and error."""
+    """The standard output and error of its first process."""
 
     def waits_for(self, condition: Callable[[], bool]) -> None:
-        """Wait till the condition is true; fail with the log if it does not become so."""
+        """Wait until the condition is true; fail with the log if it never is."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition():
             assert self.process.poll() is None, self.shown()
@@ -86,32 +86,32 @@ class Container(NamedTuple):
             time.sleep(0.2)
 
     def stopped(self) -> str:
-        """Stop it as the engine does, with SIGTERM to its first process; what `docker logs` would have shown."""
+        """Stop the service as an engine does, with SIGTERM to its first process; return the output of `docker logs`."""
         (first,) = psutil.Process(self.process.pid).children()
         first.send_signal(signal.SIGTERM)
         self.process.wait(PATIENCE_SECONDS)
         return self.shown()
 
     def shown(self) -> str:
-        """What `docker logs` would show."""
+        """Return what `docker logs` would show."""
         return self.output.read_text()
 
     def log(self) -> str:
-        """What cron-job has written."""
+        """Return what cron-job has written."""
         path = self.dumps / "cron.log"
         return path.read_text() if path.exists() else ""
 
 
-def lacking() -> str:
-    """Why no such container can be made here; empty if one can."""
+def missing_requirement() -> str:
+    """Return why this machine cannot run such a container; empty if it can."""
     if os.geteuid():
         return "only root can make the namespaces that cron runs in"
     if _cron() is None:
         return "cron is not installed (apt-get install cron)"
     if _faketime() is None:
         return "libfaketime is not installed (apt-get install faketime)"
-    tried = subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True, check=False)
-    return "" if tried.returncode == 0 else "this machine does not let root make namespaces (unshare)"
+    attempt = subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True, check=False)
+    return "" if attempt.returncode == 0 else "this machine does not let root make namespaces (unshare)"
 
 
 def _cron() -> Path | None:
@@ -129,7 +129,10 @@ def _faketime() -> Path | None:
 def running(
     folder: Path, now: datetime, files: Mapping[str, Path], variables: Mapping[str, str]
 ) -> Iterator[Container]:
-    """The service cron-jobs, in which it is now. files: to be in /srv/dumps; variables: of the container."""
+    """Yield the running service.
+
+    `now` is the time that it sees, `files` are copied to /srv/dumps, and `variables` are the container's environment.
+    """
     cron, faketime = _cron(), _faketime()
     assert cron
     assert faketime
@@ -161,5 +164,5 @@ def running(
     try:
         yield Container(dumps, process, output)
     finally:
-        process.kill()  # and with it all that is in there: --kill-child, the first of its processes
+        process.kill()  # --kill-child: this ends all processes in the namespace
         process.wait()

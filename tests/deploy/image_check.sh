@@ -1,6 +1,6 @@
 #!/bin/bash
-# Replays the Dockerfile's first stage without a container engine: its own RUN lines, with its own paths below a new
-# folder. Shows that what the image installs is whole: `make image-check`.
+# Replay the Dockerfile's first stage without a container engine: run its RUN lines, with its paths below a new
+# folder. This checks that the image's environment is complete: `make image-check`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -17,4 +17,4 @@ sed -n 's/^RUN //p' <<< "$stage" | sed "s#/opt/oldump#$root/oldump#g; s#/build/#
     done
 "$root/oldump/bin/oldump" --help > /dev/null
 "$root/oldump/bin/python" -c 'import internetarchive, sentry_sdk'
-echo "the image's environment is whole"
+echo "the image's environment is complete"

@@ -1,4 +1,4 @@
-"""cron-job: whatever it runs, what that said and its exit code are in the log, and the exit code is its own."""
+"""cron-job logs the output and the exit code of any command, and exits with the same code."""
 
 import os
 import signal
@@ -15,28 +15,28 @@ JOB = str(DEPLOY / "cron-job")
 
 
 def environment(out: Path) -> dict[str, str]:
-    """Of a job of cron's: nearly none."""
+    """Return the nearly empty environment of a cron job."""
     handed_over = out / "environment"
-    handed_over.write_text("export TOLD=$'it\\'s\\ntold'\n")
+    handed_over.write_text("export WORDS=$'it\\'s\\nexported'\n")
     return {"PATH": os.environ["PATH"], "OLDUMP_OUT": str(out), "CRON_ENVIRONMENT": str(handed_over)}
 
 
 @pytest.mark.parametrize("code", [0, 13, 54])
 def test_an_exit_code_is_never_lost(code: int, tmp_path: Path) -> None:
-    """It is in the log with all that was said, and of a failure on standard error too, for cron's mail."""
-    line = [JOB, "bash", "-c", f'echo "$TOLD"; echo wrong >&2; pwd; exit {code}']
+    """The log has the output and the exit code; a failure is also on standard error, for cron's mail."""
+    line = [JOB, "bash", "-c", f'echo "$WORDS"; echo wrong >&2; pwd; exit {code}']
     ran = subprocess.run(line, env=environment(tmp_path), capture_output=True, text=True, check=False)
     log = (tmp_path / "cron.log").read_text()
     assert ran.returncode == code
-    assert f"\nit's\ntold\nwrong\n{tmp_path}\n" in log
+    assert f"\nit's\nexported\nwrong\n{tmp_path}\n" in log
     assert log.rstrip().splitlines()[-1].count(f"{LOG_PREFIX} {'ERROR' if code else 'INFO'} cron-job: ") == 1
     assert f"ended with exit code {code}" in log
     assert (f"ended with exit code {code}" in ran.stderr) is bool(code)
     assert ran.stdout == ""
 
 
-def test_a_stopped_command_is_waited_for(tmp_path: Path) -> None:
-    """SIGTERM comes to it and to the command at once: the command's own end counts."""
+def test_cron_job_waits_for_a_stopped_command(tmp_path: Path) -> None:
+    """SIGTERM reaches cron-job and the command together; cron-job waits for the command's own exit code."""
     command = "trap 'sleep 0.3; echo ended in order; exit 143' TERM; echo works; sleep 60 & wait"
     line = [JOB, "bash", "-c", command]
     with subprocess.Popen(line, env=environment(tmp_path), stderr=subprocess.PIPE, start_new_session=True) as job:
@@ -49,9 +49,11 @@ def test_a_stopped_command_is_waited_for(tmp_path: Path) -> None:
     assert "ended with exit code 143" in log.read_text()
 
 
-def test_a_log_that_cannot_be_written_keeps_nothing_from_running(tmp_path: Path) -> None:
-    """Rather no log than no dump: then all goes to standard error."""
-    told = {**environment(tmp_path), "CRON_LOG": str(tmp_path / "no" / "log")}
-    ran = subprocess.run([JOB, "sh", "-c", "echo said; exit 3"], env=told, capture_output=True, text=True, check=False)
+def test_a_log_that_cannot_be_written_does_not_stop_the_job(tmp_path: Path) -> None:
+    """A command runs even if its log cannot be written; its output then goes to standard error."""
+    variables = {**environment(tmp_path), "CRON_LOG": str(tmp_path / "no" / "log")}
+    ran = subprocess.run(
+        [JOB, "sh", "-c", "echo output; exit 3"], env=variables, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 3
-    assert "\nsaid\n" in ran.stderr
+    assert "\noutput\n" in ran.stderr

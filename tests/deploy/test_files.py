@@ -1,4 +1,4 @@
-"""What deploy/ holds is what its readers would read, and names nothing that oldump does not have."""
+"""The files in deploy/ are valid for the programs that read them, and name only commands and settings that exist."""
 
 import re
 import shutil
@@ -24,7 +24,7 @@ UNITS = sorted(path for path in FILES if path.suffix in {".service", ".timer"})
 
 
 def crontab() -> tuple[dict[str, str], list[list[str]]]:
-    """The crontab's variables, and its lines: five of time, user, command."""
+    """Return the crontab's variables, and its lines as seven fields: five for the time, user, command."""
     variables, lines = {}, []
     for line in (DEPLOY / "crontab").read_text(encoding="utf-8").splitlines():
         if match := re.fullmatch(r"([A-Z_]+)=(\S*)", line):
@@ -35,15 +35,15 @@ def crontab() -> tuple[dict[str, str], list[list[str]]]:
 
 
 def compose() -> dict[str, Any]:
-    """The service cron-jobs."""
+    """Return the service cron-jobs."""
     service: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"][
         "cron-jobs"
     ]
     return service
 
 
-def told(text: str) -> set[tuple[str, str]]:
-    """Each command of oldump that a text says, with each flag behind it; with "" if it has none."""
+def commands_in(text: str) -> set[tuple[str, str]]:
+    """Return each oldump command in a text with each of its flags, or with "" if it has none."""
     found = set()
     for command, rest in re.findall(
         r"(?:bin/|(?<!--user)[ \"'`])oldump ([a-z][a-z-]+)((?: +--[a-z-]+(?: [A-Z]+)?)*)", text
@@ -53,41 +53,41 @@ def told(text: str) -> set[tuple[str, str]]:
 
 
 def known() -> set[tuple[str, str]]:
-    """Each command with each of its flags."""
-    commands: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined] # a group has some
+    """Return each command with each of its flags."""
+    commands: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined] # a group has commands
     flags = {(name, flag) for name, each in commands.items() for option in each.params for flag in option.opts}
     return flags | {(name, "") for name in commands}
 
 
 @pytest.mark.parametrize("name", ["crontab", "compose.yaml", "oldump.service", "oldump-status.service"])
-def test_what_is_started_exists(name: str) -> None:
-    """Commands and flags of oldump, where they are typed."""
+def test_commands_and_flags_exist(name: str) -> None:
+    """Every oldump command and flag in the deployment files exists."""
     lines = [
         line
         for line in (DEPLOY / name).read_text(encoding="utf-8").splitlines()
         if "cron-job oldump" in line or line.startswith("ExecStart") or "exec --user" in line
     ]
-    named = told("\n".join(lines))
+    named = commands_in("\n".join(lines))
     assert named
     assert named <= known()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_settings_that_are_named_exist(path: Path) -> None:
-    """A variable OLDUMP_… that sets nothing would end each command."""
+def test_settings_exist(path: Path) -> None:
+    """Every OLDUMP_ variable in the deployment files is a setting; an unknown one would fail each command."""
     settings = {f"OLDUMP_{name.upper()}" for name in Settings.model_fields} | {"OLDUMP_TOML"}
     assert set(re.findall(r"\bOLDUMP_[A-Z_]+\b", path.read_text(encoding="utf-8"))) <= settings
 
 
-def test_a_command_that_does_not_exist_is_found() -> None:
-    """The tests above would see one, and a flag."""
-    assert told("x cron-job oldump run --achive") == {("run", "--achive")}
-    assert not told("x cron-job oldump run --achive") <= known()
-    assert not told("ExecStart=/opt/oldump/bin/oldump rum") <= known()
+def test_an_unknown_command_is_detected() -> None:
+    """The tests above would detect an unknown command or flag."""
+    assert commands_in("x cron-job oldump run --achive") == {("run", "--achive")}
+    assert not commands_in("x cron-job oldump run --achive") <= known()
+    assert not commands_in("ExecStart=/opt/oldump/bin/oldump rum") <= known()
 
 
 def test_crontab_can_be_read_by_cron() -> None:
-    """Six fields before each command, no % (a newline to cron), no pipe, which would swallow an exit code."""
+    """Every line has seven fields, no % (a newline to cron) and no pipe, which would hide the exit code."""
     variables, lines = crontab()
     assert variables["TZ"] == variables["CRON_TZ"] == "UTC"
     assert len(lines) == 3
@@ -98,8 +98,8 @@ def test_crontab_can_be_read_by_cron() -> None:
         assert not set(command) & set("%|;&<>")
 
 
-def test_each_try_is_for_the_same_date() -> None:
-    """Without a date a run is for the month before: so all tries are in one month, the first on its first day."""
+def test_all_tries_are_for_the_same_date() -> None:
+    """A run without a date is for the previous month, so all tries are in one month, starting on its first day."""
     runs = [line for line in crontab()[1] if " run" in line[6]]
     days = {int(day) for line in runs for day in line[2].split(",")}
     assert min(days) == 1
@@ -107,8 +107,8 @@ def test_each_try_is_for_the_same_date() -> None:
     assert {line[6] for line in runs} == {"cron-job oldump run --archive"}
 
 
-def test_compose_mounts_and_hands_over_what_it_names() -> None:
-    """Each file that a variable names is mounted, and the service ends a run before it is killed."""
+def test_compose_mounts_the_files_that_it_names() -> None:
+    """Each file that a variable names is mounted, and a run has time to stop before it is killed."""
     service = compose()
     mounted = {volume.split(":")[1] for volume in service["volumes"]}
     named = {value for value in service["environment"].values() if str(value).startswith("/")}
@@ -119,8 +119,8 @@ def test_compose_mounts_and_hands_over_what_it_names() -> None:
     assert service["command"] == ["cron-start"]
 
 
-def test_the_image_copies_what_is_there_and_no_more() -> None:
-    """Every source of a COPY exists, and is let in by the ignore file."""
+def test_the_image_copies_files_that_exist() -> None:
+    """Every source of a COPY exists and is allowed by the ignore file."""
     allowed = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
     copies = [line.split()[1:-1] for line in DOCKERFILE.splitlines() if line.startswith("COPY ")]
     sources = [source for words in copies if not words[0].startswith("--from") for source in words]
@@ -128,8 +128,8 @@ def test_the_image_copies_what_is_there_and_no_more() -> None:
     assert all((ROOT / source).exists() and f"!{source}" in allowed for source in sources)
 
 
-def test_the_image_is_not_roots_and_is_pinned() -> None:
-    """Hashes for all that is installed but oldump itself, a user of its own, and signals that arrive."""
+def test_the_image_is_pinned_and_does_not_run_as_root() -> None:
+    """Installed packages have hashes, the image has its own user, and signals reach the process."""
     lines = DOCKERFILE.splitlines()
     assert [line for line in lines if line.startswith("USER ")] == ["USER oldump"]
     assert "STOPSIGNAL SIGTERM" in lines
@@ -144,8 +144,8 @@ def _name_of(requirement: str) -> str:
 
 
 @pytest.mark.skipif(shutil.which("awk") is None, reason="awk is missing")
-def test_the_build_backend_is_the_hashed_one() -> None:
-    """What the Dockerfile takes out of requirements/dev.txt: all that pyproject.toml asks for, each with its hashes."""
+def test_the_build_requirements_are_hashed() -> None:
+    """The build requirements of pyproject.toml are installed from requirements/dev.txt with their hashes."""
     (line,) = [line for line in DOCKERFILE.splitlines() if line.startswith("RUN awk")]
     shell = line.removeprefix("RUN ").rpartition(" > ")[0]
     text = subprocess.run(["sh", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -157,8 +157,8 @@ def test_the_build_backend_is_the_hashed_one() -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is missing")
-def test_systemd_takes_the_units(tmp_path: Path) -> None:
-    """Without a word; the program, which is not installed here, is another one."""
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    """systemd-analyze accepts the units without a warning; /bin/true replaces the program, which is not installed."""
     for unit in UNITS:
         text = unit.read_text(encoding="utf-8").replace("/opt/oldump/bin/oldump", "/bin/true")
         (tmp_path / unit.name).write_text(text, encoding="utf-8")
@@ -167,8 +167,8 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-def test_systemd_tries_again_what_may_pass() -> None:
-    """The exit codes are those of errors that a new try can help, and no others."""
+def test_systemd_restarts_after_retryable_errors() -> None:
+    """The service is restarted for exactly the exit codes of retryable errors."""
     service = (DEPLOY / "oldump.service").read_text(encoding="utf-8")
     (codes,) = re.findall(r"(?m)^RestartForceExitStatus=(.*)$", service)
     classes = [
@@ -179,7 +179,7 @@ def test_systemd_tries_again_what_may_pass() -> None:
 
 
 def test_the_timer_is_in_utc() -> None:
-    """Every moment of it, and what was missed is made up for."""
+    """All times of the timer are in UTC, and missed ones are caught up."""
     timer = (DEPLOY / "oldump.timer").read_text(encoding="utf-8")
     moments = re.findall(r"(?m)^OnCalendar=(.*)$", timer)
     assert len(moments) == 2

@@ -1,4 +1,4 @@
-"""What the tests of faults share: a table, and what an undisturbed run makes of it."""
+"""Fixtures for the fault tests: a table, and what an undisturbed run makes of it."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from oldump.synth.table import copy_blocks
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """3,000 rows, one of which is rejected."""
+    """Return a table of 3,000 valid rows and one that is rejected."""
     path = tmp_path_factory.mktemp("table") / "data.txt"
     path.write_bytes(b"".join(copy_blocks(3_000)) + b"no row\n")
     return path
@@ -19,6 +19,6 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(table: Path) -> dict[str, bytes]:
-    """Every file that a run publishes which nothing happens to."""
+    """Return every file that an undisturbed run publishes."""
     run(table, table.parent / "undisturbed", cwd=table.parent)
     return published(table.parent / "undisturbed")

@@ -1,10 +1,10 @@
-"""`oldump` in a process whose operating system fails it, stops it or kills it just where a test wants that.
+"""Run `oldump` in a process whose system calls fail, or which is stopped or killed, at a chosen place.
 
-    python driver.py           for each line of standard input (an Order, as JSON) a process that does it
-    python driver.py ORDER     does it, with the clock patched too, since oldump is imported afterwards
+    python driver.py           for each line of standard input (an Order as JSON), fork a process that executes it
+    python driver.py ORDER     execute the order, with the clock patched too, because oldump is imported afterwards
 
-The standard library is patched; oldump itself never is. Workers are forked from here, and have the same rules; each
-process counts for itself. Serving many orders saves the time that the imports take.
+The driver patches the standard library, never oldump itself. Workers are forked from the patched process and follow
+the same rules; each process counts its own calls. Serving many orders saves the time that the imports take.
 """
 
 import builtins
@@ -26,39 +26,39 @@ from pathlib import Path
 from typing import Any
 
 CALLS = ("fsync", "rename", "unlink", "truncate")
-"""What a run's state on the disk changes by, besides writing."""
+"""Calls that change a run's state on disk, other than writes."""
 WORKERS = -1
 
 
 @dataclass
 class Rule:
-    """What is to happen, and when."""
+    """What happens, and at which call."""
 
     do: str
-    """An error (ENOSPC), a signal (SIGTERM), FULL (of sqlite, disk), seconds (of clock), or LOG."""
+    """An error (ENOSPC), a signal (SIGTERM), FULL (for sqlite and disk), seconds (for clock), or LOG."""
     at: str = "write"
-    """A kind of call: open, read, write, mkdir, sqlite, disk, clock, one of CALLS, or `point` for any of these four."""
+    """The kind of call: open, read, write, mkdir, sqlite, disk, clock, one of CALLS, or `point` for any of CALLS."""
     path: str = "*"
-    """A pattern for the file's path; of a rename, for the new one. LOG: where to."""
+    """A pattern for the file's path; for a rename, the new path. For LOG, the file to write to."""
     nth: int = 1
-    """At the nth such call of a process; an error happens at all later ones too, as on a full disk."""
+    """The rule applies at the nth matching call of a process. Errors repeat at all later calls, as on a full disk."""
     once: bool = False
-    """An error happens once."""
+    """An error happens only once."""
     process: int | None = None
-    """In the leader (0), in the nth process that it forked, in all of those (WORKERS), or in all (None)."""
+    """In the leader (0), the nth process that it forked, all forked processes (WORKERS), or every process (None)."""
     to: str = "leader"
-    """A signal goes to the leader, or to the process `itself`, or to the `group`."""
+    """The recipient of a signal: the leader, the process `itself`, or the `group`."""
     after: bool = False
-    """It happens behind the call, rather than before it."""
+    """The rule applies after the call instead of before it."""
     count: int = 0
 
     @property
-    def is_of_files(self) -> bool:
-        """Whether it is about what is done with an open file."""
+    def concerns_files(self) -> bool:
+        """Whether the rule concerns reading, writing or opening a file."""
         return self.at in {"open", "read", "write"}
 
     def met(self, call: str, path: str, *, after: bool) -> bool:
-        """Whether this call is one that the rule is about, and its turn has come."""
+        """Whether the rule applies to this call now."""
         if self.at not in {call, "point" if call in CALLS else ""} or self.after != after:
             return False
         is_here = self.process in {None, _process.number} or (self.process == WORKERS and _process.number > 0)
@@ -68,7 +68,7 @@ class Rule:
         return self.count == self.nth or (self.count > self.nth and not self.once and not self.do.startswith("SIG"))
 
     def act(self, call: str, path: str) -> None:
-        """Let it happen."""
+        """Raise the error, send the signal or write the log line."""
         if self.do == "LOG":
             with _open(self.path, "a") as log:
                 log.write(f"{call} {path}\n")
@@ -84,17 +84,17 @@ class Rule:
 
 
 class _Process:
-    """Which of all processes this is."""
+    """The position of this process among the leader and its forks."""
 
     def __init__(self) -> None:
         self.leader, self.group, self.number, self.forks = os.getpid(), os.getpgrp(), 0, 0
 
-    def forks_one(self) -> None:
-        """The leader is about to fork."""
+    def count_fork(self) -> None:
+        """Count a fork in the leader."""
         self.forks += 1
 
-    def is_forked(self) -> None:
-        """This is the child."""
+    def record_fork(self) -> None:
+        """Record the child's number."""
         self.number = self.forks
 
 
@@ -103,59 +103,61 @@ _rules: list[Rule] = []
 _open, _time, _fsync = io.open, time.time, os.fsync
 
 
-def happened(call: str, path: object, *, after: bool = False) -> bool:
-    """Let happen what the rules want at this call; whether one was met."""
-    met = [rule for rule in _rules if rule.met(call, os.fsdecode(os.fspath(path)), after=after)]  # type: ignore[call-overload] # whatever names a file
+def apply_rules(call: str, path: object, *, after: bool = False) -> bool:
+    """Apply the rules to this call; return whether any applied."""
+    met = [rule for rule in _rules if rule.met(call, os.fsdecode(os.fspath(path)), after=after)]  # type: ignore[call-overload] # any path type
     for rule in met:
         rule.act(call, str(path))
     return bool(met)
 
 
 def _around(call: str, original: Callable[..., Any], path_at: int = 0) -> Callable[..., Any]:
-    """The function, with what happens before and after it."""
+    """Return the function with the rules applied before and after each call."""
 
     def patched(*arguments: Any, **more: Any) -> Any:
         path = arguments[path_at]
         if isinstance(path, int):
             path = Path(f"/proc/self/fd/{path}").readlink()
-        happened(call, path)
+        apply_rules(call, path)
         result = original(*arguments, **more)
-        happened(call, path, after=True)
+        apply_rules(call, path, after=True)
         return result
 
     return patched
 
 
 class _File(io.FileIO):
-    """A file of which reading and writing may fail; of a write that does, half is on the disk."""
+    """A file whose reads and writes can fail; a failing write leaves half of its content on the disk."""
 
     def write(self, content: Any) -> int:
         try:
-            happened("write", self.name)
+            apply_rules("write", self.name)
         except OSError:
             super().write(bytes(content)[: len(content) // 2])
             raise
         return super().write(content)
 
-    def read(self, size: int = -1) -> bytes:  # type: ignore[override] # never non-blocking
-        happened("read", self.name)
+    def read(self, size: int = -1) -> bytes:  # type: ignore[override] # the file never blocks
+        apply_rules("read", self.name)
         return super().read(size) or b""
 
     def readall(self) -> bytes:
-        happened("read", self.name)
+        apply_rules("read", self.name)
         return super().readall() or b""
 
     def readinto(self, buffer: Any) -> int:
-        happened("read", self.name)
+        apply_rules("read", self.name)
         return super().readinto(buffer) or 0
 
 
-def _opened(file: Any, mode: str = "r", *positions: Any, **names: Any) -> Any:
-    """As io.open does it. Of positions (buffering, encoding, errors, newline), only those of text matter to us."""
+def _open_file(file: Any, mode: str = "r", *positions: Any, **names: Any) -> Any:
+    """Open a file as `io.open` does. Of the positional options, only those for plain files are supported."""
     is_plain = not isinstance(file, int) and positions[:1] in {(), (-1,)} and names.get("opener") is None
-    if not is_plain or not any(rule.is_of_files and fnmatch.fnmatch(os.fsdecode(file), rule.path) for rule in _rules):
+    if not is_plain or not any(
+        rule.concerns_files and fnmatch.fnmatch(os.fsdecode(file), rule.path) for rule in _rules
+    ):
         return _open(file, mode, *positions, **names)
-    happened("open", file)
+    apply_rules("open", file)
     raw = _File(os.fspath(file), mode.replace("b", "").replace("t", ""))
     kinds: dict[bool, Any] = {True: io.BufferedWriter, False: io.BufferedReader}
     buffered = io.BufferedRandom(raw) if "+" in mode else kinds[mode[0] != "r"](raw)
@@ -163,7 +165,7 @@ def _opened(file: Any, mode: str = "r", *positions: Any, **names: Any) -> Any:
 
 
 def _patch_files() -> None:
-    io.open = builtins.open = _opened
+    io.open = builtins.open = _open_file
     for call, name, path_at in (
         ("fsync", "fsync", 0),
         ("rename", "rename", 1),
@@ -184,19 +186,19 @@ def _patch_databases_and_disks() -> None:
 
     def connected(path: Any, *arguments: Any, **more: Any) -> Any:
         connection = connect(path, *arguments, **more)
-        if happened("sqlite", path):
+        if apply_rules("sqlite", path):
             connection.execute("PRAGMA max_page_count = 1")
         return connection
 
     def used(path: Any) -> Any:
         usage = disk_usage(path)
-        return usage._replace(free=1000) if happened("disk", path) else usage
+        return usage._replace(free=1000) if apply_rules("disk", path) else usage
 
-    sqlite3.connect, shutil.disk_usage = connected, used  # type: ignore[assignment] # as much of them as is used
+    sqlite3.connect, shutil.disk_usage = connected, used  # type: ignore[assignment] # only the parts that oldump uses
 
 
 def _patch_clock() -> None:
-    """The system's clock steps back and forth by so many seconds, at every nth time that it is asked."""
+    """Make the system clock jump back and forth by the rule's seconds at every nth query."""
     (rule,) = [rule for rule in _rules if rule.at == "clock"] or [Rule("0", "clock", nth=1 << 60)]
     offset = 0.0
 
@@ -213,23 +215,23 @@ def _patch_clock() -> None:
             return cls.fromtimestamp(moment(), tz)
 
     if rule.do != "0":
-        time.time, datetime.datetime = moment, Stepping  # type: ignore[misc] # as much as is used
+        time.time, datetime.datetime = moment, Stepping  # type: ignore[misc] # only the parts that oldump uses
 
 
 @dataclass
 class Order:
-    """A command to be run, in a session of its own."""
+    """A command to run in its own session."""
 
     arguments: list[str]
-    """Of the command line; or -c and a piece of Python."""
+    """Arguments of the command line, or -c and Python code."""
     rules: list[dict[str, Any]]
     cwd: str
     out: str
-    """Files for standard output and error, in cwd or absolute."""
+    """Files for standard output and standard error, relative to cwd or absolute."""
     err: str
 
     def do(self) -> None:
-        """Make the rules hold, and run the command."""
+        """Install the rules and run the command."""
         _rules[:] = [Rule(**rule) for rule in self.rules]
         os.chdir(self.cwd)
         for number, name in enumerate((os.devnull, self.out, self.err)):
@@ -239,31 +241,31 @@ class Order:
         _patch_clock()
         sys.argv = ["oldump", *self.arguments]
         if self.arguments[0] == "-c":
-            exec(self.arguments[1], {"__name__": "__main__"})  # noqa: S102 - a test's own
+            exec(self.arguments[1], {"__name__": "__main__"})  # noqa: S102 - the test's own code
         else:
             runpy.run_module("oldump", run_name="__main__")
 
 
 def _serve() -> None:
-    """Fork a process for each order; say its id, and how it ended."""
-    from commands.forks import load  # noqa: PLC0415 - not before the files are patched
+    """Fork a process for each order; print its process id and then its exit code."""
+    from commands.forks import load  # noqa: PLC0415 - only after the files are patched
 
     load()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
             os.setsid()
-            _process.__init__()  # type: ignore[misc] # it is another one now
+            _process.__init__()  # type: ignore[misc] # resets the state for the new process
             Order(**json.loads(line)).do()
             return
-        print(child, flush=True)  # noqa: T201 - that is how it answers
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)  # noqa: T201 - the same
+        print(child, flush=True)  # noqa: T201 - the protocol
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)  # noqa: T201 - the protocol
 
 
 def main() -> None:
-    """Do what is ordered."""
+    """Execute the order in the argument, or serve orders from standard input."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does
-    os.register_at_fork(before=_process.forks_one, after_in_child=_process.is_forked)
+    os.register_at_fork(before=_process.count_fork, after_in_child=_process.record_fork)
     _patch_files()
     _patch_databases_and_disks()
     sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -1,4 +1,4 @@
-"""A small kill campaign, and that the campaign notices what it is there to notice (tests/campaigns/kill.py)."""
+"""A small kill campaign, and tests that the campaign detects lost checkpoints and changed files."""
 
 import os
 import re
@@ -16,7 +16,7 @@ SMALL = ("--rows", "2000", "--case", "foreign gzip")
 
 
 def campaign(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
-    """The campaign in a process of its own, which leaves what it found in the folder."""
+    """Run the campaign in its own process, with its files below the folder."""
     paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.run(
         [sys.executable, str(PROGRAM), *SMALL, *arguments],
@@ -29,36 +29,36 @@ def campaign(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]
 
 @pytest.mark.slow
 def test_killed_runs_end_with_the_same_bytes(tmp_path: Path) -> None:
-    """At random moments and at commit points; some of them go on within a stage, and nothing stays behind."""
+    """Runs killed at random moments and commit points end with the same bytes, and some resume within a stage."""
     ran = campaign("--kills", "7", "--points", "6", folder=tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert re.search(r"killed at random moments: [7-9]; before and behind commit points: [1-6]\n", ran.stdout)
-    assert "went on within a stage: 0" not in ran.stdout
+    assert re.search(r"killed at random moments: [7-9]; before and after commit points: [1-6]\n", ran.stdout)
+    assert "resumed within a stage: 0" not in ran.stdout
     assert ran.stdout.endswith("no difference\n")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_checkpoint_that_is_lost_is_noticed(tmp_path: Path) -> None:
-    """The result has the same bytes: but a stage began anew that could have gone on. The folder is named, and stays."""
+def test_a_lost_checkpoint_is_detected(tmp_path: Path) -> None:
+    """A stage that restarts although it had a checkpoint fails the campaign, which names and keeps the folder."""
     ran = campaign("--kills", "40", "--points", "1", "--sabotage", folder=tmp_path)
     assert ran.returncode == 1, ran.stdout + ran.stderr
-    assert "had a checkpoint and did not go on from it" in ran.stdout
+    assert "had a checkpoint but did not resume from it" in ran.stdout
     (kept,) = tmp_path.iterdir()
     assert f"DIFFERENCE: {kept}" in ran.stdout
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "message"),
     [
-        ({"a": b"one"}, "lacks b"),
-        ({"a": b"one", "b": b"two", "c": b""}, "has c, which an undisturbed run has not"),
-        ({"a": b"one", "b": b"twO"}, "b: differs from byte 2 on"),
-        ({"a": b"one", "b": b"tw"}, "b: differs from byte 2 on; 2 bytes instead of 3"),
+        ({"a": b"one"}, "missing b"),
+        ({"a": b"one", "b": b"two", "c": b""}, "has c, which an undisturbed run does not have"),
+        ({"a": b"one", "b": b"twO"}, "b: differs from byte 2"),
+        ({"a": b"one", "b": b"tw"}, "b: differs from byte 2; 2 bytes instead of 3"),
     ],
 )
-def test_files_that_differ_are_noticed(found: dict[str, bytes], told: str) -> None:
-    """One that is missing, one too many, a changed byte, a missing one; the same files are not."""
+def test_files_that_differ_are_detected(found: dict[str, bytes], message: str) -> None:
+    """A missing file, an extra file, a changed byte and a missing byte are reported; equal files are not."""
     wanted = {"a": b"one", "b": b"two"}
     require_same(wanted, dict(wanted))
-    with pytest.raises(Difference, match=told):
+    with pytest.raises(Difference, match=message):
         require_same(wanted, found)

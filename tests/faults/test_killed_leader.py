@@ -1,4 +1,4 @@
-"""The leader is killed with kill -9: its workers end by themselves."""
+"""Workers end by themselves when their leader is killed with SIGKILL."""
 
 import os
 import signal
@@ -24,13 +24,13 @@ def begin(number):
 
 with Crew(3, begin) as crew:
     print(*crew.process_ids, flush=True)
-    for said in crew.run([("waits for an answer", "waits"), ("is busy", "busy")]):
-        print(said.message, flush=True)
+    for answer in crew.run([("waits for an answer", "waits"), ("is busy", "busy")]):
+        print(answer.message, flush=True)
 """
 
 
 def is_alive(process_id: int) -> bool:
-    """Whether the process runs. Whoever inherits it may leave a zombie: that is no worker any more."""
+    """Whether the process runs. A zombie that another process inherited does not count."""
     try:
         return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -39,7 +39,7 @@ def is_alive(process_id: int) -> bool:
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=lambda end: signal.Signals(end).name)
 def test_workers_end_when_their_leader_is_killed(end: signal.Signals) -> None:
-    """One is idle, one waits for an answer, one is at a task: none of them stays, and none holds another's pipe."""
+    """Idle, waiting and busy workers all end when their leader dies, so none holds another's pipe open."""
     with subprocess.Popen([sys.executable, "-c", LEADER], stdout=subprocess.PIPE, text=True) as leader:
         assert leader.stdout
         process_ids = [int(word) for word in leader.stdout.readline().split()]

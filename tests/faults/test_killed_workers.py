@@ -1,4 +1,4 @@
-"""A worker is killed in the midst of a run, as for want of memory: the run ends at once, and nothing is left of it."""
+"""When a worker is killed during a run, for example for lack of memory, the run ends at once and leaves nothing."""
 
 import time
 from pathlib import Path
@@ -15,26 +15,26 @@ from unit.stages.making import MANY_BUCKETS, folder_in, job, made, plain
 
 
 class Killing(NoProgress):
-    """Kills a worker at the first news of a step."""
+    """An observer that kills a worker at the first progress report of a step."""
 
     def __init__(self, step: str) -> None:
         self._step = step
-        self._is_there = False
+        self._has_started = False
 
     def begin(self, stage: str, step: str) -> None:
-        """Wait for the step."""
-        self._is_there = step == self._step
+        """Remember whether the step has started."""
+        self._has_started = step == self._step
 
     def update(self, rows: int, done: float | None) -> None:
-        """Kill one, once."""
-        if self._is_there:
-            self._is_there = False
+        """Kill one worker, once."""
+        if self._has_started:
+            self._has_started = False
             psutil.Process().children()[0].kill()
 
 
 @pytest.mark.parametrize("step", ["scatter", "gather"])
 def test_a_run_whose_worker_is_killed(tmp_path: Path, step: str) -> None:
-    """The error names the signal; no artifact has its name, no spill and no process is left; the next run succeeds."""
+    """The error names the signal, no artifact, spill or process is left, and the next run succeeds."""
     plain(tmp_path / "data", b"".join(copy_blocks(8000)))
     folder = folder_in(tmp_path)
     with pytest.raises(WorkerError, match=r"SIGKILL .*--memory"):
@@ -46,13 +46,13 @@ def test_a_run_whose_worker_is_killed(tmp_path: Path, step: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["cdump -", "sort"])
-@pytest.mark.parametrize("said", [b"", b"/type/work\t/works/OL1W\t1\t2010\t{}\n"], ids=["nothing", "a line"])
-def test_a_worker_that_is_killed_while_standard_input_is_silent(command: str, said: bytes, tmp_path: Path) -> None:
-    """The database may think for hours before it sends the next row: nobody waits for it to hear of the death."""
+@pytest.mark.parametrize("sent", [b"", b"/type/work\t/works/OL1W\t1\t2010\t{}\n"], ids=["nothing", "a line"])
+def test_a_worker_that_is_killed_while_standard_input_is_silent(command: str, sent: bytes, tmp_path: Path) -> None:
+    """A dead worker ends the command at once, even while the leader waits for the next row from standard input."""
     with started(*command.split(), "--workers", 2, cwd=tmp_path) as process:
         try:
             assert process.stdin
-            process.stdin.write(said)
+            process.stdin.write(sent)
             process.stdin.flush()
             deadline = time.monotonic() + 30
             while len(workers := psutil.Process(process.pid).children()) < 2 and time.monotonic() < deadline:

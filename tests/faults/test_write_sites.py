@@ -1,4 +1,4 @@
-"""The disk is full, wherever a run writes: one clear line, exit code 31, and the next try goes on to the same bytes."""
+"""A full disk at any write site ends the run with one clear line and exit code 31, and the next run resumes."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ SITES = {
     "lock": Rule("ENOSPC", path="*/lock"),
     "journal, its first line": Rule("ENOSPC", path="*/journal.jsonl"),
     "journal, fsync": Rule("ENOSPC", "fsync", "*/journal.jsonl"),
-    "folder of the run, fsync": Rule("ENOSPC", "fsync", "*/run-2022-07-31"),
-    "folders of the items": Rule("ENOSPC", "mkdir", "*/making/*"),
-    "folder of the spill": Rule("ENOSPC", "mkdir", "*/spill"),
+    "run folder, fsync": Rule("ENOSPC", "fsync", "*/run-2022-07-31"),
+    "item folders": Rule("ENOSPC", "mkdir", "*/making/*"),
+    "spill folder": Rule("ENOSPC", "mkdir", "*/spill"),
     "spill": Rule("ENOSPC", path="*/spill/*/spill-*"),
     "rejects": Rule("ENOSPC", path="*/rejects.txt.gz.part"),
     "rejects' index": Rule("ENOSPC", path="*/rejects.txt.gz.index.part"),
@@ -24,14 +24,14 @@ SITES = {
     "an index": Rule("ENOSPC", path=f"{DUMP}*_editions_*.index.part"),
     "an artifact, fsync": Rule("ENOSPC", "fsync", f"{DUMP}*_lists_*.txt.gz.part"),
     "an artifact, rename": Rule("ENOSPC", "rename", f"{DUMP}*_other_*.txt.gz"),
-    "an item, fsync": Rule("ENOSPC", "fsync", CDUMP.rstrip("/")),
+    "an item folder, fsync": Rule("ENOSPC", "fsync", CDUMP.rstrip("/")),
     "journal, dumps": Rule("ENOSPC", path="*/journal.jsonl", nth=2),
     "dump": Rule("ENOSPC", path=f"{DUMP}ol_dump_2022-07-31.txt.gz.part"),
     "redirects": Rule("FULL", "sqlite", "*/redirects.sqlite"),
     "deworks' spill": Rule("ENOSPC", path="*/spill/*/spill-*"),
-    "deworks' spill, of answers": Rule("ENOSPC", path="*/spill/*/spill-*", process=3),
+    "deworks' second spill": Rule("ENOSPC", path="*/spill/*/spill-*", process=3),
     "deworks": Rule("ENOSPC", path=f"{DUMP}*_deworks_*.txt.gz.part"),
-    "sums": Rule("ENOSPC", path=f"{DUMP}*SUMS.part"),
+    "checksums": Rule("ENOSPC", path=f"{DUMP}*SUMS.part"),
     "manifest": Rule("ENOSPC", path=f"{DUMP}manifest.json.part"),
     "publication, the first item": Rule("ENOSPC", "rename", "*/out/ol_*"),
     "publication, the second item": Rule("ENOSPC", "rename", "*/out/ol_*", nth=2),
@@ -43,7 +43,7 @@ SITES = {
 
 @pytest.fixture(scope="module")
 def tries(tmp_path_factory: pytest.TempPathFactory) -> Tries:
-    """The output folder that all write sites share."""
+    """Return the output folder that all write sites share."""
     return Tries(tmp_path_factory.mktemp("write-sites"))
 
 
@@ -58,7 +58,7 @@ def test_a_full_disk_at_a_write_site(site: str, table: Path, tries: Tries, fault
 
 
 def test_a_run_after_a_full_disk_at_every_write_site(table: Path, undisturbed: dict[str, bytes], tries: Tries) -> None:
-    """Each try kept what was committed before, so the last one has nothing left to do."""
+    """Each try kept the stages committed before it, so the last run has nothing left to do."""
     tries.require(list(SITES))
     last = run(table, tries.out, cwd=tries.folder)
     assert "started" not in last.err
@@ -66,10 +66,10 @@ def test_a_run_after_a_full_disk_at_every_write_site(table: Path, undisturbed: d
     assert not list(tries.out.rglob("*.part"))
 
 
-def test_a_log_or_status_that_cannot_be_written_ends_no_run(
+def test_a_log_or_status_that_cannot_be_written_does_not_fail_the_run(
     table: Path, undisturbed: dict[str, bytes], tmp_path: Path, faulty: Faulty
 ) -> None:
-    """Standard error has its lines too, and one that says that the history lacks the run; what counts is elsewhere."""
+    """A log, status or history file that cannot be written does not fail a run; standard error reports it."""
     out = tmp_path / "out"
     rules = [Rule("ENOSPC", path=path) for path in ("*/run.log", "*/status.json.new", "*/history.jsonl")]
     ran = faulty(rules, *arguments_of(table, out), cwd=tmp_path)
@@ -79,8 +79,8 @@ def test_a_log_or_status_that_cannot_be_written_ends_no_run(
     assert published(out) == undisturbed
 
 
-def test_the_runs_of_an_overfull_bucket(table: Path, tmp_path: Path, faulty: Faulty) -> None:
-    """What is merged does not fit: the error comes from a worker, and names the run."""
+def test_a_full_disk_while_an_overfull_bucket_is_sorted(table: Path, tmp_path: Path, faulty: Faulty) -> None:
+    """A full disk while a worker writes an overfull bucket's sorted runs is reported with the file's name."""
     code = (
         "import pathlib, sys; from unit.stages.making import OVERFULL, made; from oldump.errors import StorageFull\n"
         f"try: made(pathlib.Path({str(table)!r}), pathlib.Path('out'), budget=OVERFULL)\n"
@@ -92,10 +92,10 @@ def test_the_runs_of_an_overfull_bucket(table: Path, tmp_path: Path, faulty: Fau
     assert ran.code == 0, ran.err
 
 
-def test_a_disk_that_fills_up_meanwhile_stops_the_run_in_order(
+def test_a_disk_that_fills_up_during_a_run_stops_it(
     table: Path, undisturbed: dict[str, bytes], tmp_path: Path, faulty: Faulty
 ) -> None:
-    """Before it is full, with what is free and what is needed; when there is room again, the run goes on."""
+    """A disk that fills up stops the run with the free and needed bytes; the run resumes once there is space."""
     out = tmp_path / "out"
     ran = faulty([Rule("FULL", "disk", nth=4)], *arguments_of(table, out), cwd=tmp_path)
     failed(ran, 31, "disk full: ", "has 1.0 kB free, the run still needs about", "Free space and rerun")
@@ -113,12 +113,12 @@ def test_a_disk_that_fills_up_meanwhile_stops_the_run_in_order(
         Rule("EROFS", "mkdir", "*/making/*"),
         Rule("EROFS", "open", f"{CDUMP}*"),
     ],
-    ids=["run folder", "lock", "items", "cdump"],
+    ids=["run folder", "lock", "item folders", "cdump"],
 )
-def test_a_folder_that_may_only_be_read(
+def test_a_read_only_file_system(
     rule: Rule, table: Path, undisturbed: dict[str, bytes], tmp_path: Path, faulty: Faulty
 ) -> None:
-    """From the beginning, or all at once, as a disk with errors becomes: exit code 30, and what to do."""
+    """A file system that is or becomes read-only ends the run with exit code 30 and a hint."""
     out = tmp_path / "out"
     ran = faulty([rule], *arguments_of(table, out), cwd=tmp_path)
     failed(ran, 30, "Read-only file system", "Fix the cause and rerun")
