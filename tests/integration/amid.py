@@ -1,4 +1,4 @@
-"""Where an integration test breaks a connection that copies a table."""
+"""The place at which an integration test breaks a connection that copies a table."""
 
 AMID = 700_000
-"""Bytes after which a connection that copies is in the middle of a range, and has passed on part of it."""
+"""Bytes after which a copying connection is in the middle of a range and has passed on part of it."""

@@ -1,4 +1,4 @@
-"""A client of the fake archive.org in this process: the real seam, with the real library, and little policy."""
+"""A client of the fake archive.org in this process: the real code with the real library, and short retries."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def archived(folder: RunFolder, ia_config: Path | None = None, *, total_seconds:
 
 
 def config_of(fake: Fake, account: Account, path: Path) -> Path:
-    """An ia.ini with the keys of this account, for this fake."""
+    """Write an ia.ini with this account's keys for this fake, and return its path."""
     text = fake.config.read_text(encoding="utf-8")
     text = text.replace(ACCOUNT.access, account.access).replace(ACCOUNT.secret, account.secret)
     path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One real PostgreSQL for all of these tests, with a database for whoever wants one."""
+"""One real PostgreSQL server for all integration tests, and a new database for each test that needs one."""
 
 import gzip
 import itertools
@@ -24,22 +24,22 @@ BIN = PSQL.parent
 Database = Callable[[], str]
 Proxied = Callable[[str], Proxy]
 DATA_ALONE = tuple(word for table in TABLES for word in ("--skip", table.name))
-"""What a run is told whose database has table data and no other."""
+"""Options of a run whose database has no table except data."""
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    """The connection of a server that lives as long as the tests."""
+    """Yield the connection of a server that runs as long as the tests."""
     with tempfile.TemporaryDirectory(prefix="oldump-tests-") as folder, embedded_database(Path(folder)) as uri:
         with psycopg.connect(uri, autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")  # nothing here need survive a loss of power
+            connection.execute("ALTER SYSTEM SET fsync = off")  # the tests' data need not survive a power failure
             connection.execute("SELECT pg_reload_conf()")
         yield uri
 
 
 @pytest.fixture(scope="session")
 def database(server: str) -> Database:
-    """Makes an empty database; its connection as a URI."""
+    """Return a function that creates an empty database and returns its connection as a URI."""
     numbers = itertools.count(1)
 
     def make() -> str:
@@ -53,18 +53,18 @@ def database(server: str) -> Database:
 
 @pytest.fixture
 def proxied() -> Iterator[Proxied]:
-    """Makes a proxy in front of a database; it ends with the test."""
+    """Yield a function that starts a proxy in front of a database, for the duration of the test."""
     with ExitStack() as stack:
         yield lambda conninfo: stack.enter_context(Proxy(conninfo))
 
 
 @pytest.fixture(scope="session")
 def wide(database: Database) -> str:
-    """A database whose table data is four ranges wide, with holes, and rows that have moved. Only read it."""
+    """Return a database whose table data is four ranges wide, with gaps and moved rows. Only read it."""
     conninfo = database()
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("CREATE TABLE data (thing_id integer, revision integer, data text)")
-        # Thing ids: none, negative ones, and several of the ranges that an old server is read in.
+        # Thing ids: NULL, negative, and in several of the ranges in which an old server is read.
         insert = "INSERT INTO data SELECT {}, i % 3, repeat(md5(i::text), 30) FROM generate_series({}) AS i"
         connection.execute(insert.format("CASE WHEN i % 1000 > 0 THEN i * 2 - 500 END", "1, 16000"))
         connection.execute("UPDATE data SET revision = revision + 3 WHERE thing_id % 5 = 0")
@@ -80,7 +80,7 @@ def wide(database: Database) -> str:
 
 
 def filled(conninfo: str, blocks: Iterable[bytes]) -> str:
-    """The database with these rows in its table data."""
+    """Insert these rows into table data, and return the connection."""
     with psycopg.connect(conninfo) as connection:
         connection.execute("CREATE TABLE data (thing_id integer, revision integer, data text)")
         with connection.cursor().copy("COPY data FROM STDIN") as copy:
@@ -90,24 +90,24 @@ def filled(conninfo: str, blocks: Iterable[bytes]) -> str:
 
 
 def run_data(source: object, out: object, *more: object, cwd: Path) -> Ran:
-    """`oldump run` for DATE over table data alone, which must succeed."""
+    """Run `oldump run` for DATE over table data alone; it must succeed."""
     return run(source, out, *DATA_ALONE, *more, cwd=cwd)
 
 
 def extract(source: str, out: Path, *more: object) -> tuple[Ran, bytes]:
-    """`oldump run` till table data is copied, which must succeed: how it ended, and the text of data.txt.gz."""
+    """Run `oldump run --only extract`, which must succeed; return its result and the text of data.txt.gz."""
     ran = oldump("run", DATE, "--source", source, "--out", out, "--only", "extract", *more, cwd=out.parent)
     assert ran.code == 0, ran.err
     return ran, gzip.decompress((private_of(out) / "data.txt.gz").read_bytes())
 
 
 def psql(conninfo: str, command: str) -> bytes:
-    """What psql writes to standard output."""
+    """Return what psql writes to standard output."""
     line = [str(PSQL), conninfo, "--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-c", command]
     return subprocess.run(line, capture_output=True, check=True, env=environment()).stdout
 
 
 def copied(conninfo: str) -> bytes:
-    """Table data as the server itself copies it out, in one transaction: what psql would write."""
+    """Return table data as the server copies it in one transaction, which is what psql would write."""
     with psycopg.connect(conninfo) as connection, connection.cursor().copy("COPY data TO STDOUT") as copy:
         return b"".join(map(bytes, copy))

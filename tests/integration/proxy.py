@@ -1,10 +1,9 @@
-"""A proxy in front of PostgreSQL that misbehaves when it is told to: it cuts, goes deaf, restarts, and looks older.
+"""A proxy in front of PostgreSQL that breaks on demand: it cuts or silences connections, restarts, and fakes a version.
 
-It listens on loopback TCP and passes on to wherever a connection string leads. What is to happen is said beforehand, by
-the number of a connection (the first is 1) and the bytes that have come from the server: `when`. So nothing depends on
-how fast anybody is.
+It listens on loopback TCP and forwards to the server of a connection string. `when` plans an action in advance, by the
+number of a connection (the first is 1) and the bytes received from the server, so no test depends on timing.
 
-It lives in threads: a test that forks, as extract does with its workers, gives the proxy to a command of its own.
+The proxy runs in threads. A test whose code forks, as extract does, runs that code as a separate command.
 """
 
 import select
@@ -19,19 +18,19 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 _PIECE_BYTES = 1 << 14
 
 
-class _Passage:
-    """A connection through the proxy: what comes from the one side goes to the other."""
+class _ForwardedConnection:
+    """A connection through the proxy, forwarded in both directions."""
 
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client = client
         self.server = server
-        self.passed_bytes = 0
-        """From the server to the client."""
-        self.is_deaf = threading.Event()
+        self.received_bytes = 0
+        """Bytes forwarded from the server to the client."""
+        self.is_silent = threading.Event()
         self.is_cut = threading.Event()
 
     def cut(self) -> None:
-        """End it on both sides. A forked process may hold the sockets too: to close them would do nothing."""
+        """End the connection on both sides. Closing does not suffice: forked processes may hold the sockets."""
         self.is_cut.set()
         for side in (self.client, self.server):
             with suppress(OSError):
@@ -39,13 +38,13 @@ class _Passage:
 
 
 class Proxy:
-    """A proxy, for `with`."""
+    """A proxy, as a context manager."""
 
     def __init__(self, conninfo: str) -> None:
-        """Take where the server is."""
+        """Forward to the server of this connection string."""
         self._target = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
         self._conninfo = conninfo
-        self._passages: list[_Passage] = []
+        self._forwarded: list[_ForwardedConnection] = []
         self._plans: list[tuple[int, int, Callable[[], None]]] = []
         self._threads: list[threading.Thread] = []
         self._ended = threading.Event()
@@ -53,51 +52,51 @@ class Proxy:
         self._listener = self._listening(0)
         self.port: int = self._listener.getsockname()[1]
         self.server_version = b""
-        """What the server is made to say that it is; empty: what it is."""
+        """The version to report instead of the server's own; empty to report the real one."""
 
     @property
     def conninfo(self) -> str:
-        """How to connect to the same database through the proxy, unencrypted: it reads what the server says."""
+        """Return the connection to the same database through the proxy, unencrypted so that the proxy can read it."""
         return make_conninfo(self._conninfo, host="127.0.0.1", port=self.port, sslmode="disable", gssencmode="disable")
 
     @property
     def connections(self) -> int:
-        """How many there have been."""
-        return len(self._passages)
+        """Return the number of connections made so far."""
+        return len(self._forwarded)
 
-    def when(self, number: int, passed_bytes: int, action: Callable[[], None]) -> None:
-        """Do this once, as soon as connection `number` has brought exactly so many bytes from the server."""
-        self._plans.append((number, passed_bytes, action))
+    def when(self, number: int, received_bytes: int, action: Callable[[], None]) -> None:
+        """Perform the action once, when connection `number` has received exactly this many bytes from the server."""
+        self._plans.append((number, received_bytes, action))
 
     def cut(self, number: int) -> None:
         """End this connection."""
-        self._passages[number - 1].cut()
+        self._forwarded[number - 1].cut()
 
-    def deafen(self, number: int) -> None:
-        """Pass nothing on any more on this connection, and keep it open."""
-        self._passages[number - 1].is_deaf.set()
+    def silence(self, number: int) -> None:
+        """Keep this connection open, but forward nothing more."""
+        self._forwarded[number - 1].is_silent.set()
 
     def restart(self, seconds: float) -> None:
-        """End all connections and refuse new ones for so long."""
+        """End all connections, and refuse new ones for this many seconds."""
         self._down_seconds = seconds
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        for passage in self._passages:
-            passage.cut()
+        for connection in self._forwarded:
+            connection.cut()
 
     def __enter__(self) -> Self:
-        """Begin to listen."""
-        self._begin(self._serve)
+        """Start to listen."""
+        self._start_thread(self._serve)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End all connections, and wait for the threads."""
+        """End all connections and wait for the threads."""
         self._ended.set()
         self.restart(0)
         for thread in self._threads:
             thread.join()
 
-    def _begin(self, target: Callable[..., None], *arguments: object) -> None:
+    def _start_thread(self, target: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=target, args=arguments, daemon=True)
         self._threads.append(thread)
         thread.start()
@@ -113,14 +112,14 @@ class Proxy:
         while not self._ended.is_set():
             try:
                 client, _ = self._listener.accept()
-            except OSError:  # shut down, by restart
+            except OSError:  # shut down by restart
                 self._listener.close()
                 if not self._ended.wait(self._down_seconds):
                     self._listener = self._listening(self.port)
                 continue
-            passage = _Passage(client, self._connected())
-            self._passages.append(passage)
-            self._begin(self._pass_on, passage, len(self._passages))
+            connection = _ForwardedConnection(client, self._connected())
+            self._forwarded.append(connection)
+            self._start_thread(self._forward, connection, len(self._forwarded))
         self._listener.close()
 
     def _connected(self) -> socket.socket:
@@ -131,39 +130,39 @@ class Proxy:
         server.connect(f"{host}/.s.PGSQL.{port}")
         return server
 
-    def _pass_on(self, passage: _Passage, number: int) -> None:
+    def _forward(self, connection: _ForwardedConnection, number: int) -> None:
         greeting = _Greeting(self.server_version)
-        with suppress(OSError), passage.client, passage.server:
-            while not (passage.is_cut.is_set() or passage.is_deaf.is_set()):
-                readable, _, _ = select.select([passage.client, passage.server], [], [])
+        with suppress(OSError), connection.client, connection.server:
+            while not (connection.is_cut.is_set() or connection.is_silent.is_set()):
+                readable, _, _ = select.select([connection.client, connection.server], [], [])
                 for side in readable:
                     piece = side.recv(_PIECE_BYTES)
                     if not piece:
-                        passage.cut()
-                    elif side is passage.client:
-                        passage.server.sendall(piece)
+                        connection.cut()
+                    elif side is connection.client:
+                        connection.server.sendall(piece)
                     else:
-                        self._bring(passage, number, greeting.seen(piece))
-            passage.is_cut.wait()
+                        self._forward_from_server(connection, number, greeting.rewrite(piece))
+            connection.is_cut.wait()
 
-    def _bring(self, passage: _Passage, number: int, piece: bytes) -> None:
-        """Pass on what the server sent, and do what was planned for the very byte."""
+    def _forward_from_server(self, connection: _ForwardedConnection, number: int, piece: bytes) -> None:
+        """Forward what the server sent, and perform planned actions at their exact byte."""
         for plan in sorted((plan for plan in self._plans if plan[0] == number), key=lambda plan: plan[1]):
-            lacking = plan[1] - passage.passed_bytes
-            if lacking <= len(piece):
+            remaining = plan[1] - connection.received_bytes
+            if remaining <= len(piece):
                 self._plans.remove(plan)
-                passage.client.sendall(piece[:lacking])
-                passage.passed_bytes += lacking
-                piece = piece[lacking:]
+                connection.client.sendall(piece[:remaining])
+                connection.received_bytes += remaining
+                piece = piece[remaining:]
                 plan[2]()
-                if passage.is_cut.is_set() or passage.is_deaf.is_set():
+                if connection.is_cut.is_set() or connection.is_silent.is_set():
                     return
-        passage.client.sendall(piece)
-        passage.passed_bytes += len(piece)
+        connection.client.sendall(piece)
+        connection.received_bytes += len(piece)
 
 
 class _Greeting:
-    """What the server says till it is ready for the first time, with another version in it.
+    """The server's messages until it is ready for the first time, with another version in them.
 
     Source: PostgreSQL's documentation, 54.7 "Message Formats": a letter, the length of all but the letter, the content.
     """
@@ -173,8 +172,8 @@ class _Greeting:
         self._held = b""
         self._is_over = not server_version
 
-    def seen(self, piece: bytes) -> bytes:
-        """What the client is to see of it; an incomplete message is held back."""
+    def rewrite(self, piece: bytes) -> bytes:
+        """Return what the client receives; an incomplete message is held back."""
         if self._is_over:
             return piece
         self._held += piece

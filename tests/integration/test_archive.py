@@ -1,4 +1,4 @@
-"""The upload against the fake archive.org, with the real library: what each kind of answer becomes."""
+"""Uploads to the fake archive.org with the real library: the result of each kind of answer."""
 
 import logging
 import re
@@ -38,7 +38,7 @@ TEXT = "x" * 300_000
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[ArchiveOrg]:
-    """A fake, and this process a client of it."""
+    """Yield a fake archive.org, with this process configured as its client."""
     with archive_org(tmp_path / "archive", faults=Faults(still_seconds=0.2, retry_after_seconds=1)) as archive:
         for name, value in archive.environment().items():
             monkeypatch.setenv(name, value)
@@ -47,24 +47,24 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[ArchiveOr
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
-    """A published run with files of some size."""
+    """Return a published run with files of some size."""
     return publish(tmp_path / "out", text=TEXT)
 
 
 def site(ia_config: Path | None = None) -> seam.ArchiveOrg:
-    """The seam."""
+    """Return the real client."""
     return seam.ArchiveOrg(ia_config, TIMEOUT_SECONDS)
 
 
 def upload(tmp_path: Path, item: str = "ol_dump_x", collection: str = "ol_exports") -> Upload:
-    """A small file for an item."""
+    """Return a small file for an item."""
     path = tmp_path / "file.txt"
     path.write_bytes(b"hello")
     return Upload(item, path, "5d41402abc4b2a76b9719d911017c592", {"collection": collection, "title": "x"})
 
 
 def assert_complete(fake: ArchiveOrg, folder: RunFolder) -> None:
-    """Both items there have just the run's files, byte for byte, and nothing was to be derived."""
+    """Require that both items hold exactly the run's files, byte for byte, and that nothing was to be derived."""
     for item in folder.items:
         here = {path.name: path.read_bytes() for path in folder.published(item).iterdir()}
         assert {name: file.read_bytes() for name, file in fake.items[item].files.items()} == here
@@ -72,8 +72,8 @@ def assert_complete(fake: ArchiveOrg, folder: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("kind", PASSING, ids=lambda kind: kind.name)
-def test_whatever_passes_is_passed(fake: ArchiveOrg, folder: RunFolder, kind: Kind) -> None:
-    """Each kind of failure, at several requests: both items are complete and equal, and then pointed to."""
+def test_passing_failures_are_retried(fake: ArchiveOrg, folder: RunFolder, kind: Kind) -> None:
+    """After any passing failure, at several requests, both items are complete before the pointer moves."""
     for what in CONCERNS[kind]:
         fake.faults.at(1, kind, what).at(3, kind, what)
     archived(folder)
@@ -83,15 +83,15 @@ def test_whatever_passes_is_passed(fake: ArchiveOrg, folder: RunFolder, kind: Ki
 
 
 def test_retry_after_is_honoured(fake: ArchiveOrg, folder: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
-    """The next try comes no sooner, and the log says when."""
+    """A retry waits as long as Retry-After says, and the log names the delay."""
     fake.faults.at(4, Kind.SLOW_DOWN_RETRY_AFTER, What.UPLOAD)
-    lines = logged(lambda: archived(folder), caplog)
+    lines = log_lines_of(lambda: archived(folder), caplog)
     (line,) = (line for line in lines if "SlowDown" in line)
     assert "retrying in 1.0 s" in line
 
 
-def logged(act: object, caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The log lines while it acts, those of libraries too."""
+def log_lines_of(act: object, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the log lines, including those of libraries, while the function runs."""
     logger = logging.getLogger("oldump")
     logger.addHandler(caplog.handler)
     try:
@@ -104,21 +104,21 @@ def logged(act: object, caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("account", "collection", "told"),
+    ("account", "collection", "message"),
     [
         (OTHER_ACCOUNT, "ol_exports", "403 AccessDenied"),
         (ACCOUNT, "no_such_collection", "403 AccessDenied"),
         (ACCOUNT, "no name at all", "400 InvalidBucketName"),
     ],
-    ids=["no right", "no collection", "no name"],
+    ids=["no privilege", "no collection", "invalid name"],
 )
-def test_who_may_not_write_hears_so_at_once(
-    fake: ArchiveOrg, tmp_path: Path, account: Account, collection: str, told: str
+def test_a_missing_privilege_is_reported_at_once(
+    fake: ArchiveOrg, tmp_path: Path, account: Account, collection: str, message: str
 ) -> None:
-    """One request shows it, before anything else is sent; the error says what to do."""
+    """Preflight needs one request to detect a missing privilege, and its error has a hint."""
     ini = config_of(fake, account, tmp_path / "ia.ini")
     settings = Settings.of(archive_collection=collection)
-    with pytest.raises(ArchiveRefused, match=told) as caught:
+    with pytest.raises(ArchiveRefused, match=message) as caught:
         stage.preflight(site(ini), settings, RetryPolicy(30, 0.01))
     assert caught.value.hint
     assert len(fake.asked(What.UPLOAD)) == 1
@@ -126,14 +126,14 @@ def test_who_may_not_write_hears_so_at_once(
 
 
 @pytest.mark.parametrize(
-    ("access", "secret", "told"),
+    ("access", "secret", "message"),
     [("accessKeyOfTheDumps", "wrong", "the keys"), ("nobody", "wrong", "the keys"), ("", "", "no keys")],
 )
-def test_wrong_keys_are_refused(fake: ArchiveOrg, tmp_path: Path, access: str, secret: str, told: str) -> None:
-    """Before anything is sent, and without the keys in what is said."""
+def test_wrong_keys_are_refused(fake: ArchiveOrg, tmp_path: Path, access: str, secret: str, message: str) -> None:
+    """Wrong keys are refused before anything is sent, and the error does not show them."""
     ini = tmp_path / "ia.ini"
     ini.write_text(f"[s3]\naccess = {access}\nsecret = {secret}\n[general]\nscreenname = x\nsecure = false\n")
-    with pytest.raises(ArchiveRefused, match=told) as caught:
+    with pytest.raises(ArchiveRefused, match=message) as caught:
         stage.preflight(site(ini), Settings.of(), RetryPolicy(30, 0.01))
     assert "ia configure" in str(caught.value)
     assert fake.asked(What.UPLOAD) == []
@@ -143,18 +143,18 @@ def test_wrong_keys_are_refused(fake: ArchiveOrg, tmp_path: Path, access: str, s
     "text", ["secret = sesame\n", "[s3]\naccess\nsecret sesame\n", "[general]\nsecure = perhaps\n"]
 )
 def test_a_broken_ia_ini_is_refused_without_its_text(tmp_path: Path, text: str) -> None:
-    """The library would quote the line."""
+    """The error about a broken ia.ini does not quote its lines, although the library's does."""
     ini = tmp_path / "ia.ini"
     ini.write_text(text)
     with pytest.raises(ConfigurationError) as caught:
         site(ini)
-    assert "sesame" not in told_by(caught.value)
+    assert "sesame" not in text_of(caught.value)
     with pytest.raises(ConfigurationError, match="no file"):
         site(tmp_path / "gone.ini")
 
 
-def told_by(error: BaseException | None) -> str:
-    """What an error and all its causes and contexts say that a traceback would show."""
+def text_of(error: BaseException | None) -> str:
+    """Return everything that a traceback of the error would show, including causes and contexts."""
     texts = []
     while error is not None:
         texts.append(f"{error!r} {error}")
@@ -162,16 +162,16 @@ def told_by(error: BaseException | None) -> str:
     return " ".join(texts)
 
 
-def test_an_item_of_somebody_else_is_refused(fake: ArchiveOrg, tmp_path: Path) -> None:
-    """And is not tried again."""
+def test_an_item_of_another_account_is_refused(fake: ArchiveOrg, tmp_path: Path) -> None:
+    """An item of another account is refused without a retry."""
     site().send(upload(tmp_path), lambda _: None)
     ini = config_of(fake, OTHER_ACCOUNT, tmp_path / "other.ini")
     with pytest.raises(ArchiveRefused, match="privileges"):
         site(ini).send(upload(tmp_path), lambda _: None)
 
 
-def test_a_file_that_changes_while_it_is_sent_is_not_taken(fake: ArchiveOrg, tmp_path: Path) -> None:
-    """archive.org would not have it under the committed MD5, and the error names the file."""
+def test_a_file_that_changed_is_not_uploaded(fake: ArchiveOrg, tmp_path: Path) -> None:
+    """A file that changed since its MD5 was committed is not stored, and the error names it."""
     sending = upload(tmp_path)
     sending.path.write_bytes(b"world")
     with pytest.raises(StorageError, match="changed while it was uploaded"):
@@ -180,7 +180,7 @@ def test_a_file_that_changes_while_it_is_sent_is_not_taken(fake: ArchiveOrg, tmp
 
 
 def test_a_file_that_is_always_stored_wrong_ends_in_an_error(fake: ArchiveOrg, folder: RunFolder) -> None:
-    """What archive.org has is said; nothing points there, and the manifest is not sent."""
+    """If archive.org keeps storing wrong bytes, the upload fails before the manifest is sent or the pointer moves."""
     fake.faults.always(Kind.WRONG_BYTE)
     with pytest.raises((ArchiveMismatch, ArchiveUnreachable)):
         archived(folder, total_seconds=3)
@@ -188,16 +188,16 @@ def test_a_file_that_is_always_stored_wrong_ends_in_an_error(fake: ArchiveOrg, f
     assert "manifest.json" not in fake.items[folder.items[1]].files
 
 
-def test_a_late_catalogue_is_waited_for(fake: ArchiveOrg, folder: RunFolder) -> None:
-    """Each upload shows after five looks: each file is sent once."""
+def test_a_late_listing_is_awaited(fake: ArchiveOrg, folder: RunFolder) -> None:
+    """Each file is sent once, even if archive.org lists an upload only after five queries."""
     fake.late_looks = 5
     archived(folder)
     assert_complete(fake, folder)
     assert max(fake.puts().values()) == 1
 
 
-def test_nobody_at_home(folder: RunFolder, fake: ArchiveOrg, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that is refused is tried again until patience is over, and the command may be given again."""
+def test_a_refused_connection_is_retried(folder: RunFolder, fake: ArchiveOrg, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused connection is retried until the time is up, and the error is retryable."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with pytest.raises(ArchiveUnreachable) as caught:
@@ -206,8 +206,8 @@ def test_nobody_at_home(folder: RunFolder, fake: ArchiveOrg, monkeypatch: pytest
     assert not (folder.out / LATEST).exists()
 
 
-def failures(fake: ArchiveOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[OldumpError]:
-    """Errors of every question, of an answer that quotes the keys, and of no connection at all."""
+def errors_of_all_requests(fake: ArchiveOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[OldumpError]:
+    """Yield errors of every request: no connection, and answers that quote the keys."""
     asking = site()
     questions = (
         asking.username,
@@ -227,18 +227,18 @@ def failures(fake: ArchiveOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                     yield error
 
 
-def test_no_error_bears_the_keys(fake: ArchiveOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither it nor its causes: addresses of the limit's question have one, and libraries quote addresses."""
-    errors = list(failures(fake, tmp_path, monkeypatch))
+def test_no_error_shows_the_keys(fake: ArchiveOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No error and none of its causes shows the keys, although libraries quote addresses that contain one."""
+    errors = list(errors_of_all_requests(fake, tmp_path, monkeypatch))
     assert len(errors) >= 10
     assert all(isinstance(error, ArchiveError) for error in errors)
     for error in errors:
-        assert ACCOUNT.access not in told_by(error)
-        assert ACCOUNT.secret not in told_by(error)
+        assert ACCOUNT.access not in text_of(error)
+        assert ACCOUNT.secret not in text_of(error)
 
 
 def test_what_a_server_quotes_is_shown_without_keys(fake: ArchiveOrg) -> None:
-    """Of S3's XML only code, message and resource; on one line, cut."""
+    """An error shows only code, message and resource of S3's XML, on one line and without keys."""
 
     class Response:
         status_code, reason, headers = 403, "Forbidden", {"Retry-After": "x"}
@@ -248,9 +248,9 @@ def test_what_a_server_quotes_is_shown_without_keys(fake: ArchiveOrg) -> None:
         )
 
         def close(self) -> None:
-            """Nothing to close."""
+            """Do nothing."""
 
-    error = site()._refusal("it", Response())  # type: ignore[arg-type] # as much of one as is looked at
+    error = site()._refusal("it", Response())  # type: ignore[arg-type] # only the parts that are read
     assert "AccessDenied for …:… - r" in str(error)
 
 
@@ -259,15 +259,15 @@ def test_what_a_server_quotes_is_shown_without_keys(fake: ArchiveOrg) -> None:
     [("7", 7), (" 7 ", 7), ("", 0), ("soon", 0), ("-3", 0), ("Sun, 06 Nov 1994 08:49:37 GMT", 37), ("9" * 40, 0)],
 )
 def test_retry_after_is_seconds_or_a_date(text: str, seconds: float) -> None:
-    """And whatever else stands there asks for nothing."""
+    """Retry-After is read as seconds or as a date; any other text means no delay."""
     moment = 784_111_777 - 37
     assert seam._retry_after_seconds(text, now=lambda: moment) == seconds
 
 
-def test_the_library_says_nothing_by_itself(
+def test_the_library_does_not_log(
     fake: ArchiveOrg, folder: RunFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever ia.ini says of logging: its lines have addresses with keys, and go to standard output or a file."""
+    """The library's own logging stays off whatever ia.ini says, because its lines contain keys."""
     ini = config_of(fake, ACCOUNT, tmp_path / "ia.ini")
     ini.write_text(ini.read_text() + "[logging]\nlevel = DEBUG\nlog_to_stdout = true\n")
     fake.faults.at(2, Kind.RESET_IN_BODY, What.UPLOAD)
@@ -275,8 +275,8 @@ def test_the_library_says_nothing_by_itself(
     assert capfd.readouterr().out == ""
 
 
-def test_without_the_library_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is an extra: nothing else needs it."""
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the optional library, the error names the command that installs it."""
     monkeypatch.delitem(sys.modules, "oldump.outside.archive_org")
     monkeypatch.setitem(sys.modules, "internetarchive", None)
     with pytest.raises(ConfigurationError, match=re.escape("pip install 'oldump[archive]'")):
@@ -284,7 +284,7 @@ def test_without_the_library_it_is_said_what_to_install(monkeypatch: pytest.Monk
 
 
 def test_metadata_of_a_new_run_replaces_that_of_the_old(fake: ArchiveOrg, tmp_path: Path) -> None:
-    """Items that are there get their new description with their first new file."""
+    """An existing item gets its new description with its first new file."""
     archived(publish(tmp_path / "out"))
     before = str(fake.items[f"ol_dump_{DAY}"].metadata["description"])
     folder = publish(tmp_path / "out", text="longer")
@@ -293,17 +293,17 @@ def test_metadata_of_a_new_run_replaces_that_of_the_old(fake: ArchiveOrg, tmp_pa
     assert fake.items[f"ol_dump_{DAY}"].metadata["description"] != before
 
 
-def test_the_limit_is_told_of(fake: ArchiveOrg, folder: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
-    """Too much to do at present is no failure of a run that takes hours itself."""
+def test_overload_is_logged(fake: ArchiveOrg, folder: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
+    """An overloaded archive.org is reported in the log and does not fail the run."""
     fake.faults.at(1, Kind.OVER_LIMIT, What.LIMIT)
-    assert any("accepts no uploads at the moment" in line for line in logged(lambda: archived(folder), caplog))
+    assert any("accepts no uploads at the moment" in line for line in log_lines_of(lambda: archived(folder), caplog))
 
 
 def test_every_request_is_logged_by_its_file(
     fake: ArchiveOrg, folder: RunFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Sent with bytes, seconds and rate; the user agent says who it is, with no secret key."""
-    lines = logged(lambda: archived(folder), caplog)
+    """The log has bytes, seconds and rate of each file, and the user agent holds no secret key."""
+    lines = log_lines_of(lambda: archived(folder), caplog)
     for item in folder.items:
         for path in folder.published(item).iterdir():
             (line,) = (line for line in lines if f"{item}/{path.name} sent" in line)

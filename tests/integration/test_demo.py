@@ -1,4 +1,4 @@
-"""The demo, end to end: what `make demo` shows, and that it leaves nothing running."""
+"""The demo, end to end: its report is right and it leaves nothing running."""
 
 import gzip
 import json
@@ -18,8 +18,8 @@ from reference import PARTS, dumps_of
 pytestmark = pytest.mark.postgres
 
 
-def test_the_demo_shows_what_it_made_and_cleans_up(tmp_path: Path) -> None:
-    """A report, cdump, dump, seven parts and deworks that are right; the server and its folder are gone."""
+def test_the_demo_reports_its_files_and_cleans_up(tmp_path: Path) -> None:
+    """The demo reports correct files and removes its server and temporary folder."""
     temporary = Path(tempfile.mkdtemp(prefix="oldump-tests-", dir="/tmp"))
     temporary.chmod(0o755)
     try:
@@ -41,18 +41,18 @@ def test_the_demo_shows_what_it_made_and_cleans_up(tmp_path: Path) -> None:
     manifest = json.loads((item / "manifest.json").read_bytes())
     assert manifest["source"]["rows"] == 5_000
     data = gzip_text(tmp_path / "shown" / f"run-{DAY}" / "data.txt.gz")
-    judged = dumps_of(data, DAY.isoformat())
-    assert gzip_text(item / names[0]) == judged.dump
+    expected = dumps_of(data, DAY.isoformat())
+    assert gzip_text(item / names[0]) == expected.dump
     for part, name in zip(PARTS, names[1:], strict=True):
-        assert gzip_text(item / name) == judged.parts[part]
+        assert gzip_text(item / name) == expected.parts[part]
     items = gzip_text(tmp_path / "shown" / f"run-{DAY}" / f"ia_metadata_dump_{DAY}.txt.gz")
     lines = gzip_text(item / deworks).splitlines(keepends=True)
-    for line, wanted in zip(lines, deworks_of(judged.dump, items), strict=True):
-        assert same_line(line, wanted + b"\n"), (line, wanted)
+    for line, expected_line in zip(lines, deworks_of(expected.dump, items), strict=True):
+        assert same_line(line, expected_line + b"\n"), (line, expected_line)
     assert b'"boxid": ["IA' in b"".join(lines)
     assert manifest["deworks"]["items"] == items.count(b"\n")
 
 
 def gzip_text(path: Path) -> bytes:
-    """The text of a gzip file."""
+    """Return the text of a gzip file."""
     return gzip.decompress(path.read_bytes())

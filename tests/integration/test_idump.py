@@ -1,4 +1,4 @@
-"""`oldump idump` and `oldump ia-metadata`: what a database holds of a day, and of the archive's texts."""
+"""`oldump idump` and `oldump ia-metadata`: the records of a day, and the archive's texts."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture(scope="module")
 def databases(database: Database) -> Databases:
-    """Open Library's tables and what stands beside them, filled by synth."""
+    """Return Open Library's databases, filled by synth."""
     return fill(database(), copy_blocks(4_000))
 
 
 def copied(conninfo: str, query: str, *parameters: object) -> bytes:
-    """The result of a query as COPY text."""
+    """Return the result of a query as COPY text."""
     with psycopg.connect(conninfo) as connection:
         text = psycopg.ClientCursor(connection).mogrify(query, parameters)
         with connection.cursor().copy(f"COPY ({text}) TO STDOUT") as copy:
@@ -32,14 +32,14 @@ def copied(conninfo: str, query: str, *parameters: object) -> bytes:
 
 
 def busiest_days(conninfo: str) -> Iterable[str]:
-    """Some days with many transactions."""
+    """Return the days with the most transactions."""
     with psycopg.connect(conninfo) as connection:
         query = "SELECT created::date::text FROM transaction GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 3"
         return [day for (day,) in connection.execute(query).fetchall()]
 
 
 def test_idump_gives_the_records_of_a_day(databases: Databases, tmp_path: Path) -> None:
-    """Those of the day's transactions and no others, in their order, as the judge makes them of the rows."""
+    """A day's idump has the records of its transactions, in their order, as the reference makes them."""
     for day in busiest_days(databases.openlibrary):
         ran = oldump("idump", day, "--source", databases.openlibrary, cwd=tmp_path)
         assert ran.code == 0, ran.err
@@ -52,12 +52,12 @@ def test_idump_gives_the_records_of_a_day(databases: Databases, tmp_path: Path) 
         in_order = oldump("sort", cwd=tmp_path, stdin=ran.out)
         assert_same_records(in_order.out, dumps_of(rows, "2100-01-01").cdump)
         moments = [line.split(b"\t")[3] for line in ran.out.splitlines()]
-        assert moments == sorted(moments)  # synth's transactions are of the moment that its documents name
+        assert moments == sorted(moments)  # synth's transactions have their documents' times
         assert len(moments) > 1
 
 
 def test_a_day_begins_and_ends_at_midnight(database: Database, tmp_path: Path) -> None:
-    """Its first and its last microsecond are in, those before and behind are not; privacy holds."""
+    """A day includes its first and last microsecond, and private pages are dropped."""
     source = database()
     moments = {
         "/works/OL1W": "2008-04-07 23:59:59.999999",
@@ -86,7 +86,7 @@ def test_a_day_begins_and_ends_at_midnight(database: Database, tmp_path: Path) -
 
 
 def test_a_day_without_records_is_an_error(databases: Databases, tmp_path: Path) -> None:
-    """Open Library is never quiet for a day: it is the wrong day, or the wrong database."""
+    """A day without records is an error, because it suggests a wrong day or database."""
     failed(oldump("idump", "1999-01-01", "--source", databases.openlibrary, cwd=tmp_path), 14, "1999-01-01")
     ran = oldump("idump", "9999-12-31", "--source", databases.openlibrary, cwd=tmp_path)
     failed(ran, 14, "9999-12-31")
@@ -94,7 +94,7 @@ def test_a_day_without_records_is_an_error(databases: Databases, tmp_path: Path)
 
 
 def test_a_revision_whose_document_is_missing_is_rejected(database: Database, tmp_path: Path) -> None:
-    """It is counted, named in rejects.txt.gz and warned of, and fails the command that allows no rejects."""
+    """A revision without a document is a reject, and fails the command if no rejects are allowed."""
     source = fill(database(), copy_blocks(500)).openlibrary
     (day, *_) = busiest_days(source)
     with psycopg.connect(source) as connection:
@@ -113,13 +113,13 @@ def test_a_revision_whose_document_is_missing_is_rejected(database: Database, tm
 
 
 def test_idump_needs_a_database(tmp_path: Path) -> None:
-    """A file has no transactions."""
+    """A file is refused because it has no transactions."""
     (tmp_path / "data.txt").write_bytes(b"1\t1\t{}\n")
     failed(oldump("idump", DAY, "--source", "data.txt", cwd=tmp_path), 2, "not a file")
 
 
 def test_ia_metadata_gives_the_texts_that_are_not_dark(databases: Databases, tmp_path: Path) -> None:
-    """Sorted by identifier as bytes, missing values empty; the command and the stage's artifact alike."""
+    """The archive's texts are sorted by identifier, without dark items, and missing values are empty."""
     with psycopg.connect(databases.archive) as connection:
         items = connection.execute(
             "SELECT identifier, mediatype, curatestate, boxid, collection FROM metadata"
@@ -137,6 +137,6 @@ def test_ia_metadata_gives_the_texts_that_are_not_dark(databases: Databases, tmp
     )
 
 
-def test_ia_metadata_needs_to_be_told_the_database(databases: Databases, tmp_path: Path) -> None:
-    """Another database that libpq's variables happen to name is not the archive's."""
+def test_ia_metadata_requires_its_database(databases: Databases, tmp_path: Path) -> None:
+    """ia-metadata never uses the database that libpq's variables name."""
     failed(oldump("ia-metadata", cwd=tmp_path, env={"PGHOST": "127.0.0.1"}), 2, "--archive-database")

@@ -1,4 +1,4 @@
-"""A month's end: cron's line, a real PostgreSQL, a run, archive.org with failures; killed, and given again."""
+"""A month's end: cron's command, a real PostgreSQL, an unreliable archive.org, a kill and a retry."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ LINES = [
     for line in (DEPLOY / "crontab").read_text(encoding="utf-8").splitlines()
     if "oldump run" in line
 ]
-"""What cron starts for a month, try by try."""
+"""The commands that cron starts for a month, in order."""
 DAY = str(date_of(None))
 ITEMS = (f"ol_cdump_{DAY}", f"ol_dump_{DAY}")
 ALL_KINDS = [kind for kind in Kind if kind is not Kind.DENIED]
@@ -40,7 +40,7 @@ class Host:
     """A host on which cron starts the deployed lines."""
 
     def __init__(self, folder: Path, variables: dict[str, str]) -> None:
-        """variables: what the container has."""
+        """Set up the host with these variables of the container."""
         self.dumps = folder / "dumps"
         self.dumps.mkdir()
         programs = folder / "bin"
@@ -52,31 +52,31 @@ class Host:
         self.environment = {**environment(**variables), "PATH": path, "OLDUMP_OUT": str(self.dumps)}
 
     def started(self, line: str) -> "subprocess.Popen[bytes]":
-        """Cron starts the line, as it stands in the crontab."""
+        """Start the crontab line as cron does."""
         return subprocess.Popen(
             ["/bin/bash", "-c", line], env=self.environment, stderr=subprocess.PIPE, start_new_session=True
         )
 
     def ended(self, line: str) -> int:
-        """Its exit code."""
+        """Run the line to its end and return its exit code."""
         with self.started(line) as job:
             job.communicate(timeout=240)
             return job.returncode
 
     @property
     def log(self) -> str:
-        """cron.log."""
+        """Return cron.log."""
         return (self.dumps / "cron.log").read_text(encoding="utf-8")
 
     @property
     def published(self) -> dict[str, bytes]:
-        """Every file of the two items, by name."""
+        """Return every file of the two items, by name."""
         return {path.name: path.read_bytes() for item in ITEMS for path in (self.dumps / item).iterdir()}
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[ArchiveOrg]:
-    """archive.org on a bad day: three of ten requests fail, in all ways, and what was sent shows late."""
+    """Yield an archive.org at which 30 % of requests fail and uploads are listed late."""
     faults = Faults(0.3, 7, ALL_KINDS, still_seconds=0.1, retry_after_seconds=1)
     with archive_org(tmp_path / "archive", faults=faults) as site:
         site.late_looks = 1
@@ -85,14 +85,14 @@ def site(tmp_path: Path) -> Iterator[ArchiveOrg]:
 
 @pytest.fixture
 def switch() -> Iterator[Listener]:
-    """A dead man's switch."""
+    """Yield a dead man's switch."""
     with listening() as listener:
         yield listener
 
 
 @pytest.fixture
 def host(database: Database, site: ArchiveOrg, switch: Listener, tmp_path: Path) -> Host:
-    """With the settings of a container, and filled databases."""
+    """Return a host with a container's settings and filled databases."""
     databases = fill(database(), copy_blocks(3_000))
     return Host(
         tmp_path,
@@ -109,26 +109,25 @@ def host(database: Database, site: ArchiveOrg, switch: Listener, tmp_path: Path)
 
 
 def killer_of(job: "subprocess.Popen[bytes]", site: ArchiveOrg, after: int) -> Callable[[Asked], None]:
-    """Kills the job and all that it started, while a file is on its way, when so many have been taken."""
+    """Return a hook that kills the job and its processes during an upload, after this many files were stored."""
 
     def kill(asked: Asked) -> None:
-        if asked.what is What.UPLOAD and len(taken(site)) == after:
+        if asked.what is What.UPLOAD and len(stored(site)) == after:
             os.killpg(job.pid, signal.SIGKILL)
             raise Cut
 
     return kill
 
 
-def taken(site: ArchiveOrg) -> list[str]:
-    """The files of the two items that archive.org took, in their order."""
+def stored(site: ArchiveOrg) -> list[str]:
+    """Return the files of the two items that archive.org stored, in order."""
     return [asked.key for asked in site.asked(What.UPLOAD) if asked.status == 200 and asked.item in ITEMS]
 
 
 def test_a_month_end(host: Host, site: ArchiveOrg, switch: Listener, tmp_path: Path) -> None:
-    """Both items are complete and equal, the pointer moved last, who followed it found all; then nothing is sent.
+    """After a kill during the upload, the next cron line finishes it, and the third has nothing to do.
 
-    The first try is killed in mid-upload, the second one goes on with what was made and sent, the third has nothing to
-    do.
+    Both items end complete and equal, the pointer moves last, and a reader who follows it finds every file.
     """
     first, second = LINES
     with followed(site, host.dumps) as dates:
@@ -143,7 +142,7 @@ def test_a_month_end(host: Host, site: ArchiveOrg, switch: Listener, tmp_path: P
         made = {path.name: path.stat().st_mtime_ns for item in ITEMS for path in (host.dumps / item).iterdir()}
         site.on_request = follow
         status = oldump("status", "--check", "--archive", "--out", host.dumps, cwd=tmp_path, env=host.environment)
-        assert status.code == 54, status.err  # complete, and its upload is dead
+        assert status.code == 54, status.err  # complete, but its upload died
         assert host.ended(second) == 0, host.log
     assert dates == [None, DAY]
     pointed = pointed_in(host.dumps)

@@ -1,4 +1,4 @@
-"""What libpq's own variables and service files say holds, and oldump's own wishes stand behind it."""
+"""libpq's variables and service files are honoured, before oldump's own defaults."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -14,27 +14,27 @@ from oldump.outside.postgres.session import connect
 
 pytestmark = pytest.mark.postgres
 
-ASKED = ("search_path", "application_name", "timezone", "default_transaction_read_only")
+SETTINGS = ("search_path", "application_name", "timezone", "default_transaction_read_only")
 
 
-def told(conninfo: str) -> tuple[str, ...]:
-    """What a session of oldump's has for ASKED; the last two are oldump's own business."""
+def session_values(conninfo: str) -> tuple[str, ...]:
+    """Return the session's values of SETTINGS; oldump sets the last two itself."""
     with closing(connect(conninfo)) as connection:
-        return tuple(str(row[0]) for name in ASKED for row in connection.execute(f"SHOW {name}".encode()))
+        return tuple(str(row[0]) for name in SETTINGS for row in connection.execute(f"SHOW {name}".encode()))
 
 
-def test_options_of_a_variable_hold(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PGOPTIONS is not silently ignored; but time zone and the rest are what the dumps need."""
-    assert told(server) == ('"$user", public', "oldump", "UTC", "on")
+def test_options_in_variables_are_honoured(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PGOPTIONS and PGAPPNAME are honoured, but time zone and read-only mode are fixed."""
+    assert session_values(server) == ('"$user", public', "oldump", "UTC", "on")
     monkeypatch.setenv("PGOPTIONS", "-c search_path=elsewhere -c timezone=Asia/Tokyo")
     monkeypatch.setenv("PGAPPNAME", "monthly")
-    assert told(server) == ("elsewhere", "monthly", "UTC", "on")
-    assert told(make_conninfo(server, options="-c search_path=here"))[0] == "here"
+    assert session_values(server) == ("elsewhere", "monthly", "UTC", "on")
+    assert session_values(make_conninfo(server, options="-c search_path=here"))[0] == "here"
 
 
 @pytest.fixture
 def service(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Writes a service file with the service `library`, which is the server's, and more."""
+    """Return a function that writes a service file for `library`, which names the test server."""
 
     def write(**more: str) -> None:
         parameters = {**conninfo_to_dict(server), **more}
@@ -46,20 +46,20 @@ def service(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
 
 
 @pytest.mark.parametrize("named_by", ["variable", "connection"])
-def test_a_service_holds(service: Callable[..., None], monkeypatch: pytest.MonkeyPatch, named_by: str) -> None:
-    """Its options and its name, before the variables: as libpq has it."""
+def test_a_service_is_honoured(service: Callable[..., None], monkeypatch: pytest.MonkeyPatch, named_by: str) -> None:
+    """A service's values take precedence over the variables, as in libpq."""
     service(options="-c search_path=served", application_name="served", dbname="template1")
     monkeypatch.setenv("PGOPTIONS", "-c search_path=elsewhere")
     monkeypatch.setenv("PGAPPNAME", "monthly")
     if named_by == "variable":
         monkeypatch.setenv("PGSERVICE", "library")
     conninfo = "service=library" if named_by == "connection" else ""
-    assert told(conninfo) == ("served", "served", "UTC", "on")
+    assert session_values(conninfo) == ("served", "served", "UTC", "on")
     assert public_parameters(conninfo)["dbname"] == "template1"
 
 
-def test_patience_is_the_operators(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ours for who says nothing; PGCONNECT_TIMEOUT, or what the connection says, for who does."""
+def test_the_operator_sets_the_connect_timeout(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default connect timeout applies only if neither the connection nor PGCONNECT_TIMEOUT sets one."""
 
     def timeout(conninfo: str) -> str:
         with closing(connect(conninfo)) as connection:
@@ -74,7 +74,7 @@ def test_patience_is_the_operators(server: str, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_session_is_read_only(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a variable says."""
+    """Sessions are read-only, whatever PGOPTIONS says."""
     monkeypatch.setenv("PGOPTIONS", "-c default_transaction_read_only=off")
     with closing(connect(database())) as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         connection.execute("CREATE TABLE x ()")

@@ -1,4 +1,4 @@
-"""`oldump run` against a real PostgreSQL: what is in the table is what is in the dumps."""
+"""`oldump run` against a real PostgreSQL: the dumps hold exactly what the table holds."""
 
 import gzip
 import json
@@ -34,30 +34,30 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture(scope="module")
 def synth(database: Database) -> str:
-    """A database whose table data is synth's, odd rows included: those that PostgreSQL takes."""
+    """Return a database filled by synth, with all odd rows that PostgreSQL accepts."""
     return filled(database(), copy_blocks(3_000, odd_rows=46))
 
 
 @pytest.fixture(scope="module")
 def made(synth: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a complete run over it. Only look at it."""
+    """Return the folder of a complete run over it. Only read it."""
     out = tmp_path_factory.mktemp("made")
     run_data(synth, out, cwd=out)
     return out
 
 
-def assert_are_the_judges(out: Path, judged: Reference) -> None:
-    """The run's cdump, parts and dump are what the judge says."""
+def assert_equals_reference(out: Path, expected: Reference) -> None:
+    """Require that the run's cdump, parts and dump equal those of the reference implementation."""
     text = texts(out)
-    assert_same_records(text["cdump"], judged.cdump)
+    assert_same_records(text["cdump"], expected.cdump)
     for part in PARTS:
-        assert_same_records(text[part], judged.parts[part])
+        assert_same_records(text[part], expected.parts[part])
     assert text["dump"] == b"".join(text[part] for part in PARTS)
 
 
-def test_the_database_gives_what_the_judge_says(synth: str, made: Path) -> None:
-    """The judge reads what the server copies out."""
-    assert_are_the_judges(made, dumps_of(copied(synth), DATE))
+def test_the_database_matches_the_reference(synth: str, made: Path) -> None:
+    """A run from the database equals the reference over the server's own copy."""
+    assert_equals_reference(made, dumps_of(copied(synth), DATE))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_database_gives_what_the_judge_says(synth: str, made: Path) -> None:
     [b"1\\\t2\t3\t4", b"1\t2\t3\\\t4", b"1\\\\\t2\t3", b"1\\\\\\\t2\t3\\\\\t4", b"\\\t\t\\\t\t\\\x7f\\\x01\\\t"],
 )
 def test_the_server_splits_lines_as_we_do(database: Database, line: bytes) -> None:
-    """A tab behind a backslash is no border, but stands for itself: PostgreSQL never writes it, but reads it so."""
+    """A backslash before a tab makes it part of the field, as in PostgreSQL, which reads but never writes it."""
     with psycopg.connect(database()) as connection:
         connection.execute("CREATE TABLE fields (a text, b text, c text)")
         with connection.cursor().copy("COPY fields FROM STDIN") as copy:
@@ -76,7 +76,7 @@ def test_the_server_splits_lines_as_we_do(database: Database, line: bytes) -> No
 
 
 def test_a_file_of_the_table_gives_the_same_dumps(synth: str, made: Path, tmp_path: Path) -> None:
-    """What psql wrote is as good as the database itself; so is our own data.txt.gz."""
+    """The output of psql and our own data.txt.gz give the same dumps as the database."""
     with (tmp_path / "data.txt").open("wb") as stream:
         line = [str(PSQL), synth, "--no-psqlrc", "--quiet", "-c", "copy data to stdout"]
         subprocess.run(line, stdout=stream, check=True, env=environment())
@@ -87,14 +87,14 @@ def test_a_file_of_the_table_gives_the_same_dumps(synth: str, made: Path, tmp_pa
 
 
 def test_extract_writes_what_psql_writes(synth: str, made: Path) -> None:
-    """Byte for byte, in seekable gzip that any reader reads."""
+    """data.txt.gz is ordinary gzip of exactly the bytes that psql writes."""
     data = gzip.decompress((private_of(made) / "data.txt.gz").read_bytes())
     line = [str(PSQL), synth, "--no-psqlrc", "--quiet", "-c", "copy data to stdout"]
     assert data == subprocess.run(line, capture_output=True, check=True, env=environment()).stdout
 
 
-def test_the_manifest_tells_the_snapshot(synth: str, made: Path) -> None:
-    """Server version, snapshot, moment and rows; neither host nor role: it is published."""
+def test_the_manifest_describes_the_snapshot(synth: str, made: Path) -> None:
+    """The manifest has server version, snapshot, time and rows, but no host or role, because it is published."""
     source = json.loads((item_of(made) / "manifest.json").read_bytes())["source"]
     with psycopg.connect(synth) as connection:
         row = connection.execute("SELECT count(*), current_setting('server_version') FROM data").fetchone()
@@ -103,8 +103,8 @@ def test_the_manifest_tells_the_snapshot(synth: str, made: Path) -> None:
     assert sorted(source) == ["kind", "lsn", "rows", "server_version", "snapshot", "started"]
 
 
-def test_the_server_may_be_named_by_its_own_variables(synth: str, made: Path, tmp_path: Path) -> None:
-    """Without --source, libpq's variables say where it is."""
+def test_libpq_variables_name_the_server(synth: str, made: Path, tmp_path: Path) -> None:
+    """Without --source, libpq's variables name the server."""
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
     parameters = conninfo_to_dict(synth)
     variables = {variable: str(parameters[name]) for name, variable in names.items() if parameters.get(name)}
@@ -113,19 +113,19 @@ def test_the_server_may_be_named_by_its_own_variables(synth: str, made: Path, tm
     assert texts(tmp_path / "out") == texts(made)
 
 
-def test_what_happens_during_a_run_is_not_in_it(database: Database, tmp_path: Path) -> None:
-    """A run copies once: rows that come later change neither it nor the run that is given again."""
+def test_later_changes_are_not_in_the_run(database: Database, tmp_path: Path) -> None:
+    """Later changes to the table affect neither the run nor its rerun."""
     source = filled(database(), copy_blocks(500))
     run_data(source, "out", "--only", "extract", cwd=tmp_path)
-    judged = dumps_of(copied(source), DATE)
+    expected = dumps_of(copied(source), DATE)
     with psycopg.connect(source) as connection:
         connection.execute("DELETE FROM data")
     run_data(source, "out", cwd=tmp_path)
-    assert_are_the_judges(tmp_path / "out", judged)
+    assert_equals_reference(tmp_path / "out", expected)
 
 
-def test_a_complete_run_does_without_its_data(database: Database, tmp_path: Path) -> None:
-    """Who deletes data.txt.gz to make room and runs again changes nothing, whatever the table holds by then."""
+def test_a_complete_run_does_not_need_its_data(database: Database, tmp_path: Path) -> None:
+    """A complete run does not need data.txt.gz: a rerun without it changes nothing."""
     source = filled(database(), copy_blocks(500))
     run_data(source, "out", cwd=tmp_path)
     before = published(tmp_path / "out")
@@ -136,39 +136,39 @@ def test_a_complete_run_does_without_its_data(database: Database, tmp_path: Path
     assert published(tmp_path / "out") == before
 
 
-def test_data_that_is_extracted_anew_replaces_all_that_was_made_of_it(database: Database, tmp_path: Path) -> None:
-    """Before the run is complete: dumps, sums and manifest are those of the rows that were copied last."""
+def test_a_new_extract_replaces_everything_made_from_the_old_one(database: Database, tmp_path: Path) -> None:
+    """If data.txt.gz is lost before the run is complete, everything is made from the new extract."""
     source = filled(database(), copy_blocks(500))
     run_data(source, "out", "--skip", "splice", cwd=tmp_path)
     with psycopg.connect(source) as connection:
         connection.execute("DELETE FROM data WHERE thing_id % 2 = 0")
     (private_of(tmp_path / "out") / "data.txt.gz").unlink()
     run_data(source, "out", cwd=tmp_path)
-    assert_are_the_judges(tmp_path / "out", dumps_of(copied(source), DATE))
+    assert_equals_reference(tmp_path / "out", dumps_of(copied(source), DATE))
     checked = subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=item_of(tmp_path / "out"), check=False)
     assert checked.returncode == 0
     rows = json.loads((item_of(tmp_path / "out") / "manifest.json").read_bytes())["source"]["rows"]
     assert rows == copied(source).count(b"\n")
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the real data is not the project's: ../shared/real may be missing")
-def test_real_data_gives_what_the_judge_says(database: Database, tmp_path: Path) -> None:
-    """Open Library's development database, from the database and as a file of its table data."""
+@pytest.mark.skipif(not REAL.exists(), reason="the real data is not part of the project: ../shared/real is missing")
+def test_real_data_matches_the_reference(database: Database, tmp_path: Path) -> None:
+    """Open Library's development database gives the reference's dumps, read directly or as a file."""
     source = database()
     line = [str(PSQL), source, "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-f", str(REAL)]
     subprocess.run(line, check=True, capture_output=True, env=environment())
     text = copied(source)
-    judged = dumps_of(text, DATE)
-    assert judged.rows == 690
+    expected = dumps_of(text, DATE)
+    assert expected.rows == 690
     run_data(source, "of-database", cwd=tmp_path)
-    assert_are_the_judges(tmp_path / "of-database", judged)
+    assert_equals_reference(tmp_path / "of-database", expected)
     (tmp_path / "data.txt").write_bytes(text)
     run_data("data.txt", "of-file", cwd=tmp_path)
     assert texts(tmp_path / "of-file") == texts(tmp_path / "of-database")
 
 
 def test_a_table_without_rows_fails_the_run(database: Database, tmp_path: Path) -> None:
-    """A wrong database, perhaps: nothing is made of nothing."""
+    """An empty table fails the run, because it suggests a wrong database."""
     failed(
         oldump("run", DATE, *DATA_ALONE, "--source", filled(database(), []), "--out", ".", cwd=tmp_path), 14, "no rows"
     )
@@ -177,7 +177,7 @@ def test_a_table_without_rows_fails_the_run(database: Database, tmp_path: Path) 
 
 
 def test_a_database_that_does_not_exist_is_named(server: str, tmp_path: Path) -> None:
-    """With the server's own words."""
+    """The error quotes the server's message."""
     source = make_conninfo(server, dbname="no_such")
     failed(
         oldump("run", DATE, *DATA_ALONE, "--source", source, "--out", ".", cwd=tmp_path), 13, '"no_such" does not exist'
@@ -186,7 +186,7 @@ def test_a_database_that_does_not_exist_is_named(server: str, tmp_path: Path) ->
 
 
 def test_a_table_that_does_not_exist_is_named(database: Database, tmp_path: Path) -> None:
-    """On one line, though the server uses several."""
+    """The error is one line, though the server's message has several."""
     failed(
         oldump("run", DATE, *DATA_ALONE, "--source", database(), "--out", ".", cwd=tmp_path),
         10,
@@ -195,8 +195,8 @@ def test_a_table_that_does_not_exist_is_named(database: Database, tmp_path: Path
     assert final_names(tmp_path) == []
 
 
-def test_a_table_of_another_shape_is_named(database: Database, tmp_path: Path) -> None:
-    """Its columns are asked for by name."""
+def test_a_table_with_other_columns_is_named(database: Database, tmp_path: Path) -> None:
+    """The error names the missing column."""
     source = database()
     with psycopg.connect(source) as connection:
         connection.execute("CREATE TABLE data (id integer, text text)")
@@ -209,12 +209,12 @@ def test_a_table_of_another_shape_is_named(database: Database, tmp_path: Path) -
 
 
 def test_the_role_must_be_allowed_to_read(database: Database, tmp_path: Path) -> None:
-    """A password is used and shown nowhere: output, log, journal or manifest."""
+    """A missing privilege is reported, and the password appears in no output and no file."""
     source = filled(database(), copy_blocks(300))
     name = conninfo_to_dict(source)["dbname"]
     with psycopg.connect(source) as connection:
         connection.execute(f"CREATE ROLE reader_{name} LOGIN PASSWORD 's3cr3t'")
-    reader = make_conninfo(source, user=f"reader_{name}", password="s3cr3t")  # noqa: S106 - to be found nowhere
+    reader = make_conninfo(source, user=f"reader_{name}", password="s3cr3t")  # noqa: S106 - must not appear anywhere
     failed(
         oldump("run", DATE, *DATA_ALONE, "--source", reader, "--out", ".", cwd=tmp_path),
         10,
@@ -228,17 +228,17 @@ def test_the_role_must_be_allowed_to_read(database: Database, tmp_path: Path) ->
 
 
 def test_another_server_for_the_same_run_is_refused(synth: str, database: Database, tmp_path: Path) -> None:
-    """The journal knows which database a run was begun from."""
+    """A run is refused if it was started from another database."""
     run_data(synth, ".", "--only", "extract", cwd=tmp_path)
     other = filled(database(), copy_blocks(10))
     failed(oldump("run", DATE, *DATA_ALONE, "--source", other, "--out", ".", cwd=tmp_path), 2, "--overwrite")
 
 
 def test_the_run_leaves_no_session_behind(synth: str, tmp_path: Path) -> None:
-    """Neither after success nor after a failure of its own."""
+    """A run leaves no session on the server."""
     (tmp_path / "out").mkdir()
     run_data(synth, "out", "--only", "extract", cwd=tmp_path)
     with psycopg.connect(synth) as connection:
         query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         assert connection.execute(query).fetchone() == (0,)
-    assert os.listdir(private_of(tmp_path / "out") / "making")  # noqa: PTH208 - only whether there is something
+    assert os.listdir(private_of(tmp_path / "out") / "making")  # noqa: PTH208 - checks only that it is not empty

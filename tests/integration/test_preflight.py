@@ -1,4 +1,4 @@
-"""Preflight against a real PostgreSQL: what a server says before anything is read."""
+"""Preflight against a real PostgreSQL: what it detects before anything is read."""
 
 from pathlib import Path
 
@@ -25,48 +25,48 @@ STAGES = ["reading-log", "ratings", "wikidata", "extract"]
 
 @pytest.fixture
 def databases(database: Database) -> Databases:
-    """All that a run reads, small, and one's own to spoil."""
+    """Return small databases with everything that a run reads, for this test alone."""
     return fill(database(), copy_blocks(300))
 
 
-def places(databases: Databases) -> list[str]:
-    """The flags that name them."""
+def flags_of(databases: Databases) -> list[str]:
+    """Return the flags that name the databases."""
     names = {"--source": databases.openlibrary, "--coverstore": databases.coverstore}
     names |= {"--archive-database": databases.archive, "--out": "out"}
     return [word for pair in names.items() for word in pair]
 
 
-def told(command: str, databases: Databases, cwd: Path, **other: str) -> Ran:
-    """What a command says of them, or of others."""
+def run_command(command: str, databases: Databases, cwd: Path, **other: str) -> Ran:
+    """Run a command over these databases, with some replaced."""
     named = {**databases._asdict(), **other}
-    return oldump(command, DATE, *places(Databases(**named)), cwd=cwd)
+    return oldump(command, DATE, *flags_of(Databases(**named)), cwd=cwd)
 
 
-def spoilt(databases: Databases, statement: str) -> Examination:
-    """What is found after a change to Open Library's database."""
+def examined_after(databases: Databases, statement: str) -> Examination:
+    """Apply a statement to Open Library's database and examine it."""
     with psycopg.connect(databases.openlibrary) as connection:
         connection.execute(statement.encode())
     return examine(databases.openlibrary, QUERIES)
 
 
 def refused(examined: Examination, stage: str, words: str) -> bool:
-    """Whether this stage alone is refused, with these words."""
+    """Whether only this stage is refused, with this message."""
     return list(examined.refused) == [stage] and words in str(examined.refused[stage])
 
 
-def test_all_is_well(databases: Databases, tmp_path: Path) -> None:
-    """Every stage may ask what it asks; the run that follows does."""
-    ran = told("doctor", databases, tmp_path)
+def test_sound_databases_pass(databases: Databases, tmp_path: Path) -> None:
+    """Doctor finds no problem, and the run that follows succeeds."""
+    ran = run_command("doctor", databases, tmp_path)
     assert ran.code == 0, ran.err
     assert set(verdicts(ran).values()) == {"ok"}
     assert [what for what in verdicts(ran) if what in STAGES] == STAGES
     assert b"data " in ran.out
     assert b"about 300 rows" in ran.out
-    assert told("run", databases, tmp_path).code == 0
+    assert run_command("run", databases, tmp_path).code == 0
 
 
-def test_a_server_says_what_it_is(databases: Databases) -> None:
-    """Version, no standby, sizes of tables with rows counted, and a clock that is ours."""
+def test_an_examination_describes_the_server(databases: Databases) -> None:
+    """The examination reports version, recovery state, table sizes and clock difference."""
     examined = examine(databases.openlibrary, QUERIES)
     assert examined.version >= 180_000
     assert not examined.in_recovery
@@ -77,29 +77,33 @@ def test_a_server_says_what_it_is(databases: Databases) -> None:
     assert abs(examined.ahead_seconds) < 5
 
 
-def test_a_clock_of_ours_that_is_slow_is_found(databases: Databases) -> None:
-    """As the server's being ahead."""
+def test_a_slow_local_clock_is_detected(databases: Databases) -> None:
+    """A slow local clock is reported as a server clock that is ahead."""
     examined = examine(databases.openlibrary, {}, clock=lambda: 0.0)
     assert examined.ahead_seconds > 50 * 365 * 86_400
 
 
-def test_a_missing_table_is_found(databases: Databases) -> None:
-    """The others are asked all the same."""
-    assert refused(spoilt(databases, "DROP TABLE bookshelves"), "reading-log", '"bookshelves" does not exist')
+def test_a_missing_table_is_detected(databases: Databases) -> None:
+    """A missing table is reported, and the other tables are still examined."""
+    assert refused(examined_after(databases, "DROP TABLE bookshelves"), "reading-log", '"bookshelves" does not exist')
 
 
-def test_a_wrong_column_is_found(databases: Databases) -> None:
-    """By the query itself."""
-    assert refused(spoilt(databases, "ALTER TABLE ratings RENAME rating TO stars"), "ratings", '"rating" does not')
+def test_a_wrong_column_is_detected(databases: Databases) -> None:
+    """A missing column is detected by the query itself."""
+    assert refused(
+        examined_after(databases, "ALTER TABLE ratings RENAME rating TO stars"), "ratings", '"rating" does not'
+    )
 
 
-def test_a_wrong_type_is_found(databases: Databases) -> None:
-    """A date that is text cannot be held against the cutoff."""
-    assert refused(spoilt(databases, "ALTER TABLE wikidata ALTER updated TYPE text"), "wikidata", "operator does not")
+def test_a_wrong_type_is_detected(databases: Databases) -> None:
+    """A date stored as text is detected, because it cannot be compared with the cutoff."""
+    assert refused(
+        examined_after(databases, "ALTER TABLE wikidata ALTER updated TYPE text"), "wikidata", "operator does not"
+    )
 
 
 def reader_of(databases: Databases, granted: str) -> str:
-    """A role that may read what is granted, and its connection."""
+    """Create a role with these privileges and return its connection."""
     name = f"asker_{conninfo_to_dict(databases.openlibrary)['dbname']}"
     with psycopg.connect(databases.openlibrary) as connection:
         connection.execute(f"CREATE ROLE {name} LOGIN".encode())
@@ -107,41 +111,41 @@ def reader_of(databases: Databases, granted: str) -> str:
     return make_conninfo(databases.openlibrary, user=name)
 
 
-def test_a_missing_privilege_is_found(databases: Databases) -> None:
-    """Of each table."""
+def test_a_missing_privilege_is_detected(databases: Databases) -> None:
+    """A missing SELECT privilege is detected for each table."""
     examined = examine(reader_of(databases, "ratings, wikidata, bookshelves, bookshelves_books"), QUERIES)
     assert refused(examined, "extract", "permission denied for table data")
 
 
-def test_a_row_policy_is_found(databases: Databases) -> None:
-    """It would silently leave rows out."""
+def test_a_row_policy_is_detected(databases: Databases) -> None:
+    """A row-level security policy is refused, because it would silently omit rows."""
     reader = reader_of(databases, "ratings, wikidata, bookshelves, bookshelves_books, data")
-    spoilt(databases, "ALTER TABLE data ENABLE ROW LEVEL SECURITY")
+    examined_after(databases, "ALTER TABLE data ENABLE ROW LEVEL SECURITY")
     assert refused(examine(reader, QUERIES), "extract", "row-level security policy")
 
 
-def test_the_limits_of_a_role_are_found(databases: Databases, tmp_path: Path) -> None:
-    """Before the run meets them hours later; a superuser's connections have the server's limit alone."""
+def test_the_limits_of_a_role_are_detected(databases: Databases, tmp_path: Path) -> None:
+    """A role's connection limit is checked before the run; a superuser has only the server's limit."""
     assert [limit.what for limit in examine(databases.openlibrary, QUERIES).limits] == ["the server"]
     reader = reader_of(databases, "ratings, wikidata, bookshelves, bookshelves_books, data")
-    spoilt(databases, f"ALTER ROLE {conninfo_to_dict(reader)['user']} CONNECTION LIMIT 2")
-    ran = told("doctor", databases, tmp_path, openlibrary=reader)
+    examined_after(databases, f"ALTER ROLE {conninfo_to_dict(reader)['user']} CONNECTION LIMIT 2")
+    ran = run_command("doctor", databases, tmp_path, openlibrary=reader)
     failed(ran, 2, "= 4 connections; the role allows 2, of which 0 are used", "--jobs")
 
 
-def test_data_that_is_a_view_is_found(databases: Databases, tmp_path: Path) -> None:
-    """It has no pages that could be divided, and no size: doctor says what extract would meet."""
-    spoilt(databases, "ALTER TABLE data RENAME TO rows; CREATE VIEW data AS SELECT * FROM rows")
-    ran = told("doctor", databases, tmp_path)
+def test_data_that_is_a_view_is_detected(databases: Databases, tmp_path: Path) -> None:
+    """If data is a view, doctor reports that extract cannot divide it and that its size is unknown."""
+    examined_after(databases, "ALTER TABLE data RENAME TO rows; CREATE VIEW data AS SELECT * FROM rows")
+    ran = run_command("doctor", databases, tmp_path)
     failed(ran, 10, '"ctid" does not exist')
     assert verdicts(ran)["extract"] == "failure"
     assert b"the space needed cannot be estimated" in ran.out
 
 
 def test_a_table_dump_of_a_view(databases: Databases, tmp_path: Path) -> None:
-    """It can be read; how much it is nobody knows beforehand."""
-    spoilt(databases, "ALTER TABLE ratings RENAME TO stars; CREATE VIEW ratings AS SELECT * FROM stars")
-    ran = told("doctor", databases, tmp_path)
+    """A table dump can be made from a view, whose size is unknown beforehand."""
+    examined_after(databases, "ALTER TABLE ratings RENAME TO stars; CREATE VIEW ratings AS SELECT * FROM stars")
+    ran = run_command("doctor", databases, tmp_path)
     assert verdicts(ran)["ratings"] == "ok"
     assert b"ratings of unknown size" in ran.out
     assert b"the space needed cannot be estimated" in ran.out
@@ -157,35 +161,35 @@ def test_a_table_dump_of_a_view(databases: Databases, tmp_path: Path) -> None:
 def test_a_run_fails_before_anything_is_written(
     statement: str, words: str, databases: Databases, tmp_path: Path
 ) -> None:
-    """In one line, with lock, log and status alone; a doctor says the same."""
-    spoilt(databases, statement)
+    """A run that preflight refuses writes only lock, log and status, and doctor reports the same."""
+    examined_after(databases, statement)
     for command in ("doctor", "run"):
-        failed(told(command, databases, tmp_path), 10, words)
+        failed(run_command(command, databases, tmp_path), 10, words)
     assert {path.name for path in private_of(tmp_path / "out").iterdir()} == {"lock", "run.log", "status.json"}
     assert [path.name for path in (tmp_path / "out").iterdir()] == [f"run-{DATE}"]
 
 
-def test_a_later_database_is_looked_at_before_the_first_is_read(databases: Databases, tmp_path: Path) -> None:
-    """Else the copy of table data would be hours old when it turns out."""
-    ran = told("run", databases, tmp_path, coverstore=make_conninfo(databases.coverstore, dbname="no_such"))
+def test_all_databases_are_examined_before_the_first_is_read(databases: Databases, tmp_path: Path) -> None:
+    """All databases are examined before the first one is copied."""
+    ran = run_command("run", databases, tmp_path, coverstore=make_conninfo(databases.coverstore, dbname="no_such"))
     failed(ran, 13, '"no_such" does not exist')
     assert "extract: started" not in ran.err
 
 
-def test_what_is_committed_is_not_asked_for_again(databases: Databases, tmp_path: Path) -> None:
-    """A run goes on without the databases that it has copied."""
+def test_committed_stages_need_no_database(databases: Databases, tmp_path: Path) -> None:
+    """A run resumes without the databases that it has already copied."""
     but_the_tables = ("--skip", "dumps", "--skip", "splice", "--skip", "deworks")
-    assert oldump("run", DATE, *places(databases), *but_the_tables, cwd=tmp_path).code == 0
-    spoilt(databases, "DROP TABLE data")
-    ran = oldump("run", DATE, *places(databases), cwd=tmp_path)
+    assert oldump("run", DATE, *flags_of(databases), *but_the_tables, cwd=tmp_path).code == 0
+    examined_after(databases, "DROP TABLE data")
+    ran = oldump("run", DATE, *flags_of(databases), cwd=tmp_path)
     assert ran.code == 0, ran.err
     assert "preflight: disk: out: spill " in ran.err
     assert "preflight: database" not in ran.err
 
 
-def test_data_that_is_gone_is_asked_for_again_with_all_of_its_database(databases: Databases, tmp_path: Path) -> None:
-    """All of a database is of one moment: its table dumps are looked at too."""
-    assert oldump("run", DATE, *places(databases), "--skip", "splice", cwd=tmp_path).code == 0
+def test_lost_data_needs_its_whole_database_again(databases: Databases, tmp_path: Path) -> None:
+    """If data.txt.gz is lost, preflight examines all tables of its database again, for one snapshot."""
+    assert oldump("run", DATE, *flags_of(databases), "--skip", "splice", cwd=tmp_path).code == 0
     (private_of(tmp_path / "out") / "data.txt.gz").unlink()
-    spoilt(databases, "DROP TABLE ratings")
-    failed(oldump("run", DATE, *places(databases), cwd=tmp_path), 10, '"ratings" does not exist')
+    examined_after(databases, "DROP TABLE ratings")
+    failed(oldump("run", DATE, *flags_of(databases), cwd=tmp_path), 10, '"ratings" does not exist')

@@ -16,20 +16,23 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture(scope="module")
 def library(database: Database) -> str:
-    """A database with some rows in its table data."""
+    """Return a database with some rows in its table data."""
     return filled(database(), copy_blocks(200, seed=7))
 
 
 def extracted(out: Path, *more: object, env: Mapping[str, str]) -> Ran:
-    """`oldump run` till table data is copied, without a source."""
+    """Run `oldump run --only extract` without a source."""
     return oldump("run", DATE, "--out", out, "--only", "extract", *more, cwd=out.parent, env=env)
 
 
 def test_the_database_that_it_names_is_read(library: str, tmp_path: Path) -> None:
-    """Host, port, role and database, in the form of the old procedure; and the same run goes on with --source."""
+    """The old form with -h, -p, -U and a database works, and --source takes precedence over it."""
     named = conninfo_to_dict(library)
     params = f"-h {named['host']} -p 5432 -U {named['user']} {named['dbname']}"
-    elsewhere = {"PGHOST": "nowhere.invalid", "PGDATABASE": "nothing"}  # libpq's variables stand behind it
+    elsewhere = {
+        "PGHOST": "nowhere.invalid",
+        "PGDATABASE": "nothing",
+    }  # PSQL_PARAMS takes precedence over libpq's variables
     ran = extracted(
         tmp_path / "out", env={"PSQL_PARAMS": params, "PGPASSWORD": str(named.get("password", "")), **elsewhere}
     )
@@ -42,19 +45,19 @@ def test_the_database_that_it_names_is_read(library: str, tmp_path: Path) -> Non
 
 
 def test_its_password_is_shown_nowhere(library: str, tmp_path: Path) -> None:
-    """Neither where it is heeded nor where the server refuses it."""
+    """A password in PSQL_PARAMS appears in no output and no file."""
     named = conninfo_to_dict(library)
     uri = f"postgresql://{named['user']}:s3cret@{named['host']}:1/{named['dbname']}"
     ran = extracted(tmp_path / "out", env={"PSQL_PARAMS": uri})
     failed(ran, 13)
-    told = [
+    outputs = [
         ran.out.decode() + ran.err,
         *(path.read_text() for path in private_of(tmp_path / "out").glob("*") if path.is_file()),
     ]
-    assert not [text for text in told if "s3cret" in text]
+    assert not [text for text in outputs if "s3cret" in text]
 
 
-def test_what_it_cannot_mean_is_refused(tmp_path: Path) -> None:
-    """Before anything is asked or written."""
+def test_other_psql_options_are_refused(tmp_path: Path) -> None:
+    """Options that do not name a database are refused before anything is written."""
     failed(extracted(tmp_path / "out", env={"PSQL_PARAMS": "-h db -f x.sql openlibrary"}), 2, "PSQL_PARAMS", "-f")
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""What keeps a run from its database: one clear line, an exit code, nothing under a final name, and no password."""
+"""A run that cannot read its database ends with one clear line, publishes nothing and shows no password."""
 
 import socket
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ from oldump.synth.table import copy_blocks
 
 pytestmark = pytest.mark.postgres
 
-PASSWORD = "s3cr3t/of:the@server"  # noqa: S105 - to be found nowhere
+PASSWORD = "s3cr3t/of:the@server"  # noqa: S105 - must not appear anywhere
 WRONG = "wr0ng"
 ONLY_EXTRACT = ("--only", "extract")
 
 
 @pytest.fixture(scope="module")
 def locked(server: str, database: Database) -> Iterator[str]:
-    """A database that a role of its own may read, with a password, and the connection without it."""
+    """Yield the connection, without its password, of a role that may only read this database."""
     conninfo = database()
     name = conninfo_to_dict(conninfo)["dbname"]
     hba = Path(psql(server, "show hba_file").decode().strip())
@@ -51,7 +51,7 @@ def locked(server: str, database: Database) -> Iterator[str]:
 
 
 def refused(source: str, folder: Path, code: int, *words: str, password: str | None = None) -> str:
-    """A run that must fail with this code and these words; nothing has its name."""
+    """Require that a run fails with this code and message and leaves nothing under a final name."""
     variables = {"PGPASSWORD": password} if password else {}
     ran = oldump("run", DATE, "--source", source, "--out", ".", *DATA_ALONE, cwd=folder, env=variables)
     line = failed(ran, code, *words)
@@ -60,25 +60,25 @@ def refused(source: str, folder: Path, code: int, *words: str, password: str | N
 
 
 def written(folder: Path) -> bytes:
-    """All that is in the files below."""
+    """Return the content of all files in the folder."""
     return b"\0".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 def test_a_wrong_password(locked: str, tmp_path: Path) -> None:
-    """The server's words, without it."""
+    """The error quotes the server and does not show the password."""
     line = refused(locked, tmp_path, 13, "password authentication failed", password=WRONG)
     assert WRONG not in line
     assert WRONG.encode() not in written(tmp_path)
 
 
 def test_no_password(locked: str, tmp_path: Path) -> None:
-    """Nobody is asked for one."""
+    """Without a password the run fails and does not prompt for one."""
     refused(locked, tmp_path, 13, "password")
 
 
 @pytest.mark.parametrize("place", ["argument", "variable", "file"])
 def test_a_password_is_shown_nowhere(locked: str, tmp_path: Path, place: str) -> None:
-    """Neither by a run that succeeds nor by one that fails: output, log, journal, manifest."""
+    """Neither a successful nor a failing run shows the password in output, log, journal or manifest."""
     out = tmp_path / "out"
     out.mkdir()
     (tmp_path / "passwords").write_text("*:*:*:*:" + PASSWORD.replace(":", "\\:") + "\n")
@@ -90,20 +90,20 @@ def test_a_password_is_shown_nowhere(locked: str, tmp_path: Path, place: str) ->
         "file": {"PGPASSFILE": str(tmp_path / "passwords")},
     }[place]
 
-    def told(*more: object) -> Ran:
+    def run_with_password(*more: object) -> Ran:
         ran = oldump("run", DATE, "--source", source, "--out", ".", *more, cwd=out, env=variables)
         assert PASSWORD not in ran.err + ran.out.decode()
         return ran
 
-    failed(told(), 2, "--coverstore")
-    ran = told("--skip", "covers_metadata", "--skip", "ia-metadata")
+    failed(run_with_password(), 2, "--coverstore")
+    ran = run_with_password("--skip", "covers_metadata", "--skip", "ia-metadata")
     assert ran.code == 0, ran.err
-    failed(told("--level", 9, "--skip", "covers_metadata", "--skip", "ia-metadata"), 2, "level was 6")
+    failed(run_with_password("--level", 9, "--skip", "covers_metadata", "--skip", "ia-metadata"), 2, "level was 6")
     assert PASSWORD.encode() not in written(out)
 
 
 def test_a_password_is_in_no_process_list(locked: str, proxied: Proxied, tmp_path: Path) -> None:
-    """Amid an extract: neither in our own processes' lines nor in the server's, which name who is connected."""
+    """The password appears in no process's arguments, neither ours nor the server's."""
     proxy = proxied(locked)
     lists: list[str] = []
 
@@ -122,7 +122,7 @@ def test_a_password_is_in_no_process_list(locked: str, proxied: Proxied, tmp_pat
 
 @pytest.mark.parametrize("place", ["variable", "service file", "words"])
 def test_a_uri_where_a_name_belongs_is_shown_nowhere(server: str, tmp_path: Path, place: str) -> None:
-    """Taken for the name of a database, it would be shown as one: refused, and the place is named."""
+    """A URI in place of a database name is refused without showing it, and the error names its source."""
     uri = f"postgresql://me:{WRONG}@127.0.0.1/openlibrary"
     (tmp_path / "services").write_text(f"[library]\ndbname={uri}\n")
     source, variables = {
@@ -141,8 +141,8 @@ def test_a_uri_where_a_name_belongs_is_shown_nowhere(server: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("place", ["flag", "variable"])
-def test_the_flag_of_a_connection_that_is_none_is_named(server: str, tmp_path: Path, place: str) -> None:
-    """There are three of them. What is given is not repeated: it may have a password in it."""
+def test_the_flag_of_an_invalid_connection_is_named(server: str, tmp_path: Path, place: str) -> None:
+    """The error about an invalid connection string names its flag and does not repeat the string."""
     given = f"hots=db password={WRONG}"
     for name, stage in {"coverstore": "covers_metadata", "archive-database": "ia-metadata"}.items():
         flags = (f"--{name}", given) if place == "flag" else ()
@@ -154,7 +154,7 @@ def test_the_flag_of_a_connection_that_is_none_is_named(server: str, tmp_path: P
 
 
 def test_a_missing_table(locked: str, database: Database, tmp_path: Path) -> None:
-    """Also one of the small ones, before anything is copied."""
+    """A missing table is reported before anything is copied."""
     source = filled(database(), copy_blocks(10))
     ran = oldump("run", DATE, "--source", source, "--out", ".", *DATA_ALONE[4:], cwd=tmp_path)
     failed(ran, 10, '"bookshelves_books" does not exist')
@@ -162,7 +162,7 @@ def test_a_missing_table(locked: str, database: Database, tmp_path: Path) -> Non
 
 
 def test_a_missing_privilege(locked: str, tmp_path: Path) -> None:
-    """Of the one table that may not be read."""
+    """The error names the table that the role may not read."""
     name = conninfo_to_dict(locked)["user"]
     owner = make_conninfo(locked, user="postgres")
     psql(owner, f"REVOKE ALL ON ratings FROM {name}")
@@ -175,21 +175,21 @@ def test_a_missing_privilege(locked: str, tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_too_old(wide: str, proxied: Proxied, tmp_path: Path) -> None:
-    """With its version, and what is needed."""
+    """The error names the server's version and the required one."""
     proxy = proxied(wide)
     proxy.server_version = b"9.6.24"
     refused(proxy.conninfo, tmp_path, 10, "too old, 9.6.24", "PostgreSQL 10")
 
 
-def test_nobody_listens(wide: str, tmp_path: Path) -> None:
-    """Refused at once."""
+def test_a_refused_connection(wide: str, tmp_path: Path) -> None:
+    """A refused connection is reported with its port."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
     refused(make_conninfo(wide, host="127.0.0.1", port=port), tmp_path, 13, f"port={port}", "refused")
 
 
 def test_a_full_disk(wide: str, tmp_path: Path) -> None:
-    """Amid the extract: nothing half-written stays, and with room a run goes on. /dev/full stands for the disk."""
+    """A full disk (here /dev/full) during the extract leaves no partial file, and a rerun succeeds."""
     folder = RunFolder(tmp_path, date_of(DATE))
     folder.private.mkdir()
     (folder.private / f"data.txt.gz{TEMPORARY_SUFFIX}").symlink_to("/dev/full")

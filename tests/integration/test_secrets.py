@@ -1,4 +1,4 @@
-"""No secret anywhere that a run leaves or shows something, on a run from a real PostgreSQL that tells everybody."""
+"""No secret appears in anything that a run leaves or shows, on a run from a real PostgreSQL with all notifications."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from commands.command import COMMAND, DATE, environment, private_of
+from commands.command import COMMAND, DATE, SECONDS, environment, private_of
 from integration.conftest import Database
 from listener import Listener, listening
 from oldump.outside.synthetic_databases import Databases, fill
@@ -33,19 +33,19 @@ SECRETS = {
 
 @pytest.fixture(scope="module")
 def databases(database: Database) -> Databases:
-    """All that a run reads, small."""
+    """Return small databases with everything that a run reads."""
     return fill(database(), copy_blocks(1_500))
 
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    """A server that hears what is told."""
+    """Yield a server that records notifications."""
     with listening() as server:
         yield server
 
 
 def uri(conninfo: str, password: str) -> str:
-    """The connection as a URI with this password, as an operator might write it."""
+    """Return the connection as a URI with this password, as an operator might write it."""
     words = conninfo_to_dict(conninfo)
     with psycopg.connect(conninfo) as connection:
         role, port = connection.info.user, connection.info.port
@@ -55,7 +55,7 @@ def uri(conninfo: str, password: str) -> str:
 
 @pytest.fixture
 def settings(databases: Databases, listener: Listener, tmp_path: Path) -> Mapping[str, str]:
-    """All secrets that there are, each where it belongs or may stand; and hooks that tell all they know."""
+    """Return settings with every kind of secret, and hooks that print their whole environment."""
     source, covers, archive, ping, dsn, access, secret = SECRETS.values()
     archive_words = " ".join(f"{name}={value}" for name, value in conninfo_to_dict(databases.archive).items() if value)
     return {
@@ -74,9 +74,11 @@ def settings(databases: Databases, listener: Listener, tmp_path: Path) -> Mappin
 
 
 def argument_lists(process: "subprocess.Popen[bytes]") -> bytes:
-    """Those of the command and of all that it started, as anybody on the machine sees them, until it has ended."""
+    """Return the argument lists of the command and all its children until it ends."""
     seen: set[bytes] = set()
+    deadline = time.monotonic() + SECONDS
     while process.poll() is None:
+        assert time.monotonic() < deadline, "the command hangs"
         pids = [process.pid]
         try:
             pids += [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
@@ -92,7 +94,7 @@ def argument_lists(process: "subprocess.Popen[bytes]") -> bytes:
 
 
 def everything(tmp_path: Path, settings: Mapping[str, str]) -> tuple[int, dict[str, bytes]]:
-    """Run; its exit code, and all that anybody may see of it, by where."""
+    """Run; return the exit code and everything that others can see, by place."""
     log = tmp_path / "standard error"
     with log.open("wb") as stream:
         line = [*COMMAND, "run", DATE, "--overwrite"]
@@ -103,9 +105,9 @@ def everything(tmp_path: Path, settings: Mapping[str, str]) -> tuple[int, dict[s
 
 
 def test_no_secret_is_anywhere(settings: Mapping[str, str], listener: Listener, tmp_path: Path) -> None:
-    """In argument lists, standard error, logs, journal, manifest, metrics and pings.
+    """No secret is in argument lists, standard error, logs, journal, manifest, metrics or pings.
 
-    Of a run that goes well, and of one that fails. What a hook tells of its variables goes to the log without them.
+    This holds for a successful and a failing run. A hook's output goes to the log without secrets.
     """
     code, seen = everything(tmp_path, settings)
     assert code == 0, seen[str(tmp_path / "standard error")].decode()
@@ -115,10 +117,12 @@ def test_no_secret_is_anywhere(settings: Mapping[str, str], listener: Listener, 
     assert "on_success: OLDUMP_SOURCE=postgresql://" in log
     code, after = everything(tmp_path, {**settings, "OLDUMP_SOURCE": f"{settings['OLDUMP_SOURCE']}_gone"})
     assert code == 13, after[str(tmp_path / "standard error")].decode()
-    assert len(listener.heard) == 5  # twice a beginning; a success, a failure, and that for Sentry
-    # An envelope's header has the DSN's key: that is how Sentry's SDK says to Sentry whose it is.
-    told = [json.dumps(each.event).encode() if "/envelope/" in each.path else each.body for each in listener.heard]
-    places = [*seen.items(), *after.items(), *(("what is told", each) for each in told)]
+    assert len(listener.heard) == 5  # two starts, a success, a failure and a Sentry event
+    # Sentry's SDK sends the DSN's key in the envelope's header to identify the project.
+    notifications = [
+        json.dumps(each.event).encode() if "/envelope/" in each.path else each.body for each in listener.heard
+    ]
+    places = [*seen.items(), *after.items(), *(("a notification", each) for each in notifications)]
     for what, secret in SECRETS.items():
         for spelled in {secret, secret.replace("@", "%40").replace("/", "%2F")}:
             found = [where for where, content in places if spelled.encode() in content]
@@ -126,7 +130,7 @@ def test_no_secret_is_anywhere(settings: Mapping[str, str], listener: Listener, 
 
 
 def test_a_secret_would_be_found(tmp_path: Path) -> None:
-    """In an argument list too, if the test above looks where it says."""
+    """The test above would detect a secret, even in an argument list."""
     secret = SECRETS["the source's password"]
     settings = {"OLDUMP_OUT": str(tmp_path / "out"), "OLDUMP_ON_FAILURE": f"sleep 0.5; cat {tmp_path}/{secret}"}
     code, seen = everything(tmp_path, {**settings, "OLDUMP_SOURCE": "host=127.0.0.1 port=1"})

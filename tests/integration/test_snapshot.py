@@ -1,4 +1,4 @@
-"""An extract gives what the tables held at one moment: over any number of connections, whatever is done meanwhile."""
+"""An extract holds the tables as they were at one moment, over any number of connections."""
 
 import gzip
 import json
@@ -29,12 +29,12 @@ pytestmark = pytest.mark.postgres
 
 
 def data_of(out: Path) -> bytes:
-    """data.txt.gz as it lies there."""
+    """Return data.txt.gz as it is."""
     return (private_of(out) / "data.txt.gz").read_bytes()
 
 
-class Meddling(NoProgress):
-    """Copies the tables in the run's snapshot at the first news, and changes them at every one."""
+class TableChanger(NoProgress):
+    """An observer that copies the tables in the run's snapshot at the first report, then keeps changing them."""
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
@@ -42,16 +42,16 @@ class Meddling(NoProgress):
         self.seen: dict[str, bytes] = {}
 
     def begin(self, stage: str, step: str) -> None:
-        """Meddle."""
+        """Copy and change the tables."""
         if not self.seen:
-            self._look()
-        self._meddle()
+            self._copy_in_snapshot()
+        self._change()
 
     def update(self, rows: int, done: float | None) -> None:
-        """Meddle."""
-        self._meddle()
+        """Change the tables."""
+        self._change()
 
-    def _look(self) -> None:
+    def _copy_in_snapshot(self) -> None:
         queries = {name: TABLE_OF[name].query_until(DAY).statement for name in OF_SOURCE[:3]} | {"data": "data"}
         with psycopg.connect(self._conninfo) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -62,38 +62,40 @@ class Meddling(NoProgress):
                 with connection.cursor().copy(f"COPY {query} TO STDOUT".encode()) as copy:
                     self.seen[name] = b"".join(map(bytes, copy))
 
-    def _meddle(self) -> None:
+    def _change(self) -> None:
         self.times += 1
-        rest = self.times % 7
+        remainder = self.times % 7
         with psycopg.connect(self._conninfo) as connection:
-            connection.execute("UPDATE data SET revision = revision + 1 WHERE thing_id %% 7 = %s", [rest])
-            connection.execute("DELETE FROM data WHERE thing_id %% 11 = %s", [rest])
+            connection.execute("UPDATE data SET revision = revision + 1 WHERE thing_id %% 7 = %s", [remainder])
+            connection.execute("DELETE FROM data WHERE thing_id %% 11 = %s", [remainder])
             connection.execute("INSERT INTO data SELECT thing_id + 100000, revision, data FROM data LIMIT 500")
-            connection.execute("DELETE FROM ratings WHERE work_id %% 7 = %s", [rest])
-            connection.execute("INSERT INTO ratings (work_id, rating, created) VALUES (%s, 5, '2020-01-01')", [rest])
-            connection.execute("UPDATE bookshelves_books SET bookshelf_id = 4 WHERE work_id %% 7 = %s", [rest])
+            connection.execute("DELETE FROM ratings WHERE work_id %% 7 = %s", [remainder])
+            connection.execute(
+                "INSERT INTO ratings (work_id, rating, created) VALUES (%s, 5, '2020-01-01')", [remainder]
+            )
+            connection.execute("UPDATE bookshelves_books SET bookshelf_id = 4 WHERE work_id %% 7 = %s", [remainder])
             connection.execute("UPDATE wikidata SET data = '{}'")
 
 
-def test_rows_that_change_meanwhile(database: Database, tmp_path: Path) -> None:
-    """Data, ratings, reading log and Wikidata are those of the snapshot, compared with a copy taken in it."""
+def test_rows_that_change_during_the_run(database: Database, tmp_path: Path) -> None:
+    """Table dumps and data equal a copy taken in the run's snapshot, although rows change during the run."""
     source = fill(database(), copy_blocks(3_000)).openlibrary
     with psycopg.connect(source) as connection:
-        for _ in range(5):  # till it is some ranges wide
+        for _ in range(5):  # until it is several ranges wide
             connection.execute("UPDATE data SET revision = revision")
     settings = Settings.of(source=source, out=tmp_path, workers=2, jobs=2)
-    meddling = Meddling(source)
-    assert runner.run(settings, DAY, choose(list(OF_SOURCE), [], settings), meddling) is None
-    assert gzip.decompress(data_of(tmp_path)) == meddling.seen["data"]
+    changer = TableChanger(source)
+    assert runner.run(settings, DAY, choose(list(OF_SOURCE), [], settings), changer) is None
+    assert gzip.decompress(data_of(tmp_path)) == changer.seen["data"]
     for name in OF_SOURCE[:3]:
         (path,) = private_of(tmp_path).glob(f"making/*/{name_of(name)}")
-        assert gzip.decompress(path.read_bytes()) == meddling.seen[name]
-    assert meddling.times > len(OF_SOURCE) + 2  # amid the extract, too
-    assert psql(source, "copy data to stdout") != meddling.seen["data"]
+        assert gzip.decompress(path.read_bytes()) == changer.seen[name]
+    assert changer.times > len(OF_SOURCE) + 2  # also during the extract
+    assert psql(source, "copy data to stdout") != changer.seen["data"]
 
 
 def test_any_number_of_connections(wide: str, tmp_path: Path) -> None:
-    """The same bytes of data.txt.gz, and the text is what psql writes."""
+    """data.txt.gz has the same bytes for 1 and 4 connections, and the text that psql writes."""
     _, text = extract(wide, tmp_path / "one", "--jobs", 1)
     extract(wide, tmp_path / "four", "--jobs", 4)
     assert data_of(tmp_path / "one") == data_of(tmp_path / "four")
@@ -104,7 +106,7 @@ def test_any_number_of_connections(wide: str, tmp_path: Path) -> None:
 def test_an_old_server_is_read_in_ranges_of_documents(
     wide: str, proxied: Proxied, tmp_path: Path, version: str
 ) -> None:
-    """It cannot scan a part of a table: all rows come, also those of no or of a negative document."""
+    """An old server is read in ranges of thing ids, including rows with NULL or negative ones."""
     proxy = proxied(wide)
     proxy.server_version = version.encode()
     _, text = extract(proxy.conninfo, tmp_path / "one", "--jobs", 1)
@@ -115,8 +117,8 @@ def test_an_old_server_is_read_in_ranges_of_documents(
     assert text.count(b"\n\\N\t") > 5
 
 
-def test_a_server_that_likes_to_work_in_parallel(wide: str, tmp_path: Path) -> None:
-    """Its own parallel scans give rows in any order: they are not for us."""
+def test_a_server_that_prefers_parallel_scans(wide: str, tmp_path: Path) -> None:
+    """Rows keep their order even if the server prefers parallel scans."""
     urged = " ".join(
         f"-c {name}=0" for name in ("min_parallel_table_scan_size", "parallel_setup_cost", "parallel_tuple_cost")
     )
@@ -137,9 +139,9 @@ def test_a_file_that_psql_wrote_through_gzip(database: Database, tmp_path: Path)
     assert texts(tmp_path / "of-file") == texts(tmp_path / "of-database")
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the real data is not the project's: ../shared/real may be missing")
+@pytest.mark.skipif(not REAL.exists(), reason="the real data is not part of the project: ../shared/real is missing")
 def test_real_data_over_any_number_of_connections(database: Database, tmp_path: Path) -> None:
-    """Open Library's development database, all of its tables: the same bytes for 1 and 4 connections."""
+    """Open Library's development database gives the same bytes for 1 and 4 connections."""
     source = database()
     subprocess.run([PSQL, source, "-qX", "-v", "ON_ERROR_STOP=1", "-f", REAL], check=True, capture_output=True)
     without = ("--skip", "covers_metadata", "--skip", "ia-metadata")
@@ -155,15 +157,15 @@ def test_real_data_over_any_number_of_connections(database: Database, tmp_path: 
     assert {name_of(name) for name in OF_SOURCE[:3]} <= set(manifests[0]["artifacts"])
 
 
-class Unlucky(NoProgress):
-    """At the first news the snapshot connection ends, and a worker cannot connect."""
+class ConnectionKiller(NoProgress):
+    """An observer that ends the snapshot connection at the first report, when a worker cannot connect."""
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
         self.times = 0
 
     def begin(self, stage: str, step: str) -> None:
-        """End it, once."""
+        """End the connection, once."""
         self.times += 1
         if self.times == 1:
             with psycopg.connect(self._conninfo) as connection:
@@ -175,10 +177,10 @@ class Unlucky(NoProgress):
 
 
 def test_workers_that_find_no_server(database: Database, tmp_path: Path) -> None:
-    """If the snapshot connection is lost too, the server was down: all begins anew, as the server may be on its way."""
+    """If workers cannot connect and the snapshot connection is lost, the extract starts again."""
     source = filled(database(), copy_blocks(300))
     settings = Settings.of(source=source, out=tmp_path, workers=1)
-    unlucky = Unlucky(source)
-    runner.run(settings, DAY, choose(["extract"], [], settings), unlucky)
-    assert unlucky.times == 2
+    killer = ConnectionKiller(source)
+    runner.run(settings, DAY, choose(["extract"], [], settings), killer)
+    assert killer.times == 2
     assert gzip.decompress(data_of(tmp_path)) == psql(source, "copy data to stdout")

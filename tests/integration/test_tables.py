@@ -1,4 +1,4 @@
-"""Table dumps: what is in them, what is not, and that all of a database is from one moment."""
+"""Table dumps: their content, and that all tables of a database come from one snapshot."""
 
 import gzip
 import json
@@ -27,12 +27,12 @@ OF_SOURCE = ("reading-log", "ratings", "wikidata", "extract")
 LAST, NEXT = "2022-07-31 23:59:59.999999", "2022-08-01 00:00:00"
 """The last moment of the run's date, and the next one."""
 OTHERS = ("--skip", "covers_metadata", "--skip", "ia-metadata")
-"""What a run is told that has the source's database alone."""
+"""Options of a run that has only the source's database."""
 
 
 @pytest.fixture
 def empty(database: Database) -> str:
-    """A database with all tables that a run may read, empty."""
+    """Return a database with all tables that a run may read, empty."""
     conninfo = database()
     execute(conninfo, SCHEMA)
     execute(conninfo, "CREATE TABLE cover (id integer, width integer, height integer, created timestamp, ip inet)")
@@ -45,19 +45,19 @@ def empty(database: Database) -> str:
 
 @pytest.fixture(scope="module")
 def databases(database: Database) -> Databases:
-    """The demo's databases. Only read them."""
+    """Return the demo's databases. Only read them."""
     return fill(database(), copy_blocks(2_000))
 
 
 def execute(conninfo: str, *statements: str) -> None:
-    """Change a database. :last and :next stand for moments."""
+    """Change a database. :last and :next are LAST and NEXT."""
     with psycopg.connect(conninfo) as connection:
         for statement in statements:
             connection.execute(statement.replace(":last", f"'{LAST}'").replace(":next", f"'{NEXT}'").encode())
 
 
 def made(name: str, conninfo: str, out: Path) -> bytes:
-    """The text of a table dump."""
+    """Return the text of a table dump."""
     folder = RunFolder(out, date_of(DATE))
     for item in folder.items:
         folder.made(item).mkdir(parents=True, exist_ok=True)
@@ -71,13 +71,13 @@ def made(name: str, conninfo: str, out: Path) -> bytes:
 
 
 def run(databases: Databases, out: Path, *more: object) -> Ran:
-    """`oldump run` over all databases."""
+    """Run `oldump run` over all databases."""
     others = ("--coverstore", databases.coverstore, "--archive-database", databases.archive)
     return oldump("run", DATE, "--source", databases.openlibrary, *others, "--out", out, *more, cwd=out.parent)
 
 
 def snapshots_of(out: Path) -> dict[str, Any]:
-    """When each stage of the source's database read it, as the journal has it."""
+    """Return the snapshot time of each stage of the source's database, from the journal."""
     stages = Journal(private_of(out) / "journal.jsonl").stages
     return {name: stages[name].counts["started"] for name in OF_SOURCE if name in stages}
 
@@ -86,7 +86,7 @@ def snapshots_of(out: Path) -> dict[str, Any]:
 
 
 def test_the_reading_log(empty: str, tmp_path: Path) -> None:
-    r"""Up to the last moment of the date, days only, \N for no edition, in order of numbers; nobody's name."""
+    r"""The reading log ends with the date, has days only, \N without an edition, numeric order and no user names."""
     execute(
         empty,
         "INSERT INTO bookshelves (id, name) VALUES (1, 'Want to Read'), (2, E'Odd\tshelf')",
@@ -102,7 +102,7 @@ def test_the_reading_log(empty: str, tmp_path: Path) -> None:
 
 
 def test_ratings(empty: str, tmp_path: Path) -> None:
-    """The same."""
+    """Ratings follow the same rules."""
     execute(
         empty,
         "INSERT INTO ratings (username, work_id, edition_id, rating, created) VALUES "
@@ -117,7 +117,7 @@ def test_ratings(empty: str, tmp_path: Path) -> None:
 
 
 def test_covers(empty: str, tmp_path: Path) -> None:
-    """The same."""
+    """Covers follow the same rules."""
     execute(empty, "INSERT INTO cover VALUES (10, NULL, NULL, :last), (9, 1, 2, '2008-04-01'), (8, 1, 2, :next)")
     execute(empty, "INSERT INTO cover VALUES (9, -1, -1, '2008-04-02'), (9, -1, -1, '2008-04-01')")
     assert made("covers_metadata", empty, tmp_path) == (
@@ -126,7 +126,7 @@ def test_covers(empty: str, tmp_path: Path) -> None:
 
 
 def test_wikidata(empty: str, tmp_path: Path) -> None:
-    r"""The JSON stands last, on one line, as it is: no backslash is doubled, and \u stays; NULL is \N."""
+    r"""The JSON is the last column, on one line and unescaped: backslashes and \u stay as they are, and NULL is \N."""
     texts = {
         "Q1": r'{"a": "\u00e9 \\ \" \n", "b": "é"}',
         "Q10": '\n {"a":\n\t[1,\r\n2]}\n',
@@ -150,7 +150,7 @@ def test_wikidata(empty: str, tmp_path: Path) -> None:
 
 
 def test_the_archives_items(empty: str, tmp_path: Path) -> None:
-    """Texts that are not dark; it is private."""
+    """The archive's items are texts that are not dark, and are not published."""
     execute(
         empty,
         "INSERT INTO metadata VALUES ('foo00bar', 'texts', 'approved', 'IA1', 'a;b'), ('bar', 'texts', NULL, NULL, "
@@ -162,8 +162,8 @@ def test_the_archives_items(empty: str, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("ol_dump_*.gz"))
 
 
-def test_a_table_of_many_takes(empty: str, tmp_path: Path) -> None:
-    """More text than is read at a time comes out whole, and sorted."""
+def test_a_long_table(empty: str, tmp_path: Path) -> None:
+    """A table longer than one read arrives complete and sorted."""
     execute(empty, "INSERT INTO cover SELECT 300000 - i, i, i, '2008-04-01' FROM generate_series(1, 300000) AS i")
     expected = b"".join(b"%d\t%d\t%d\t2008-04-01\n" % (300_000 - i, i, i) for i in range(300_000, 0, -1))
     assert made("covers_metadata", empty, tmp_path) == expected
@@ -179,8 +179,8 @@ def test_a_table_of_many_takes(empty: str, tmp_path: Path) -> None:
     ],
     ids=["reading log", "no work", "keys", "no object"],
 )
-def test_a_line_of_another_shape_is_found_out(empty: str, tmp_path: Path, name: str, table: str, row: str) -> None:
-    """As when two tables are taken for each other: nothing gets its name."""
+def test_a_line_of_another_shape_is_detected(empty: str, tmp_path: Path, name: str, table: str, row: str) -> None:
+    """A line of another table's shape fails the stage, and no file gets its name."""
     columns = {
         "ratings": "username, work_id, rating, edition_id, created",
         "cover": "id, width, height, created",
@@ -196,7 +196,7 @@ def test_a_line_of_another_shape_is_found_out(empty: str, tmp_path: Path, name: 
 
 
 def test_swapped_tables_fail_the_run(empty: str, tmp_path: Path) -> None:
-    """The view `ratings` shows the reading log: a code of its own, and nothing has its name."""
+    """A view `ratings` that shows the reading log fails the run with its own exit code."""
     execute(
         empty,
         "DROP TABLE ratings",
@@ -215,7 +215,7 @@ def test_swapped_tables_fail_the_run(empty: str, tmp_path: Path) -> None:
 
 
 def test_ratings_for_a_reading_log_fail_the_run(empty: str, tmp_path: Path) -> None:
-    """The twin: a number is no shelf's name, nor is one that is missing."""
+    """Ratings in place of the reading log fail the run: a shelf's name is never a number or NULL."""
     execute(
         empty,
         "DROP TABLE bookshelves_books, bookshelves",
@@ -233,11 +233,11 @@ def test_ratings_for_a_reading_log_fail_the_run(empty: str, tmp_path: Path) -> N
 
 
 def test_a_complete_run(databases: Databases, tmp_path: Path) -> None:
-    """All tables are in the dump's item with their columns, nothing is skipped, and no user is named."""
+    """A complete run has all tables with their columns and names no user."""
     out = tmp_path / "out"
     ran = run(databases, out)
     assert ran.code == 0, ran.err
-    assert all("[openlibrary.dump]" in line for line in ran.err.splitlines()), ran.err  # no warning of Python's
+    assert all("[openlibrary.dump]" in line for line in ran.err.splitlines()), ran.err  # no Python warning
     manifest = json.loads((item_of(out) / "manifest.json").read_bytes())
     assert manifest["skipped"] == []
     artifacts = manifest["artifacts"]
@@ -246,13 +246,13 @@ def test_a_complete_run(databases: Databases, tmp_path: Path) -> None:
             assert artifacts[name_of(table.name)]["columns"] == list(table.columns)
             text = gzip.decompress((item_of(out) / name_of(table.name)).read_bytes())
             assert text.count(b"\n") == artifacts[name_of(table.name)]["records"] > 0
-            assert b"reader" not in text  # as synth's users are named
+            assert b"reader" not in text  # synth's user names begin so
     assert {manifest["source"]["started"]} == set(snapshots_of(out).values())
     assert len(snapshots_of(out)) == 4
 
 
 def test_empty_tables_and_skipped_ones(empty: str, tmp_path: Path) -> None:
-    """An empty table is worth a warning; what is skipped by name is named in the manifest."""
+    """An empty table gives a warning, and the manifest names skipped stages."""
     with psycopg.connect(empty) as connection, connection.cursor().copy("COPY data FROM STDIN") as copy:
         for block in copy_blocks(300):
             copy.write(block)
@@ -267,7 +267,7 @@ def test_empty_tables_and_skipped_ones(empty: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("flag", "stage"), [("coverstore", "covers_metadata"), ("archive-database", "ia-metadata")])
 def test_a_database_that_is_not_named(databases: Databases, tmp_path: Path, flag: str, stage: str) -> None:
-    """The run says how to name it, or to do without, before it copies anything."""
+    """The run says how to name or skip a missing database before it copies anything."""
     others = {"coverstore": databases.coverstore, "archive-database": databases.archive}
     (other,) = (name for name in others if name != flag)
     line = ("run", DATE, "--source", databases.openlibrary, f"--{other}", others[other], "--out", ".")
@@ -275,8 +275,8 @@ def test_a_database_that_is_not_named(databases: Databases, tmp_path: Path, flag
     assert not list(tmp_path.rglob("*.gz"))
 
 
-def test_items_that_changed_are_not_read_behind_a_skip(databases: Databases, tmp_path: Path) -> None:
-    """Deworks would be made of them, though their stage is skipped by name now: the run says so and makes nothing."""
+def test_changed_items_of_a_skipped_stage_are_refused(databases: Databases, tmp_path: Path) -> None:
+    """Deworks refuses items that changed since their commit, even if their stage is skipped."""
     assert run(databases, tmp_path, "--skip", "deworks", "--skip", "splice").code == 0
     items = private_of(tmp_path) / f"ia_metadata_dump_{DATE}.txt.gz"
     content = items.read_bytes()
@@ -288,10 +288,10 @@ def test_items_that_changed_are_not_read_behind_a_skip(databases: Databases, tmp
 
 
 def test_a_run_that_was_killed_between_tables(databases: Databases, proxied: Proxied, tmp_path: Path) -> None:
-    """What it had copied is copied anew with the rest, in one snapshot."""
+    """After a kill between tables, all tables are copied again in one snapshot."""
     proxy = proxied(databases.openlibrary)
     line = ("run", DATE, "--source", proxy.conninfo, *OTHERS, "--out", ".", "--skip", "dumps")
-    proxy.when(4, 1, lambda: process.kill())  # noqa: PLW0108 - the process comes later; it reads the second table
+    proxy.when(4, 1, lambda: process.kill())  # noqa: PLW0108 - the process starts later
     with started(*line, cwd=tmp_path) as process:
         process.communicate(timeout=60)
     (before,) = snapshots_of(tmp_path).items()
@@ -303,8 +303,8 @@ def test_a_run_that_was_killed_between_tables(databases: Databases, proxied: Pro
     assert moment > before[1]
 
 
-def test_a_table_dump_that_is_gone(database: Database, tmp_path: Path) -> None:
-    """All of its database is copied anew: table data has changed, and the dumps are made of what it holds now."""
+def test_a_lost_table_dump(database: Database, tmp_path: Path) -> None:
+    """If a table dump is lost, its whole database is copied again, and the dumps follow the new data."""
     databases = fill(database(), copy_blocks(500))
     out = tmp_path / "out"
     assert run(databases, out, "--skip", "splice").code == 0
