@@ -3,7 +3,9 @@
 import logging
 import re
 import sys
+import threading
 from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -237,21 +239,36 @@ def test_no_error_shows_the_keys(fake: ArchiveOrg, tmp_path: Path, monkeypatch: 
         assert ACCOUNT.secret not in text_of(error)
 
 
-def test_what_a_server_quotes_is_shown_without_keys(fake: ArchiveOrg) -> None:
+class QuotingServer(BaseHTTPRequestHandler):
+    """An S3 server that refuses every upload with an error that quotes the keys."""
+
+    def do_PUT(self) -> None:
+        """Answer 403."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        keys = f"{ACCOUNT.access}:{ACCOUNT.secret}"
+        body = f"<Error><Code>AccessDenied</Code><Message>for\n{keys}</Message><Resource>r</Resource></Error>".encode()
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_keys_that_a_server_quotes_are_not_shown(
+    fake: ArchiveOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An error shows only code, message and resource of S3's XML, on one line and without keys."""
-
-    class Response:
-        status_code, reason, headers = 403, "Forbidden", {"Retry-After": "x"}
-        content = b"<Error><Code>AccessDenied</Code><Message>for\n%s:%s</Message><Resource>r</Resource></Error>" % (
-            ACCOUNT.access.encode(),
-            ACCOUNT.secret.encode(),
-        )
-
-        def close(self) -> None:
-            """Do nothing."""
-
-    error = site()._refusal("it", Response())  # type: ignore[arg-type] # only the parts that are read
-    assert "AccessDenied for …:… - r" in str(error)
+    client = site()
+    with HTTPServer(("127.0.0.1", 0), QuotingServer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            for name in ("HTTP_PROXY", "http_proxy"):
+                monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
+            with pytest.raises(ArchiveRefused, match="AccessDenied for …:… - r"):
+                client.send(upload(tmp_path), lambda _: None)
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.parametrize(
@@ -261,7 +278,7 @@ def test_what_a_server_quotes_is_shown_without_keys(fake: ArchiveOrg) -> None:
 def test_retry_after_is_seconds_or_a_date(text: str, seconds: float) -> None:
     """Retry-After is read as seconds or as a date; any other text means no delay."""
     moment = 784_111_777 - 37
-    assert seam._retry_after_seconds(text, now=lambda: moment) == seconds
+    assert seam.retry_after_seconds(text, now=lambda: moment) == seconds
 
 
 def test_the_library_does_not_log(

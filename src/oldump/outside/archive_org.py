@@ -154,7 +154,7 @@ class ArchiveOrg:
         is_passing = status >= 500 or status in _PASSING or code in _PASSING_CODES
         if is_passing and "appears to be spam" not in message:
             again = "Give the command again, later: it goes on from there."
-            return ArchiveUnreachable(told, again, _retry_after_seconds(response.headers.get("Retry-After", "")))
+            return ArchiveUnreachable(told, again, retry_after_seconds(response.headers.get("Retry-After", "")))
         return ArchiveRefused(told, _REMEDIES.get(status, "Read what it says, and https://archive.org/services/docs."))
 
     def _told(self, text: object) -> str:
@@ -267,7 +267,7 @@ def _s3_error(response: "requests.Response") -> tuple[str, str]:
     return code[1], " - ".join(found[1] for found in (message, resource) if found and found[1])
 
 
-def _retry_after_seconds(text: str, now: Callable[[], float] = time.time) -> float:
+def retry_after_seconds(text: str, now: Callable[[], float] = time.time) -> float:
     """What Retry-After asks for, seconds or a date (RFC 9110, section 10.2.3); 0 for anything else."""
     if re.fullmatch(r"[0-9]{1,9}", text.strip()):
         return float(text)
