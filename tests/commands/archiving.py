@@ -1,4 +1,4 @@
-"""An upload to the fake archive.org, looked at from outside: what was taken, and where latest.json leads meanwhile."""
+"""Observe an upload to the fake archive.org from outside: which files were uploaded, and what latest.json points to."""
 
 import json
 import threading
@@ -16,37 +16,40 @@ IMPATIENT = {"OLDUMP_ARCHIVE_BACKOFF_SECONDS": "0.01", "OLDUMP_ARCHIVE_PATIENCE_
 
 
 def client(fake: ArchiveOrg) -> dict[str, str]:
-    """What the command's environment needs."""
+    """Return the environment variables that the command needs."""
     return {**fake.environment(), **IMPATIENT}
 
 
 def uploads(fake: ArchiveOrg) -> list[str]:
-    """The names of the files that were taken, but for the check's, in their order."""
+    """Return the names of the files that were uploaded, in order, without the file of the rights check."""
     taken = [asked for asked in fake.asked(What.UPLOAD) if asked.status == 200 and asked.item in ITEMS]
     return [asked.key for asked in taken]
 
 
 def assert_complete(fake: ArchiveOrg, out: Path) -> None:
-    """Both items have just what is published, byte for byte."""
+    """Require both items to hold exactly the published files, byte for byte."""
     there = {name: file.read_bytes() for item in ITEMS for name, file in fake.items[item].files.items()}
     assert there == published(out)
 
 
 def secrets_shown(out: Path, *texts: str) -> list[str]:
-    """Keys in texts or in any file that the command wrote."""
+    """Return the secret keys found in `texts` or in any file that the command wrote."""
     files = [path.read_bytes().decode(errors="replace") for path in (*private_of(out).iterdir(), out / "latest.json")]
     return [key for key in (ACCOUNT.access, ACCOUNT.secret) for text in (*files, *texts) if key in text]
 
 
 @contextmanager
 def followed(fake: ArchiveOrg, out: Path) -> Generator[list[str | None]]:
-    """Follow latest.json all the time, and at each request: what it names must be there; the dates, as they came."""
+    """Check latest.json continuously and at each request: the files it names must exist.
+
+    Yields the dates it named, in order.
+    """
     seen: list[str | None] = []
     wrong: list[str] = []
     ended = threading.Event()
 
     def look(_: object = None) -> None:
-        with fake.store.lock:  # nothing is replaced between reading the pointer and following it
+        with fake.store.lock:  # no file is replaced between reading latest.json and checking it
             pointed = pointed_in(out)
             wrong.extend(missing(fake, pointed))
         date = pointed["date"] if pointed else None
@@ -70,7 +73,7 @@ def followed(fake: ArchiveOrg, out: Path) -> Generator[list[str | None]]:
 
 
 def pointed_in(out: Path) -> dict[str, Any] | None:
-    """What latest.json says."""
+    """Return the content of latest.json, None if the file does not exist."""
     try:
         found: dict[str, Any] = json.loads((out / "latest.json").read_bytes())
     except FileNotFoundError:
@@ -79,7 +82,7 @@ def pointed_in(out: Path) -> dict[str, Any] | None:
 
 
 def missing(fake: ArchiveOrg, pointed: Mapping[str, Any] | None) -> list[str]:
-    """The files that latest.json names and that readers do not find as it says."""
+    """Return the files that latest.json names but that readers do not find with the stated size and MD5."""
     wrong = []
     for file in pointed["files"] if pointed else []:
         shown = fake.store.shown_file(file["item"], file["name"])

@@ -1,4 +1,4 @@
-"""The real command in a process of its own, and what it leaves behind."""
+"""Run the real command in a process of its own, and read the files that it leaves."""
 
 import gzip
 import json
@@ -16,14 +16,14 @@ from reference import PARTS, same_record
 DATE = "2022-07-31"
 COMMAND = (sys.executable, "-m", "oldump")
 INTERPRETER = (sys.executable, "-W", "error")
-"""Every warning is an error: but not for a command that is stopped, which may leave a file open."""
+"""Every warning is an error, except in commands that tests stop: those may leave files open."""
 LOG_PREFIX = "[openlibrary.dump]"
 SECONDS = 120
-"""What hangs for so long has failed."""
+"""A command that takes longer has failed."""
 
 
 class Ran(NamedTuple):
-    """How a command ended."""
+    """The exit code and output of a command."""
 
     code: int
     out: bytes
@@ -31,11 +31,11 @@ class Ran(NamedTuple):
 
 
 ANY_AGE = {"OLDUMP_GATE_NEWEST_DAYS": "1000000"}
-"""Tests write a few rows, of whatever time: those of the gate itself leave this out."""
+"""Tests write a few rows of any age, so the gate must not check the newest record. Tests of the gate omit this."""
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment without what would change oldump's settings, and with more."""
+    """Return this process's environment without variables that change oldump's settings, updated with `more`."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -59,7 +59,7 @@ def _forks() -> Forks:
 
 
 def oldump_alone(*arguments: object, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Ran:
-    """The same in an interpreter of its own, which has yet to import everything."""
+    """Run `oldump` in an interpreter of its own, which imports everything itself."""
     ran = subprocess.run(
         [*INTERPRETER, "-m", "oldump", *map(str, arguments)],
         cwd=cwd,
@@ -73,14 +73,14 @@ def oldump_alone(*arguments: object, cwd: Path, stdin: bytes = b"", env: Mapping
 
 
 def run(source: object, out: object, *more: object, cwd: Path, stdin: bytes = b"") -> Ran:
-    """`oldump run` for DATE, which must succeed."""
+    """Run `oldump run` for DATE; it must succeed."""
     ran = oldump("run", DATE, "--source", source, "--out", out, *more, cwd=cwd, stdin=stdin)
     assert ran.code == 0, ran.err
     return ran
 
 
 def started(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
-    """`oldump` in a session of its own, running; its standard input stays open."""
+    """Start `oldump` in its own session. Its standard input stays open."""
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         cwd=cwd,
@@ -93,7 +93,7 @@ def started(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None)
 
 
 def bash(line: str, cwd: Path) -> Ran:
-    """Run a line of shell, as an operator would; $OLDUMP stands for the command."""
+    """Run a line of shell as an operator would; $OLDUMP is the command."""
     ran = subprocess.run(
         ["bash", "-o", "pipefail", "-c", line],
         cwd=cwd,
@@ -107,7 +107,10 @@ def bash(line: str, cwd: Path) -> Ran:
 
 
 def failed(ran: Ran, code: int, *words: str) -> str:
-    """The one error line of a command that failed as documented: with this code, these words and no traceback."""
+    """Return the error line of a command that failed with this exit code.
+
+    The log must have one error, which contains these words, and no traceback.
+    """
     lines = ran.err.splitlines()
     errors = [line for line in lines if " ERROR " in line]
     assert (ran.code, len(errors)) == (code, 1), ran.err
@@ -118,40 +121,40 @@ def failed(ran: Ran, code: int, *words: str) -> str:
 
 
 def name_of(part: str | None) -> str:
-    """The file name of a part, or of the dump."""
+    """Return the file name of a part, or of the dump if `part` is None."""
     return f"ol_dump_{part}_{DATE}.txt.gz" if part else f"ol_dump_{DATE}.txt.gz"
 
 
 def cdump_of(out: Path) -> Path:
-    """The cdump of a complete run."""
+    """Return the path of a complete run's cdump."""
     return out / f"ol_cdump_{DATE}" / f"ol_cdump_{DATE}.txt.gz"
 
 
 def item_of(out: Path) -> Path:
-    """The folder of the dump and its parts."""
+    """Return the folder of the dump and its parts."""
     return out / f"ol_dump_{DATE}"
 
 
 def private_of(out: Path) -> Path:
-    """The run's private folder."""
+    """Return the run's private folder."""
     return out / f"run-{DATE}"
 
 
 def texts(out: Path) -> dict[str, bytes]:
-    """The text of each artifact of a complete run: cdump, dump and each part."""
+    """Return the text of each artifact of a complete run: cdump, dump and each part."""
     paths = {"cdump": cdump_of(out), "dump": item_of(out) / name_of(None)}
     paths |= {part: item_of(out) / name_of(part) for part in PARTS}
     return {name: gzip.decompress(path.read_bytes()) for name, path in paths.items()}
 
 
 def published(out: Path) -> dict[str, bytes]:
-    """Every file in the two items, by name."""
+    """Return every file in the two items, by name."""
     items = (cdump_of(out).parent, item_of(out))
     return {path.name: path.read_bytes() for item in items for path in item.iterdir()}
 
 
 def made_files(out: Path) -> dict[str, object]:
-    """The same, but for what the manifest says of another run, with which the gate compared this one."""
+    """Return the published files, but of the manifest's gate results only those that concern this run alone."""
     files: dict[str, object] = dict(published(out))
     manifest = json.loads((item_of(out) / "manifest.json").read_bytes())
     manifest["gate"] = manifest["gate"]["filled"]
@@ -159,13 +162,16 @@ def made_files(out: Path) -> dict[str, object]:
 
 
 def final_names(folder: Path) -> list[str]:
-    """Files below folder that a reader could take for a dump."""
+    """Return the names of the files below `folder` that a reader could take for a dump."""
     found = {path for suffix in ("*.txt.gz", "manifest.json", "*SUMS") for path in folder.rglob(suffix)}
     return sorted(path.name for path in found if path.name.startswith(("ol_", "manifest", "SHA", "MD5")))
 
 
 def assert_same_records(text: bytes, expected: bytes) -> None:
-    """The same records in the same order, up to the spelling of escapes in their JSON, and names that stand twice."""
+    """Require the same records in the same order.
+
+    The spelling of escapes in their JSON may differ, and repeated member names may be merged.
+    """
     lines, wanted = text.split(b"\n"), expected.split(b"\n")
     assert len(lines) == len(wanted)
     for line, want in zip(lines, wanted, strict=True):
@@ -173,6 +179,9 @@ def assert_same_records(text: bytes, expected: bytes) -> None:
 
 
 def with_names_once(record: bytes) -> bytes:
-    """The record with the last member of each name: what the contract leaves open, and json.loads does."""
+    """Return the record with only the last member of each name, as json.loads reads it.
+
+    The contract leaves this open.
+    """
     *columns, text = record.split(b"\t", 4)
     return b"\t".join((*columns, json.dumps(json.loads(text)).encode()))

@@ -1,4 +1,4 @@
-"""A synthetic table with odd and broken rows, and what must become of it."""
+"""Fixtures: synthetic tables, what the reference implementation makes of them, and complete runs."""
 
 import shutil
 from pathlib import Path
@@ -12,16 +12,16 @@ from reference import Reference, dumps_of
 
 
 class Table(NamedTuple):
-    """A COPY text, where it lies, and what the judge makes of it."""
+    """A COPY text, its path, and the reference implementation's result."""
 
     path: Path
     text: bytes
-    judged: Reference
+    reference: Reference
 
 
 @pytest.fixture(scope="session")
 def synth(tmp_path_factory: pytest.TempPathFactory) -> Table:
-    """5,000 rows of every kind, odd and broken ones among them."""
+    """A table of 5,000 rows of every kind, with odd and broken ones."""
     text = b"".join(copy_blocks(5_000, odd_rows=60, broken_rows=60))
     path = tmp_path_factory.mktemp("synth") / "data.txt"
     path.write_bytes(text)
@@ -30,7 +30,7 @@ def synth(tmp_path_factory: pytest.TempPathFactory) -> Table:
 
 @pytest.fixture(scope="session")
 def made(synth: Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a complete run over the synthetic table. Only look at it."""
+    """The folder of a complete run over the synthetic table. Read-only."""
     out = tmp_path_factory.mktemp("made")
     run(synth.path, out, cwd=out)
     return out
@@ -46,7 +46,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def complete_once(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a complete run over the small table. Only copy it."""
+    """The folder of a complete run over the small table. Copy it before use."""
     out = tmp_path_factory.mktemp("complete")
     run(small, out, cwd=out)
     return out
@@ -54,7 +54,7 @@ def complete_once(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture
 def complete(complete_once: Path, tmp_path: Path) -> Path:
-    """A folder of one's own with a complete run over the small table: tmp_path / "out"."""
+    """The test's own copy of a complete run over the small table, in tmp_path / "out"."""
     out = tmp_path / "out"
     shutil.copytree(complete_once, out)
     return out

@@ -6,7 +6,7 @@ HEADING = ["check", "verdict", "found", "what to do"]
 
 
 def verdicts(ran: Ran) -> dict[str, str]:
-    """The verdict of each check, by what was checked: columns are two blanks apart, or more."""
+    """Return the verdict of each check. Columns are at least two spaces apart."""
     heading, *lines = ran.out.decode().splitlines()
     assert [word.strip() for word in heading.split("  ") if word.strip()] == HEADING
     cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]

@@ -1,7 +1,6 @@
-"""Writes the expected files in data/ anew, from the judge: `python tests/commands/expected.py`, on purpose only.
+"""Regenerate the expected files in data/ from the reference implementation: `python tests/commands/expected.py`.
 
-data/table.txt is written by hand. Read the difference that git shows before you commit it: readers depend on each
-byte.
+data/table.txt is written by hand. Review the diff before you commit it: readers depend on each byte.
 """
 
 import json
@@ -13,16 +12,16 @@ DATE = "2022-07-31"
 
 
 def expected() -> dict[str, bytes]:
-    """The text of each expected file, by name."""
-    from reference import dumps_of  # noqa: PLC0415 - as a script, its folder must be made known first
+    """Return the text of each expected file, by name."""
+    from reference import dumps_of  # noqa: PLC0415 - when run as a script, tests/ is added to sys.path first
 
-    judged = dumps_of((DATA / "table.txt").read_bytes(), DATE)
-    rejects = [b"%d\t%s\t%s\n" % (number, reason.encode(), line) for number, reason, line in judged.rejects]
-    counts = {"rows": judged.rows, "drops": judged.drops, "same_revision": judged.same_revision}
+    reference = dumps_of((DATA / "table.txt").read_bytes(), DATE)
+    rejects = [b"%d\t%s\t%s\n" % (number, reason.encode(), line) for number, reason, line in reference.rejects]
+    counts = {"rows": reference.rows, "drops": reference.drops, "same_revision": reference.same_revision}
     return {
-        "cdump.txt": judged.cdump,
-        "dump.txt": judged.dump,
-        **{f"{part}.txt": text for part, text in judged.parts.items()},
+        "cdump.txt": reference.cdump,
+        "dump.txt": reference.dump,
+        **{f"{part}.txt": text for part, text in reference.parts.items()},
         "rejects.txt": b"".join(rejects),
         "counts.json": json.dumps(counts, indent=2).encode() + b"\n",
     }

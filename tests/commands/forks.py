@@ -1,9 +1,9 @@
-"""Processes in which oldump is loaded already: a command costs much less there than in an interpreter of its own.
+"""Run commands in forks of a process that has loaded oldump: much faster than a new interpreter per command.
 
-    python forks.py DESCRIPTOR      loads oldump, and leaves a server behind that forks a process for each Order
+`python forks.py DESCRIPTOR` loads oldump and leaves a server behind, which forks a process for each Order.
 
-All else is as it would be in an interpreter of its own: a process with the order's arguments, folder, environment and
-standard streams, with no other open file, and with Python's own end. What is read when Python starts cannot be ordered.
+Otherwise the process is like one with its own interpreter: it has the order's arguments, folder, environment and
+standard streams, no other open file, and Python's own shutdown. Variables that Python reads at startup have no effect.
 """
 
 import atexit
@@ -25,14 +25,14 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 READ_AT_START = ("PYTHON", "LC_", "LANG", "OPENBLAS_")
-"""What the names of variables begin with that Python or numpy read when they start."""
+"""Prefixes of environment variables that Python or numpy read at startup."""
 _LARGEST_ORDER_BYTES = 1 << 18
 _PACKAGE = "oldump"
 
 
 @dataclass
 class Order:
-    """A command, and where it is to run."""
+    """A command and the folder and environment to run it in."""
 
     arguments: list[str]
     cwd: str
@@ -40,7 +40,7 @@ class Order:
     module: str = _PACKAGE
 
     def do(self, streams: Sequence[int]) -> None:
-        """Make this process, which was forked for it, the order's own, and run the command."""
+        """Set up this forked process for the order and run its command."""
         for number, descriptor in enumerate(streams):
             os.dup2(descriptor, number)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
@@ -54,7 +54,7 @@ class Order:
 
 
 class Ended(NamedTuple):
-    """How a command ended, and what it wrote."""
+    """The exit code and output of a command."""
 
     code: int
     out: bytes
@@ -62,20 +62,23 @@ class Ended(NamedTuple):
 
 
 class Forks:
-    """A server of such processes, for one command after the other."""
+    """A fork server that runs one command at a time."""
 
     def __init__(self, interpreter: Sequence[str], environment: Mapping[str, str], seconds: float) -> None:
-        """Start it. It is no child of this process, but ends with it. seconds: what a command may take."""
+        """Start the server. It is not a child of this process, but ends with it. A command may take `seconds`."""
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.settimeout(seconds)
         atexit.register(self._channel.close)
         line = [*interpreter, __file__, str(theirs.fileno())]
-        with theirs:  # the streams are pipes, as those of its commands will be
+        with theirs:  # the streams are pipes, like those of the commands
             passed = [theirs.fileno()]
             subprocess.run(line, env=environment, pass_fds=passed, input=b"", capture_output=True, check=True)
 
     def run(self, order: Order, stdin: bytes) -> Ended:
-        """Run a command with this standard input, and wait for its end. Raises TimeoutError, and then it is killed."""
+        """Run a command with this standard input and wait for its end.
+
+        Kills it and raises TimeoutError after the time limit.
+        """
         pipes = [os.pipe() for _ in range(3)]
         theirs = [pipes[0][0], pipes[1][1], pipes[2][1]]
         message = json.dumps(asdict(order)).encode()
@@ -109,7 +112,7 @@ def _read(descriptor: int) -> bytes:
 
 
 def _serve(channel: socket.socket) -> None:
-    """Fork a process for each order; say its id, and how it ended."""
+    """Fork a process for each order; report its process id and how it ended."""
     while True:
         message, streams, _, _ = socket.recv_fds(channel, _LARGEST_ORDER_BYTES, 3)
         if not message:
@@ -126,18 +129,18 @@ def _serve(channel: socket.socket) -> None:
 
 
 def load() -> None:
-    """Import all of oldump, and what its commands import themselves."""
+    """Import all of oldump and what its commands import."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does
     package = importlib.import_module(_PACKAGE)
     for module in pkgutil.walk_packages(package.__path__, f"{_PACKAGE}."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     gc.collect()
-    gc.freeze()  # so that a collection in a child need not copy what all share
+    gc.freeze()  # collections in children then do not copy shared pages
 
 
 def main() -> None:
-    """Serve from a process of its own, for this one is waited for."""
+    """Start the server in a process of its own, because the caller waits for this one."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     load()
     if os.fork():

@@ -1,4 +1,4 @@
-"""Processes of the command line that a test starts, watches and stops."""
+"""Start, watch and stop processes of the command line."""
 
 import os
 import signal
@@ -13,29 +13,29 @@ from commands.command import DATE, private_of, started
 PATIENCE = 60.0
 
 
-def has_begun(out: Path) -> bool:
-    """The run has its lock."""
+def has_started(out: Path) -> bool:
+    """Whether the run has created its lock file."""
     return (private_of(out) / "lock").exists()
 
 
-def scatters(out: Path) -> bool:
-    """Rows are being read."""
+def is_scattering(out: Path) -> bool:
+    """Whether the run reads rows."""
     return (private_of(out) / "spill").exists()
 
 
-def gathers(out: Path) -> bool:
-    """Artifacts are being written, under temporary names."""
+def is_gathering(out: Path) -> bool:
+    """Whether the run writes artifacts under temporary names."""
     return any(path.exists() for path in (private_of(out) / "making" / f"ol_cdump_{DATE}").glob("*.part"))
 
 
 def has_committed(out: Path) -> bool:
-    """The first stage is in the journal."""
+    """Whether the journal records the first committed stage."""
     journal = private_of(out) / "journal.jsonl"
     return journal.exists() and b'"committed"' in journal.read_bytes()
 
 
-def waited_for(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
-    """Whether the condition came true in time."""
+def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
+    """Wait for the condition; return whether it became true in time."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -45,7 +45,7 @@ def waited_for(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool
 
 
 def is_gone(group: int) -> bool:
-    """Whether no process of the group is left."""
+    """Whether no process of the group remains."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -55,7 +55,7 @@ def is_gone(group: int) -> bool:
 
 @contextmanager
 def running(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> "Iterator[subprocess.Popen[bytes]]":
-    """A command that is running, and is gone afterwards with all its workers."""
+    """Start a command; kill it and all its workers at the end of the block."""
     process = started(*arguments, cwd=cwd, env=env)
     try:
         yield process

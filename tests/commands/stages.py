@@ -2,5 +2,5 @@
 
 
 def stages_run(err: str) -> list[str]:
-    """The stages that a run's log says have begun."""
+    """Return the stages that the log reports as started."""
     return [line.split()[-2].removesuffix(":") for line in err.splitlines() if line.endswith(": started")]

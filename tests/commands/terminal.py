@@ -10,10 +10,10 @@ from commands.command import SECONDS
 
 
 class Terminal:
-    """A terminal, and all that was written to it."""
+    """A terminal and everything written to it."""
 
     def __init__(self, side: int) -> None:
-        """Take the side to read from."""
+        """Start to read from this descriptor."""
         self._side = side
         self._reader = Thread(target=self._read)
         self._reader.start()
@@ -23,18 +23,18 @@ class Terminal:
         try:
             while text := os.read(self._side, 1 << 16):
                 self.shown += text
-        except OSError:  # that is how a terminal ends
+        except OSError:  # Linux reports the end of a terminal as EIO
             pass
 
     def close(self) -> None:
-        """Wait for the rest."""
+        """Wait for the remaining output and close the descriptor."""
         self._reader.join(SECONDS)
         os.close(self._side)
 
 
 @contextmanager
 def terminal() -> Iterator[tuple[int, Terminal]]:
-    """A terminal's descriptor, to be written to, and what it shows."""
+    """Yield a descriptor to write to, and the terminal that records the output."""
     ours, theirs = pty.openpty()
     shown = Terminal(ours)
     try:

@@ -1,4 +1,4 @@
-"""`oldump archive` in a process, against the fake archive.org: failures, a kill, a second time, and a follower."""
+"""`oldump archive` against the fake archive.org: failures, kills, reruns, and a reader that follows latest.json."""
 
 import json
 import shutil
@@ -18,20 +18,23 @@ from archive_org.faults import Faults, Kind
 from archive_org.server import OTHER_ACCOUNT, ArchiveOrg, archive_org
 from commands.archiving import ITEMS, assert_complete, client, followed, pointed_in, secrets_shown, uploads
 from commands.command import COMMAND, DATE, environment, failed, item_of, oldump, private_of, published, run
-from commands.processes import waited_for
+from commands.processes import wait_for
 from integration.archiving import config_of
 from oldump.synth.table import copy_blocks
 
 
 @pytest.fixture
 def fake(tmp_path: Path) -> Generator[ArchiveOrg]:
-    """A fake that fails as it is told to."""
+    """A fake archive.org whose faults each test chooses."""
     with archive_org(tmp_path / "archive", faults=Faults(still_seconds=0.1, retry_after_seconds=1)) as archive:
         yield archive
 
 
 def test_three_of_ten_requests_fail(fake: ArchiveOrg, complete: Path) -> None:
-    """In all ways: both items are complete and equal, latest.json moved last, no key is shown; then nothing is sent."""
+    """Uploads survive every kind of failure.
+
+    Both items are complete and equal, latest.json is written last and no key is shown. A rerun sends nothing.
+    """
     moments: list[bool] = []
     fake.on_request = lambda _: moments.append((complete / "latest.json").exists())
     fake.faults.share = 0.3
@@ -50,8 +53,8 @@ def test_three_of_ten_requests_fail(fake: ArchiveOrg, complete: Path) -> None:
     assert fake.puts().total() == before
 
 
-def test_killed_in_mid_upload_and_given_again(fake: ArchiveOrg, complete: Path) -> None:
-    """SIGKILL while a file is on its way: what archive.org took is not sent again, shown or not; the rest is."""
+def test_a_rerun_after_a_kill_sends_only_missing_files(fake: ArchiveOrg, complete: Path) -> None:
+    """After SIGKILL during an upload, a rerun does not send what archive.org has stored, shown or not."""
     fake.late_looks = 4
     command = (*COMMAND, "archive", str(complete))
     process = subprocess.Popen(command, env=environment(**client(fake)), stderr=subprocess.DEVNULL)
@@ -74,8 +77,11 @@ def test_killed_in_mid_upload_and_given_again(fake: ArchiveOrg, complete: Path) 
     assert_complete(fake, complete)
 
 
-def test_whoever_follows_the_pointer_gets_a_complete_set(fake: ArchiveOrg, tmp_path: Path) -> None:
-    """Two months, and the second made and uploaded again, while uploads fail, show late, and are stored wrong."""
+def test_a_reader_that_follows_latest_json_gets_a_complete_set(fake: ArchiveOrg, tmp_path: Path) -> None:
+    """latest.json never names a missing or wrong file.
+
+    Two months are uploaded, the second is made and uploaded again, while uploads fail, show late, or are stored wrong.
+    """
     out = tmp_path / "out"
     rows = b"".join(copy_blocks(300)).splitlines(keepends=True)
     (tmp_path / "data.txt").write_bytes(b"".join(rows))
@@ -98,7 +104,7 @@ KINDS = {"SLOW_DOWN", "RESET_IN_BODY", "RESET_AFTER_STORING", "LATE_METADATA", "
 
 
 def test_latest_json_leads_to_the_files(fake: ArchiveOrg, complete: Path) -> None:
-    """Its addresses are those of archive.org's downloads, as they are asked for through the proxy."""
+    """The URLs in latest.json are archive.org's download URLs; each returns the published file."""
     env = {**client(fake), "OLDUMP_ARCHIVE_URL": "http://archive.org"}
     assert oldump("archive", complete, cwd=complete, env=env).code == 0
     pointed = pointed_in(complete)
@@ -111,7 +117,10 @@ def test_latest_json_leads_to_the_files(fake: ArchiveOrg, complete: Path) -> Non
 
 
 def test_a_run_without_its_private_folder_is_archived(fake: ArchiveOrg, complete: Path) -> None:
-    """It was removed, or the items were fetched from elsewhere: the folder is made, private, and has the receipt."""
+    """The private folder may be missing, for example if the items were downloaded.
+
+    It is created with mode 700 and the receipt.
+    """
     shutil.rmtree(private_of(complete))
     assert oldump("archive", complete, cwd=complete, env=client(fake)).code == 0
     assert stat.S_IMODE(private_of(complete).stat().st_mode) == 0o700
@@ -119,13 +128,16 @@ def test_a_run_without_its_private_folder_is_archived(fake: ArchiveOrg, complete
     assert not (private_of(complete) / "journal.jsonl").exists()
 
 
-def test_an_upload_alone_is_seen_as_in_a_run(fake: ArchiveOrg, complete: Path) -> None:
-    """While it goes on it is what `status` shows; then the run is archived, with no old problem, and in the plan."""
+def test_status_shows_a_separate_upload(fake: ArchiveOrg, complete: Path) -> None:
+    """During `oldump archive`, `oldump status` shows the upload.
+
+    Afterwards it shows the run as archived, without the old problem.
+    """
     failed(oldump("archive", complete, cwd=complete, env=client(fake) | {"IA_CONFIG_FILE": "none"}), 51, "keys")
     shown: list[dict[str, Any]] = [{}]
 
     def look(asked: Asked) -> None:
-        """Hold an upload until the status tells of it, which is written every 2 s."""
+        """Hold an upload until status.json, which is written every 2 s, reports it."""
         end = time.monotonic() + 30
         while asked.what is What.UPLOAD and not shown[-1].get("stage") and time.monotonic() < end:
             shown.append(json.loads((private_of(complete) / "status.json").read_bytes()))
@@ -140,8 +152,8 @@ def test_an_upload_alone_is_seen_as_in_a_run(fake: ArchiveOrg, complete: Path) -
     assert seen["stages"][-1]["name"] == "archive"
 
 
-def test_who_may_not_write_is_told_what_to_do(fake: ArchiveOrg, complete: Path, tmp_path: Path) -> None:
-    """Exit code 51, one line, no key; nothing was sent but the check."""
+def test_missing_rights_are_reported(fake: ArchiveOrg, complete: Path, tmp_path: Path) -> None:
+    """Without the right to upload: exit code 51, one error line, no key in it, and nothing sent except the check."""
     ini = config_of(fake, OTHER_ACCOUNT, tmp_path / "other.ini")
     ran = oldump("archive", complete, "--ia-config", ini, cwd=complete, env=client(fake))
     told = failed(ran, 51, "AccessDenied", "people of archive.org")
@@ -150,16 +162,16 @@ def test_who_may_not_write_is_told_what_to_do(fake: ArchiveOrg, complete: Path, 
     assert not (complete / "latest.json").exists()
 
 
-def test_archive_org_may_be_away_for_too_long(fake: ArchiveOrg, complete: Path) -> None:
-    """Exit code 52, when patience is over; each new try was told of."""
+def test_archive_org_may_be_unavailable_for_too_long(fake: ArchiveOrg, complete: Path) -> None:
+    """When the retry time is over: exit code 52. The log has each retry."""
     fake.faults.always(Kind.SLOW_DOWN)
     ran = oldump("archive", complete, cwd=complete, env={**client(fake), "OLDUMP_ARCHIVE_PATIENCE_SECONDS": "0.5"})
     failed(ran, 52, "SlowDown", "goes on from there")
     assert ran.err.count("failed, retrying in") >= 3
 
 
-def test_what_is_damaged_is_not_uploaded(fake: ArchiveOrg, complete: Path) -> None:
-    """Exit code 40 names the file."""
+def test_a_damaged_file_is_not_uploaded(fake: ArchiveOrg, complete: Path) -> None:
+    """Exit code 40, and the error names the file."""
     name = f"ol_dump_works_{DATE}.txt.gz"
     path = item_of(complete) / name
     data = bytearray(path.read_bytes())
@@ -170,10 +182,8 @@ def test_what_is_damaged_is_not_uploaded(fake: ArchiveOrg, complete: Path) -> No
 
 
 @pytest.mark.parametrize("what", ["no manifest", "no cdump", "another name"])
-def test_what_is_no_complete_run_is_refused(
-    complete: Path, what: str, fake: ArchiveOrg, refused: Callable[..., str]
-) -> None:
-    """It says which file lacks, and asks archive.org nothing."""
+def test_an_incomplete_run_is_refused(complete: Path, what: str, fake: ArchiveOrg, refused: Callable[..., str]) -> None:
+    """The error names the missing file; archive.org receives no request."""
     if what == "no manifest":
         (item_of(complete) / "manifest.json").unlink()
         refused(complete, 2, "manifest.json")
@@ -188,7 +198,7 @@ def test_what_is_no_complete_run_is_refused(
 
 @pytest.fixture
 def refused(fake: ArchiveOrg) -> Callable[..., str]:
-    """`oldump archive` that fails."""
+    """Run `oldump archive`, which must fail, and return its error line."""
 
     def archive(out: Path, code: int, *words: str) -> str:
         return failed(oldump("archive", out, cwd=out, env=client(fake)), code, *words)
@@ -196,13 +206,13 @@ def refused(fake: ArchiveOrg) -> Callable[..., str]:
     return archive
 
 
-def test_a_run_that_is_worked_on_is_not_archived(fake: ArchiveOrg, complete: Path) -> None:
-    """Two uploads of a run do not cross: exit code 32 while the first one goes on."""
+def test_a_run_in_use_is_not_archived(fake: ArchiveOrg, complete: Path) -> None:
+    """A second upload of the same run is refused with exit code 32 while the first one is in progress."""
     fake.pause()
     first = subprocess.Popen(
         (*COMMAND, "archive", str(complete)), env=environment(**client(fake)), stderr=subprocess.PIPE
     )
-    assert waited_for(lambda: bool(fake.log))
+    assert wait_for(lambda: bool(fake.log))
     failed(oldump("archive", complete, cwd=complete, env=client(fake)), 32, "another process works on this run")
     fake.resume()
     _, err = first.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""A run that is given again: what is committed and still there is not done again, and all else is."""
+"""Rerun a run: committed files that are still intact are kept, everything else is made again."""
 
 import json
 import os
@@ -35,28 +35,28 @@ ARTIFACTS = {
 }
 ALL = ["dumps", "splice", "deworks", "gate", "verify"]
 MADE_WITH = {"dumps": ALL, "splice": ["splice", *ALL[3:]], "deworks": ALL[2:]}
-"""The stages that are run when one is run anew."""
+"""The stages that run when the key's stage runs again."""
 HARMS = [(name, "removed") for name in ARTIFACTS] + [(name, "changed") for name in ARTIFACTS if name != "an index"]
 
 
 def identities(out: Path) -> dict[str, tuple[int, int]]:
-    """Inode and time of change of every published file."""
+    """Return inode and ctime of every published file."""
     files = [path for item in (cdump_of(out).parent, item_of(out)) for path in item.iterdir()]
     return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
 
 def journal_lines(out: Path) -> list[bytes]:
-    """The lines of the journal."""
+    """Return the lines of the journal."""
     return (private_of(out) / "journal.jsonl").read_bytes().splitlines(keepends=True)
 
 
 def write_journal(out: Path, lines: list[bytes]) -> None:
-    """Make the journal what a crash might have left."""
+    """Replace the journal with one that a crash might have left."""
     (private_of(out) / "journal.jsonl").write_bytes(b"".join(lines))
 
 
-def harm_done(path: Path, harm: str) -> None:
-    """Remove the file, or change its first byte."""
+def damage(path: Path, harm: str) -> None:
+    """Delete the file or change its first byte."""
     content = path.read_bytes()
     path.unlink()
     if harm == "changed":
@@ -64,7 +64,7 @@ def harm_done(path: Path, harm: str) -> None:
 
 
 def unpublish(out: Path) -> Path:
-    """Turn a complete run back into one that was killed just before it was published; where its items are."""
+    """Turn a complete run into one that was killed just before publication; return the folder of its items."""
     making = private_of(out) / "making"
     making.mkdir()
     for item in (cdump_of(out).parent, item_of(out)):
@@ -76,7 +76,7 @@ def unpublish(out: Path) -> Path:
 
 
 def test_a_second_run_does_nothing(small: Path, complete: Path, tmp_path: Path) -> None:
-    """The files are the same inodes, untouched, and no stage begins."""
+    """The files keep their inodes and times, and no stage starts."""
     before = identities(complete)
     again = run(small, complete, cwd=tmp_path)
     assert identities(complete) == before
@@ -85,23 +85,25 @@ def test_a_second_run_does_nothing(small: Path, complete: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("artifact", "harm"), HARMS)
-def test_a_harmed_artifact_is_made_again(artifact: str, harm: str, small: Path, complete: Path, tmp_path: Path) -> None:
-    """Before it is published, an artifact counts only if it is there with its digest: else its stage is run anew."""
+def test_a_damaged_artifact_is_made_again(
+    artifact: str, harm: str, small: Path, complete: Path, tmp_path: Path
+) -> None:
+    """Before publication, an artifact counts only if its digest matches. Otherwise its stage runs again."""
     whole = published(complete)
     path, stage = ARTIFACTS[artifact]
-    harm_done(unpublish(complete) / path, harm)
+    damage(unpublish(complete) / path, harm)
     again = run(small, complete, cwd=tmp_path)
     assert stages_run(again.err) == MADE_WITH[stage]
     assert published(complete) == whole
 
 
-def test_a_harmed_published_file_is_not_mended_in_place(small: Path, complete: Path, tmp_path: Path) -> None:
-    """Readers may have it: the run says which file it is and changes nothing, unless it is told to replace all."""
+def test_a_damaged_published_file_is_not_repaired_in_place(small: Path, complete: Path, tmp_path: Path) -> None:
+    """Readers may use it: the run names the file and changes nothing, unless --overwrite replaces everything."""
     made = made_files(complete)
     for artifact, harm in HARMS:
         path, _ = ARTIFACTS[artifact]
         content = (complete / path).read_bytes()
-        harm_done(complete / path, harm)
+        damage(complete / path, harm)
         before = identities(complete)
         failed(oldump("run", DATE, "--source", small, "--out", complete, cwd=tmp_path), 30, path.name.split(".")[0])
         assert identities(complete) == before
@@ -112,8 +114,8 @@ def test_a_harmed_published_file_is_not_mended_in_place(small: Path, complete: P
 
 
 @pytest.mark.parametrize("torn", [1, 20, 300])
-def test_a_torn_line_is_as_if_it_were_not_there(torn: int, small: Path, complete: Path, tmp_path: Path) -> None:
-    """A crash while the journal was written costs the stage that was being noted, and nothing else."""
+def test_a_torn_journal_line_is_ignored(torn: int, small: Path, complete: Path, tmp_path: Path) -> None:
+    """A crash during a journal write loses the stage being recorded, and nothing else."""
     whole = published(complete)
     unpublish(complete)
     begun, dumps, splice, deworks, *_ = journal_lines(complete)
@@ -125,8 +127,11 @@ def test_a_torn_line_is_as_if_it_were_not_there(torn: int, small: Path, complete
 
 
 @pytest.mark.parametrize("kept", [1, 2, 3, 4, 5, 6, 7])
-def test_a_run_goes_on_from_each_line_of_its_journal(kept: int, small: Path, complete: Path, tmp_path: Path) -> None:
-    """Killed behind any line, it ends with the same files: behind the last but one, all are published already."""
+def test_a_run_resumes_from_each_line_of_its_journal(kept: int, small: Path, complete: Path, tmp_path: Path) -> None:
+    """Killed after any journal line, a run ends with the same files.
+
+    After the last line but one, everything is already published.
+    """
     whole = published(complete)
     lines = journal_lines(complete)
     if kept < 6:
@@ -140,10 +145,8 @@ def test_a_run_goes_on_from_each_line_of_its_journal(kept: int, small: Path, com
     assert not (private_of(complete) / "making").exists()
 
 
-def test_overwriting_that_was_killed_before_its_first_checkpoint_touches_nothing_published(
-    small: Path, complete: Path, tmp_path: Path
-) -> None:
-    """What goes on, without --overwrite then, makes its items beside those that are published, not among them."""
+def test_an_overwrite_killed_early_changes_nothing_published(small: Path, complete: Path, tmp_path: Path) -> None:
+    """The resumed run, without --overwrite, makes its items beside the published ones, not in them."""
     before = identities(complete)
     begun = json.loads(journal_lines(complete)[0])
     write_journal(complete, [*journal_lines(complete), json.dumps(begun | {"overwrite": True}).encode() + b"\n"])
@@ -155,7 +158,7 @@ def test_overwriting_that_was_killed_before_its_first_checkpoint_touches_nothing
 
 @pytest.mark.parametrize("first", ["cdump", "dump"])
 def test_a_run_killed_between_its_two_items_completes(first: str, small: Path, complete: Path, tmp_path: Path) -> None:
-    """One item has its final name, the other not yet: the next run gives it that, and changes nothing else."""
+    """One item has its final name, the other has not. The next run renames the other and changes nothing else."""
     whole = published(complete)
     item = item_of(complete) if first == "cdump" else cdump_of(complete).parent
     making = private_of(complete) / "making"
@@ -167,10 +170,10 @@ def test_a_run_killed_between_its_two_items_completes(first: str, small: Path, c
 
 
 @pytest.mark.parametrize("in_two_steps", [False, True])
-def test_a_stage_made_anew_makes_those_behind_it_worthless(in_two_steps: bool, tmp_path: Path) -> None:
-    """Rows that cannot be told from the last ones (standard input) may differ: then nothing is left of those.
+def test_a_stage_that_runs_again_invalidates_later_stages(in_two_steps: bool, tmp_path: Path) -> None:
+    """Rows from standard input may differ from the last ones, so nothing made from the last ones remains.
 
-    Neither in the dump nor in sums and manifest, even if the run is stopped between the stages.
+    This holds for dump, sums and manifest, even if the run is stopped between the stages.
     """
     first, second = (b"".join(copy_blocks(300, seed=seed)) for seed in (1, 2))
     run("-", tmp_path / "out", cwd=tmp_path, stdin=first)
@@ -188,7 +191,7 @@ def test_a_stage_made_anew_makes_those_behind_it_worthless(in_two_steps: bool, t
 
 
 def test_another_source_is_refused(small: Path, complete: Path, tmp_path: Path) -> None:
-    """A run is made from one source: another file, or the same one changed, is a mistake that is named."""
+    """A run is made from one source. Another file, or the same file changed, is refused by name."""
     whole = published(complete)
     other = tmp_path / "other.txt"
     other.write_bytes(small.read_bytes())
@@ -201,8 +204,8 @@ def test_another_source_is_refused(small: Path, complete: Path, tmp_path: Path) 
     assert published(complete) == whole
 
 
-def test_items_without_a_journal_are_not_touched(small: Path, complete: Path, tmp_path: Path) -> None:
-    """Whose they are, nobody knows: they are replaced only on purpose."""
+def test_items_without_a_journal_are_not_changed(small: Path, complete: Path, tmp_path: Path) -> None:
+    """Their origin is unknown, so only --overwrite replaces them."""
     whole = identities(complete)
     shutil.rmtree(private_of(complete))
     failed(oldump("run", DATE, "--source", small, "--out", complete, cwd=tmp_path), 2, "--overwrite")
@@ -212,7 +215,7 @@ def test_items_without_a_journal_are_not_touched(small: Path, complete: Path, tm
 
 
 def test_overwrite_replaces_the_old_item(small: Path, complete: Path, tmp_path: Path) -> None:
-    """From another source: the new files are those of a fresh run, and nothing of the old ones is left."""
+    """From another source, the new files are those of a fresh run, and no old file remains."""
     other = tmp_path / "other.txt"
     other.write_bytes(b"".join(copy_blocks(400, seed=3)))
     run(other, complete, "--overwrite", "--override-gate", "another table", cwd=tmp_path)
@@ -227,8 +230,10 @@ def test_overwrite_replaces_the_old_item(small: Path, complete: Path, tmp_path: 
     assert not (private_of(complete) / "replaced").exists()
 
 
-def test_overwrite_keeps_the_old_item_until_the_new_one_is_whole(small: Path, complete: Path, tmp_path: Path) -> None:
-    """A new run that fails leaves every old file where it was, untouched."""
+def test_overwrite_keeps_the_old_item_until_the_new_one_is_complete(
+    small: Path, complete: Path, tmp_path: Path
+) -> None:
+    """A new run that fails leaves every old file in place and unchanged."""
     before = identities(complete)
     broken = tmp_path / "broken.txt"
     broken.write_bytes(b"no row\n" * 20 + small.read_bytes())
@@ -240,7 +245,7 @@ def test_overwrite_keeps_the_old_item_until_the_new_one_is_whole(small: Path, co
 
 
 def test_overwrite_killed_at_once_still_replaces(small: Path, complete: Path, tmp_path: Path) -> None:
-    """The journal has begun anew and nothing else has happened: the next run makes all, and replaces the old item."""
+    """Only the journal was restarted: the next run makes everything and replaces the old item."""
     other = tmp_path / "other.txt"
     other.write_bytes(b"".join(copy_blocks(400, seed=3)))
     run(other, tmp_path / "fresh", cwd=tmp_path)
@@ -272,8 +277,8 @@ def test_overwrite_after_a_kill_in_the_exchange_keeps_the_old_items(
     assert f"gate: compared with {item_of(complete)}" in ran.err
 
 
-def test_a_failed_overwrite_is_not_taken_up_from_another_source(small: Path, complete: Path, tmp_path: Path) -> None:
-    """What was allowed for one source is not for the next one: the good dump stays where it is."""
+def test_a_failed_overwrite_is_not_resumed_from_another_source(small: Path, complete: Path, tmp_path: Path) -> None:
+    """Permission to overwrite holds for one source only: the complete dump stays in place."""
     before = identities(complete)
     broken, other = tmp_path / "broken.txt", tmp_path / "other.txt"
     broken.write_bytes(b"no row\n" * 20)
@@ -283,8 +288,8 @@ def test_a_failed_overwrite_is_not_taken_up_from_another_source(small: Path, com
     assert identities(complete) == before
 
 
-def test_a_failed_first_try_gives_no_leave_to_replace(small: Path, complete: Path, tmp_path: Path) -> None:
-    """An item that another run made stays, however often a run without --overwrite is given."""
+def test_a_failed_first_try_does_not_permit_overwriting(small: Path, complete: Path, tmp_path: Path) -> None:
+    """An item of another run stays, however often a run without --overwrite is repeated."""
     before = identities(complete)
     shutil.rmtree(private_of(complete))
     broken = tmp_path / "broken.txt"
@@ -295,8 +300,8 @@ def test_a_failed_first_try_gives_no_leave_to_replace(small: Path, complete: Pat
     assert identities(complete) == before
 
 
-def test_an_item_that_appears_meanwhile_is_not_replaced(small: Path, complete: Path, tmp_path: Path) -> None:
-    """A run that has committed stages finds an item under the name of its own: it is another's."""
+def test_an_item_that_appears_during_a_run_is_not_replaced(small: Path, complete: Path, tmp_path: Path) -> None:
+    """A run with committed stages finds an item under its own name. Another run made it, so it stays."""
     out = tmp_path / "other"
     run(small, out, "--only", "dumps", cwd=tmp_path)
     shutil.copytree(item_of(complete), item_of(out))
@@ -307,7 +312,7 @@ def test_an_item_that_appears_meanwhile_is_not_replaced(small: Path, complete: P
 
 
 def test_stages_can_be_run_one_by_one(small: Path, tmp_path: Path) -> None:
-    """--only and --skip leave stages out; the items appear when the last one is committed."""
+    """--only and --skip select stages; the items appear when the last stage is committed."""
     run(small, tmp_path / "whole", cwd=tmp_path)
     out = tmp_path / "out"
     run(small, out, "--skip", "splice", cwd=tmp_path)
@@ -319,7 +324,7 @@ def test_stages_can_be_run_one_by_one(small: Path, tmp_path: Path) -> None:
 
 
 def test_a_stage_without_its_inputs_is_refused(small: Path, tmp_path: Path) -> None:
-    """It says which stage is missing; a name that is no stage is answered with those that are."""
+    """The error names the missing stage. For an unknown stage it lists the known ones."""
     ran = oldump("run", DATE, "--source", small, "--out", "o", "--only", "splice", cwd=tmp_path)
     failed(ran, 2, "splice needs the output of dumps")
     ran = oldump("run", DATE, "--source", small, "--out", "o", "--skip", "splcie", cwd=tmp_path)
@@ -327,8 +332,8 @@ def test_a_stage_without_its_inputs_is_refused(small: Path, tmp_path: Path) -> N
     assert final_names(tmp_path) == []
 
 
-def test_plan_tells_what_is_committed(small: Path, tmp_path: Path) -> None:
-    """The table of stages: before the run, between its stages, and behind it."""
+def test_plan_shows_what_is_committed(small: Path, tmp_path: Path) -> None:
+    """`oldump plan` lists the stages before a run, between its stages and after it."""
 
     def states() -> dict[str, str]:
         ran = oldump("plan", DATE, "--source", small, "--out", "o", cwd=tmp_path)
@@ -353,8 +358,8 @@ def test_plan_tells_what_is_committed(small: Path, tmp_path: Path) -> None:
     assert states()["splice"].startswith("committed")
 
 
-def test_the_lock_and_the_log_outlive_the_run(small: Path, tmp_path: Path) -> None:
-    """The lock's file stays where a second run looks for it, and the log tells what both did."""
+def test_the_lock_file_and_the_log_remain_after_the_run(small: Path, tmp_path: Path) -> None:
+    """The lock file stays where a second run looks for it, and the log holds both runs."""
     for _ in range(2):
         run(small, tmp_path, cwd=tmp_path)
     assert (private_of(tmp_path) / "lock").read_bytes() == b""
@@ -366,19 +371,19 @@ def test_the_lock_and_the_log_outlive_the_run(small: Path, tmp_path: Path) -> No
     assert all("[openlibrary.dump]" in line for line in lines)
 
 
-def test_the_journal_is_what_the_manifest_says(small: Path, complete: Path, tmp_path: Path) -> None:
-    """Both describe the same artifacts: what is published was committed."""
+def test_the_journal_agrees_with_the_manifest(small: Path, complete: Path, tmp_path: Path) -> None:
+    """Both describe the same artifacts: everything published was committed."""
     entries = [json.loads(line) for line in journal_lines(complete)]
     assert [entry["event"] for entry in entries] == ["begun", *["committed"] * 5, "published"]
     committed = {each.pop("name"): each for entry in entries[1:6] for each in entry["artifacts"]}
     assert committed == json.loads((item_of(complete) / "manifest.json").read_bytes())["artifacts"]
 
 
-# What --only and --skip leave out
+# --only and --skip
 
 
-def test_a_harmed_file_that_is_left_out_is_not_used(small: Path, complete: Path, tmp_path: Path) -> None:
-    """Neither read nor published, though its stage is not chosen: an artifact counts only with its digest."""
+def test_a_damaged_file_of_an_omitted_stage_is_not_used(small: Path, complete: Path, tmp_path: Path) -> None:
+    """It is neither read nor published although its stage is not selected: an artifact counts only with its digest."""
     out = tmp_path / "other"
     run(small, out, "--only", "dumps", cwd=tmp_path)
     making = private_of(out) / "making"
@@ -393,8 +398,8 @@ def test_a_harmed_file_that_is_left_out_is_not_used(small: Path, complete: Path,
     assert published(out) == published(complete)
 
 
-def test_what_is_skipped_by_name_is_not_published(small: Path, tmp_path: Path) -> None:
-    """Even if it was made before: the run is as if it had never been, and complete without it."""
+def test_a_skipped_artifact_is_not_published(small: Path, tmp_path: Path) -> None:
+    """Even if it was made before, the run is complete without it, as if it had never existed."""
     out = tmp_path / "out"
     run(small, out, "--skip", "splice", cwd=tmp_path)
     assert (item_of(private_of(out) / "making") / name_of("deworks")).exists()
@@ -405,8 +410,8 @@ def test_what_is_skipped_by_name_is_not_published(small: Path, tmp_path: Path) -
     failed(oldump("run", DATE, "--source", small, "--out", out, cwd=tmp_path), 2, "without deworks", "--skip deworks")
 
 
-def test_a_choice_that_leaves_nothing_is_refused(small: Path, tmp_path: Path) -> None:
-    """Rather than end well and make nothing; by plan and doctor too."""
+def test_a_selection_without_stages_is_refused(small: Path, tmp_path: Path) -> None:
+    """A run that would make nothing fails; plan and doctor refuse the selection too."""
     for command in ("run", "plan", "doctor"):
         line = (command, DATE, "--source", small, "--out", "o")
         failed(oldump(*line, "--only", "ratings", cwd=tmp_path), 2, "ratings", "from a file")
@@ -416,8 +421,8 @@ def test_a_choice_that_leaves_nothing_is_refused(small: Path, tmp_path: Path) ->
         failed(oldump(*anew, cwd=tmp_path), 2, "--overwrite reruns all stages")
 
 
-def test_another_database_may_be_named_while_nothing_is_read_of_it(small: Path, tmp_path: Path) -> None:
-    """A run that was begun without coverstore goes on with one: here as far as the server that does not answer."""
+def test_another_database_may_be_named_before_it_is_read(small: Path, tmp_path: Path) -> None:
+    """A run started without coverstore can resume with one, here until the unreachable server is reported."""
     run(small, "o", "--only", "dumps", cwd=tmp_path)
     line = ("run", DATE, "--source", small, "--out", "o", "--coverstore", "host=127.0.0.1 port=1")
     failed(oldump(*line, cwd=tmp_path), 13, "port=1")

@@ -1,4 +1,4 @@
-"""`oldump deworks DUMP IA_METADATA`, and the stage in `oldump run`: the same bytes in every way, and how they fail."""
+"""`oldump deworks DUMP IA_METADATA`, and the stage in `oldump run`: the same bytes from both, and how they fail."""
 
 import gzip
 import json
@@ -39,7 +39,7 @@ DUMP = rb"""
 /type/work	/works/OL1W	1	2010-01-01T00:00:00	{"key": "/works/OL1W", "authors": [{"author": {"key": "/authors/OL2A"}}, {}, {"author": {"key": "/authors/OL3A"}}]}
 """.removeprefix(b"\n")  # noqa: E501 - records are long
 ITEMS = b"known\tIA1;IA2\tinlibrary\n"
-# A work, a work that is missing, an edition without a work.
+# A work, a missing work, an edition without a work.
 EXPECTED = rb"""
 /works/OL1W	{"work": {"key": "/works/OL1W", "authors": [{"author": {"key": "/authors/OL2A"}}, {}, {"author": {"key": "/authors/OL3A"}}]}, "editions": [{"key": "/books/OL9M", "works": [{"key": "/works/OL1W"}], "ocaid": "known", "_ia_meta": {"boxid": ["IA1", "IA2"], "collection": ["inlibrary"]}}, {"key": "/books/OL10M", "works": [{"key": "/works/OL1W"}], "n": 1E+5}], "authors": [{"key": "/authors/OL1A", "name": "A\u00e9"}, {"key": "/authors/OL3A"}], "ia": [{"identifier": "known", "boxid": ["IA1", "IA2"], "collection": ["inlibrary"]}], "duplicates": {"/works/OL1W": ["/works/OL9W", "/works/OL10W"]}}
 /works/OL7W	{"work": {}, "editions": [{"key": "/books/OL12M", "works": [{"key": "/works/OL7W"}]}], "authors": [], "ia": [], "duplicates": {}}
@@ -49,7 +49,7 @@ EXPECTED = rb"""
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the hand-written dump and items."""
+    """A folder with the hand-written dump and IA metadata."""
     (tmp_path / "dump.txt").write_bytes(DUMP)
     (tmp_path / "items.txt").write_bytes(ITEMS)
     (tmp_path / "spills").mkdir()
@@ -57,24 +57,24 @@ def folder(tmp_path: Path) -> Path:
 
 
 def deworks(folder: Path, *more: object) -> Ran:
-    """The command on both files, spilling into `spills`."""
+    """Run the command on both files, with spill files in `spills`."""
     return oldump("deworks", "dump.txt", "items.txt", "--tmpdir", "spills", *more, cwd=folder)
 
 
-def judged(dump: bytes, items: bytes, lines: bytes) -> None:
-    """Fail at the first line that is not the judge's."""
+def require_reference(dump: bytes, items: bytes, lines: bytes) -> None:
+    """Fail at the first line that differs from the reference implementation's."""
     for line, wanted in zip(lines.splitlines(), deworks_of(dump, items), strict=True):
         assert same_line(line, wanted), (line, wanted)
 
 
-def test_the_expected_lines_are_the_judges() -> None:
-    """What stands above is what the issue says, not what oldump once made."""
+def test_the_expected_lines_agree_with_the_reference() -> None:
+    """The lines above come from the issue's text, not from what oldump once made."""
     assert EXPECTED.splitlines() == deworks_of(DUMP, ITEMS)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_hand_written_dump_gives_the_expected_lines(way: str, folder: Path) -> None:
-    """Byte for byte, with any number of workers and in the least memory; nothing stays behind."""
+    """Byte for byte, with any number of workers and the least memory. No temporary file remains."""
     ran = deworks(folder, *WAYS[way])
     assert (ran.code, ran.out) == (0, EXPECTED), ran.err
     assert "deworks: 3 lines" in ran.err
@@ -82,48 +82,48 @@ def test_the_hand_written_dump_gives_the_expected_lines(way: str, folder: Path) 
 
 
 def test_files_may_be_compressed(folder: Path) -> None:
-    """Both, as old scripts have them; and what is written can be."""
+    """Both inputs may be gzipped, and the output too."""
     line = "gzip dump.txt items.txt && $OLDUMP deworks dump.txt.gz items.txt.gz | gzip -c > deworks.txt.gz"
     ran = bash(line, cwd=folder)
     assert ran.code == 0, ran.err
     assert gzip.decompress((folder / "deworks.txt.gz").read_bytes()) == EXPECTED
 
 
-def test_the_golden_dump_is_joined_as_the_judge_says(folder: Path) -> None:
-    """The dump of table.txt, with all its oddities."""
+def test_a_dump_with_every_oddity_agrees_with_the_reference(folder: Path) -> None:
+    """The input is the dump of table.txt, with all its odd rows."""
     (folder / "dump.txt").write_bytes((DATA / "dump.txt").read_bytes())
     ran = deworks(folder)
     assert ran.code == 0, ran.err
-    judged((DATA / "dump.txt").read_bytes(), ITEMS, ran.out)
+    require_reference((DATA / "dump.txt").read_bytes(), ITEMS, ran.out)
 
 
 @pytest.mark.parametrize("missing", ["dump.txt", "items.txt"])
-def test_a_missing_file_ends_with_11(missing: str, folder: Path) -> None:
-    """And its name."""
+def test_a_missing_file_has_exit_code_11(missing: str, folder: Path) -> None:
+    """The error names the file."""
     (folder / missing).unlink()
     failed(deworks(folder), 11, missing)
 
 
-def test_an_empty_dump_ends_with_14(folder: Path) -> None:
-    """Nothing is made of nothing: an empty file is no dump."""
+def test_an_empty_dump_has_exit_code_14(folder: Path) -> None:
+    """An empty file is not a dump."""
     (folder / "dump.txt").write_bytes(b"")
     failed(deworks(folder), 14, "dump.txt", "neither works nor editions")
 
 
 @pytest.mark.parametrize("text", [b"words\n", b"/type/redirect\twords\n", b"/type/work\t/works/OL1W\t1\t2010\twords\n"])
-def test_a_file_that_is_not_a_dump_ends_with_20(text: bytes, folder: Path) -> None:
-    """The error names the file; no traceback, and no spill remains."""
+def test_a_file_that_is_not_a_dump_has_exit_code_20(text: bytes, folder: Path) -> None:
+    """The error names the file; no traceback, and no spill file remains."""
     (folder / "dump.txt").write_bytes(text)
     failed(deworks(folder), 20, "dump.txt", "Check that it is the right file.")
     assert list((folder / "spills").iterdir()) == []
 
 
-def test_a_file_that_is_not_ia_metadata_ends_with_20(folder: Path) -> None:
+def test_a_file_that_is_not_ia_metadata_has_exit_code_20(folder: Path) -> None:
     """For example, if the two files are in the wrong order."""
     failed(oldump("deworks", "dump.txt", "dump.txt", cwd=folder), 20, "dump.txt", "three columns")
 
 
-def test_a_cdump_ends_with_20(folder: Path) -> None:
+def test_a_cdump_has_exit_code_20(folder: Path) -> None:
     """The error names a repeated key."""
     (folder / "dump.txt").write_bytes(DUMP + DUMP)
     failed(deworks(folder), 20, "occurs in two records", "cdump")
@@ -132,11 +132,11 @@ def test_a_cdump_ends_with_20(folder: Path) -> None:
 # In a run
 
 
-def test_a_run_from_a_file_has_no_items_and_says_so(small: Path, complete: Path, tmp_path: Path) -> None:
-    """With a warning, and null in the manifest; its lines are those of the dump and no items."""
+def test_a_run_from_a_file_warns_that_it_has_no_ia_metadata(small: Path, complete: Path, tmp_path: Path) -> None:
+    """The log has a warning and the manifest null; the lines are those of the dump without IA metadata."""
     manifest = json.loads((item_of(complete) / "manifest.json").read_bytes())
     lines = gzip.decompress((item_of(complete) / name_of("deworks")).read_bytes())
-    judged(texts(complete)["dump"], b"", lines)
+    require_reference(texts(complete)["dump"], b"", lines)
     assert manifest["deworks"] == {
         "lines": lines.count(b"\n"),
         "works": texts(complete)["works"].count(b"\n"),
@@ -151,15 +151,15 @@ def test_a_run_from_a_file_has_no_items_and_says_so(small: Path, complete: Path,
 
 
 def test_the_command_gives_the_lines_of_a_run(complete: Path, tmp_path: Path) -> None:
-    """From the dump and an empty list of items."""
+    """Its input is the run's dump and an empty file of IA metadata."""
     (tmp_path / "items.txt").write_bytes(b"")
     ran = oldump("deworks", item_of(complete) / name_of(None), "items.txt", cwd=tmp_path)
     assert ran.code == 0, ran.err
     assert ran.out == gzip.decompress((item_of(complete) / name_of("deworks")).read_bytes())
 
 
-def test_a_run_may_do_without(small: Path, complete: Path, tmp_path: Path) -> None:
-    """Left out by name, it is in the manifest's list, there is no file, and all other files are the same."""
+def test_a_run_may_skip_deworks(small: Path, complete: Path, tmp_path: Path) -> None:
+    """The manifest lists it as skipped, there is no file, and all other files are the same."""
     run(small, tmp_path / "without", "--skip", "deworks", cwd=tmp_path)
     made, whole = published(tmp_path / "without"), published(complete)
     manifest = json.loads(made["manifest.json"])
@@ -172,8 +172,8 @@ def test_a_run_may_do_without(small: Path, complete: Path, tmp_path: Path) -> No
     assert all(made[name] == whole[name] for name in whole.keys() - lacking - sums)
 
 
-def test_a_complete_run_without_it_is_not_added_to(small: Path, tmp_path: Path) -> None:
-    """What is published stays as it is: the run says what it lacks, and how to go on."""
+def test_nothing_is_added_to_a_complete_run(small: Path, tmp_path: Path) -> None:
+    """Published files stay unchanged: the run says what is missing and how to make it."""
     run(small, "out", "--skip", "deworks", cwd=tmp_path)
     ran = oldump("run", "2022-07-31", "--source", small, "--out", "out", cwd=tmp_path)
     failed(ran, 2, "completed without deworks", "--skip deworks", "--overwrite")

@@ -1,4 +1,4 @@
-"""Bad input and bad settings: one clear line, a documented exit code, no traceback, and nothing under a final name."""
+"""Bad input and bad settings give one clear error line and a documented exit code; no traceback, no final file."""
 
 import gzip
 import os
@@ -28,8 +28,8 @@ from oldump.run.progress import NoProgress
 from oldump.settings import Settings, date_of
 from oldump.synth.table import copy_blocks
 
-# Root reads and writes what it likes, unless it gives up these capabilities: CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-# (capabilities(7)). PR_CAPBSET_DROP, prctl(2), takes them from all that is executed afterwards.
+# Root may read and write every file, unless it gives up these capabilities: CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+# (capabilities(7)). PR_CAPBSET_DROP, prctl(2), removes them from every program executed afterwards.
 _WITHOUT_PRIVILEGES = """
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -41,19 +41,19 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 def unprivileged(*arguments: object, cwd: Path) -> Ran:
-    """Run oldump as someone whom a file's mode can stop."""
+    """Run oldump as a user whom file modes restrict."""
     line = [sys.executable, "-c", _WITHOUT_PRIVILEGES, *COMMAND, *map(str, arguments)]
     ran = subprocess.run(line, cwd=cwd, env=environment(), capture_output=True, timeout=SECONDS, check=False)
     return Ran(ran.returncode, ran.stdout, ran.stderr.decode())
 
 
-def attempt(source: object, cwd: Path, *more: object) -> Ran:
-    """Try a run into cwd / "out"."""
+def try_run(source: object, cwd: Path, *more: object) -> Ran:
+    """Run `oldump run` into cwd / "out"."""
     return oldump("run", DATE, "--source", source, "--out", "out", *more, cwd=cwd)
 
 
 def damaged(name: str, rows: bytes) -> tuple[bytes, int, str]:
-    """Bytes of a source, the exit code that it must give, and words that its error must say."""
+    """Return damaged sources: bytes, the expected exit code, and words of the expected error."""
     zipped = gzip.compress(rows, 6)
     middle = len(zipped) // 2
     kinds = {
@@ -101,10 +101,10 @@ DAMAGES = (
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_source_fails_the_run(damage: str, small: Path, tmp_path: Path) -> None:
-    """It is named, with its exit code; nothing is made of its beginning."""
+    """The error names it, with its exit code; nothing is made from its beginning."""
     content, code, words = damaged(damage, small.read_bytes())
     (tmp_path / "data.txt.gz").write_bytes(content)
-    ran = attempt("data.txt.gz", tmp_path)
+    ran = try_run("data.txt.gz", tmp_path)
     failed(ran, code, "data.txt.gz", words)
     assert final_names(tmp_path) == []
     assert not (private_of(tmp_path / "out") / "spill").exists()
@@ -112,14 +112,14 @@ def test_a_damaged_source_fails_the_run(damage: str, small: Path, tmp_path: Path
 
 @pytest.mark.parametrize("damage", ["a bit flipped", "empty"])
 def test_a_damaged_source_fails_cdump(damage: str, small: Path, tmp_path: Path) -> None:
-    """From standard input too: the exit code tells a pipe's other commands."""
+    """From standard input too, the exit code tells a pipe's other commands."""
     content, code, words = damaged(damage, small.read_bytes())
     failed(oldump("cdump", "-", DATE, cwd=tmp_path, stdin=content), code, "standard input", words)
 
 
 @pytest.mark.parametrize("harm", ["truncated", "a bit flipped", "index of another file", "index that is none"])
 def test_damaged_seekable_gzip_fails_the_run(harm: str, complete: Path, tmp_path: Path) -> None:
-    """A file of ours is read by its index, segment by segment: each is checked."""
+    """A seekable gzip file is read segment by segment through its index; each segment is checked."""
     made = complete / f"ol_cdump_{DATE}" / f"ol_cdump_{DATE}.txt.gz"
     path = tmp_path / "records.txt.gz"
     data = bytearray(made.read_bytes())
@@ -138,24 +138,24 @@ def test_damaged_seekable_gzip_fails_the_run(harm: str, complete: Path, tmp_path
 
 
 def missing(folder: Path) -> Path:
-    """A file that is not there."""
+    """A file that does not exist."""
     return folder / "data.txt.gz"
 
 
-def behind_a_file(folder: Path) -> Path:
-    """A path that takes a file for a folder."""
+def below_a_file(folder: Path) -> Path:
+    """A path that uses a file as a folder."""
     (folder / "file").write_bytes(b"")
     return folder / "file" / "data.txt.gz"
 
 
 def a_folder(folder: Path) -> Path:
-    """A folder in the place of a file."""
+    """A folder in place of a file."""
     (folder / "data.txt.gz").mkdir()
     return folder / "data.txt.gz"
 
 
 def a_dangling_link(folder: Path) -> Path:
-    """A link to nothing."""
+    """A link to a missing file."""
     (folder / "data.txt.gz").symlink_to("gone")
     return folder / "data.txt.gz"
 
@@ -167,11 +167,11 @@ def a_loop(folder: Path) -> Path:
 
 
 def too_long(folder: Path) -> Path:
-    """A name that no file can have."""
+    """A name longer than any file name may be."""
     return folder / ("long" * 100)
 
 
-PLACES = [missing, behind_a_file, a_folder, a_dangling_link, a_loop, too_long]
+PLACES = [missing, below_a_file, a_folder, a_dangling_link, a_loop, too_long]
 
 
 @pytest.mark.parametrize(
@@ -180,13 +180,13 @@ PLACES = [missing, behind_a_file, a_folder, a_dangling_link, a_loop, too_long]
 def test_a_source_that_cannot_be_read_is_named(make: Callable[[Path], Path], command: str, tmp_path: Path) -> None:
     """Exit code 10 or 11, and the path."""
     path = make(tmp_path)
-    ran = attempt(path, tmp_path) if command == "run" else oldump("cdump", path, DATE, cwd=tmp_path)
+    ran = try_run(path, tmp_path) if command == "run" else oldump("cdump", path, DATE, cwd=tmp_path)
     failed(ran, 10 if command == "cdump" and make in (a_loop, too_long) else 11, str(path))
     assert final_names(tmp_path / "out") == []
 
 
-def test_a_source_without_the_right_to_read_it_is_named(small: Path, tmp_path: Path) -> None:
-    """Whoever runs the tests: root gives up the right to read what it may not."""
+def test_a_source_without_read_permission_is_named(small: Path, tmp_path: Path) -> None:
+    """This holds when root runs the tests too: root drops its capabilities first."""
     path = tmp_path / "data.txt"
     path.write_bytes(small.read_bytes())
     path.chmod(0)
@@ -194,12 +194,12 @@ def test_a_source_without_the_right_to_read_it_is_named(small: Path, tmp_path: P
     failed(ran, 11, str(path), "Permission denied")
 
 
-def test_a_source_that_the_disk_does_not_give_is_named(tmp_path: Path) -> None:
-    """A process's memory reads like a bad sector at address 0: an input/output error."""
-    failed(attempt("/proc/self/mem", tmp_path), 10, "/proc/self/mem", "Input/output error")
+def test_a_source_with_a_read_error_is_named(tmp_path: Path) -> None:
+    """/proc/self/mem fails like a bad sector at offset 0: with an input/output error."""
+    failed(try_run("/proc/self/mem", tmp_path), 10, "/proc/self/mem", "Input/output error")
 
 
-def test_an_output_folder_that_may_not_be_written_is_named(small: Path, tmp_path: Path) -> None:
+def test_an_output_folder_without_write_permission_is_named(small: Path, tmp_path: Path) -> None:
     """A storage error, before any work."""
     (tmp_path / "out").mkdir(mode=0o555)
     ran = unprivileged("run", DATE, "--source", small, "--out", tmp_path / "out", cwd=tmp_path)
@@ -209,13 +209,13 @@ def test_an_output_folder_that_may_not_be_written_is_named(small: Path, tmp_path
 def test_an_output_folder_that_is_a_file_is_named(small: Path, tmp_path: Path) -> None:
     """A storage error, before any work."""
     (tmp_path / "out").write_bytes(b"")
-    failed(attempt(small, tmp_path), 30, "out/run-", "Not a directory")
+    failed(try_run(small, tmp_path), 30, "out/run-", "Not a directory")
 
 
 @pytest.mark.parametrize("date", ["2022-02-30", ""])
 @pytest.mark.parametrize("command", ["run", "cdump", "plan"])
 def test_a_bad_date_is_refused(date: str, command: str, small: Path, tmp_path: Path) -> None:
-    """Also the empty one that a script passes whose variable is not set: it must not mean "no cutoff"."""
+    """The empty date that a script passes if a variable is unset is refused too: it must not mean "no cutoff"."""
     arguments = ("cdump", small, date) if command == "cdump" else (command, date, "--source", small, "--out", "out")
     ran = oldump(*arguments, cwd=tmp_path)
     failed(ran, 2, f"{date!r} is not a date")
@@ -223,19 +223,19 @@ def test_a_bad_date_is_refused(date: str, command: str, small: Path, tmp_path: P
 
 
 def test_a_bad_setting_is_refused(small: Path, tmp_path: Path) -> None:
-    """Exit code 2, from wherever it comes; tests/unit/test_settings.py has all kinds."""
-    failed(attempt(small, tmp_path, "--memory", "much"), 2, "memory: 'much' is not a size", "Check --memory")
+    """Exit code 2, whatever the setting's source. tests/unit/test_settings.py covers all kinds."""
+    failed(try_run(small, tmp_path, "--memory", "much"), 2, "memory: 'much' is not a size", "Check --memory")
     arguments = ("run", DATE, "--source", small, "--out", "out")
     failed(oldump(*arguments, cwd=tmp_path, env={"OLDUMP_WORKERS": "many"}), 2, "OLDUMP_WORKERS")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "oldump.toml").write_text("wrokers = 2", encoding="utf-8")
-    failed(attempt(small, tmp_path), 2, "wrokers", "oldump.toml")
+    failed(try_run(small, tmp_path), 2, "wrokers", "oldump.toml")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("flags", ["--no-such", "--workers two", "--date 2022-07-31", "--only"])
-def test_a_flag_that_does_not_exist_is_refused(flags: str, tmp_path: Path) -> None:
-    """The command line's own errors have exit code 2 as well."""
+def test_an_unknown_flag_is_refused(flags: str, tmp_path: Path) -> None:
+    """Usage errors of the command line have exit code 2 as well."""
     ran = oldump("run", *flags.split(), cwd=tmp_path)
     assert ran.code == 2
     assert "Traceback" not in ran.err
@@ -244,10 +244,10 @@ def test_a_flag_that_does_not_exist_is_refused(flags: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("most", [0, 4, 5])
 def test_too_many_rejects_fail_the_run(most: int, small: Path, tmp_path: Path) -> None:
-    """One more than allowed: exit code 21, nothing committed, and the rows with their reasons where the error says."""
+    """One reject too many: exit code 21, nothing committed, and the error names the file of rejects and reasons."""
     data = tmp_path / "data.txt"
     data.write_bytes(small.read_bytes() + b"1\t1\t[]\n" * 5)
-    ran = attempt(data, tmp_path, "--max-rejects", most)
+    ran = try_run(data, tmp_path, "--max-rejects", most)
     if most == 5:
         assert ran.code == 0, ran.err
         return
@@ -260,26 +260,26 @@ def test_too_many_rejects_fail_the_run(most: int, small: Path, tmp_path: Path) -
     assert b"committed" not in (private_of(tmp_path / "out") / "journal.jsonl").read_bytes()
 
 
-def test_a_failed_run_can_be_given_again(small: Path, tmp_path: Path) -> None:
-    """With a larger --max-rejects, say: it goes on as if it had not failed."""
+def test_a_failed_run_can_be_rerun(small: Path, tmp_path: Path) -> None:
+    """For example with a larger --max-rejects: it resumes as if it had not failed."""
     data = tmp_path / "data.txt"
     data.write_bytes(small.read_bytes() + b"1\t1\t[]\n" * 5)
-    failed(attempt(data, tmp_path, "--max-rejects", 4), 21)
-    assert attempt(data, tmp_path, "--max-rejects", 5).code == 0
+    failed(try_run(data, tmp_path, "--max-rejects", 4), 21)
+    assert try_run(data, tmp_path, "--max-rejects", 5).code == 0
 
 
 def test_a_file_name_may_be_any_bytes(tmp_path: Path) -> None:
-    """A name that is not UTF-8 stands in log and manifest with its odd bytes escaped, and ends nothing."""
+    """A name that is not UTF-8 appears in log and manifest with its invalid bytes escaped."""
     path = tmp_path / os.fsdecode(b"caf\xe9.txt")
     path.write_bytes(b"".join(copy_blocks(100)))
-    ran = attempt(path, tmp_path)
+    ran = try_run(path, tmp_path)
     assert ran.code == 0, ran.err
     assert "Traceback" not in ran.err
-    failed(attempt(os.fsdecode(b"\xe9.txt"), tmp_path / "out"), 11, "\\udce9.txt")
+    failed(try_run(os.fsdecode(b"\xe9.txt"), tmp_path / "out"), 11, "\\udce9.txt")
 
 
 ONE_DATABASE = ("--skip", "covers_metadata", "--skip", "ia-metadata")
-"""What a run is told that is given the source's database alone."""
+"""Options for a run that has the source's database only."""
 SECRET_SOURCES = {
     "URI": (f"postgresql://me:{SECRET}@127.0.0.1:1/openlibrary", 13),
     "URI with parameters": (f"postgresql://me@127.0.0.1:1/openlibrary?password={SECRET}", 13),
@@ -295,8 +295,8 @@ SECRET_SOURCES = {
 
 
 @pytest.mark.parametrize("kind", SECRET_SOURCES)
-def test_no_password_is_told(kind: str, tmp_path: Path) -> None:
-    """Neither when the database is not reached, nor when the connection is misspelled: not even the password's end."""
+def test_no_password_is_in_an_error(kind: str, tmp_path: Path) -> None:
+    """Neither if the database is unreachable nor if the connection string is invalid: not even the password's end."""
     source, code = SECRET_SOURCES[kind]
     settings = Settings.of(source=source, out=tmp_path / "out")
     with pytest.raises(OldumpError) as caught:
@@ -308,10 +308,10 @@ def test_no_password_is_told(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["URI", "misspelled scheme"])
-def test_no_password_is_shown(kind: str, tmp_path: Path) -> None:
-    """Nor does the command show it: in its output, log or journal."""
+def test_no_password_is_in_any_output(kind: str, tmp_path: Path) -> None:
+    """The command shows it in neither output, log nor journal."""
     source, code = SECRET_SOURCES[kind]
-    ran = attempt(source, tmp_path, *ONE_DATABASE)
+    ran = try_run(source, tmp_path, *ONE_DATABASE)
     failed(ran, code)
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(SECRET.encode() in each for each in (ran.err.encode(), ran.out, *written))
@@ -319,9 +319,9 @@ def test_no_password_is_shown(kind: str, tmp_path: Path) -> None:
     assert ("every user of this machine can read the password in --source" in ran.err) == (kind == "URI")
 
 
-def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """By host and port: nobody listens at port 1."""
-    ran = attempt("host=127.0.0.1 port=1 dbname=openlibrary", tmp_path, *ONE_DATABASE)
+def test_an_unreachable_database_is_named(tmp_path: Path) -> None:
+    """The error has host and port; no server listens on port 1."""
+    ran = try_run("host=127.0.0.1 port=1 dbname=openlibrary", tmp_path, *ONE_DATABASE)
     failed(ran, 13, "host=127.0.0.1 port=1", "Connection refused")
-    ran = attempt(f"host={tmp_path}/no dbname=openlibrary", tmp_path, *ONE_DATABASE, "--overwrite")
+    ran = try_run(f"host={tmp_path}/no dbname=openlibrary", tmp_path, *ONE_DATABASE, "--overwrite")
     failed(ran, 13, "No such file")

@@ -1,4 +1,4 @@
-"""Forked commands, which the tests run nearly everywhere, are as those that have an interpreter of their own."""
+"""Forked commands, which most tests run, behave like commands in an interpreter of their own."""
 
 import json
 import signal
@@ -38,7 +38,7 @@ print(json.dumps({
     "main": [sys.modules["__main__"].__name__, sys.modules["__main__"].__spec__.name, __package__],
     "standard input": sys.stdin.read(),
 }))
-print("told", file=sys.stderr)
+print("error", file=sys.stderr)
 if sys.argv[1].startswith("SIG"):
     os.kill(os.getpid(), getattr(signal, sys.argv[1]))
 sys.exit(int(sys.argv[1]))
@@ -47,12 +47,12 @@ sys.exit(int(sys.argv[1]))
 
 @pytest.fixture(scope="module")
 def forks() -> Forks:
-    """A server of its own."""
+    """A fork server for the test."""
     return Forks(INTERPRETER, environment(), seconds=60)
 
 
-def told(forks: Forks, folder: Path, ending: str) -> tuple[Ended, Ended]:
-    """What a probe tells of its process that ends so: forked, and alone."""
+def probe(forks: Forks, folder: Path, ending: str) -> tuple[Ended, Ended]:
+    """Return what a probe reports about its process, once forked and once in its own interpreter."""
     (folder / "probe.py").write_text(PROBE)
     given = environment(TMPDIR=str(folder), PGHOST="nowhere", TZ="Asia/Tokyo")
     forked = forks.run(Order([ending, "two words", "é"], str(folder), given, "probe"), b"given\n")
@@ -62,30 +62,32 @@ def told(forks: Forks, folder: Path, ending: str) -> tuple[Ended, Ended]:
 
 
 def members(ended: Ended) -> dict[str, Any]:
-    """What was told, as it was ordered."""
+    """Return the members of the report, as requested in the order."""
     found = json.loads(ended.out)
     assert isinstance(found, dict)
     return found
 
 
 @pytest.mark.parametrize(("ending", "code"), [("0", 0), ("41", 41)])
-def test_a_forked_process_is_as_one_of_its_own(ending: str, code: int, forks: Forks, tmp_path: Path) -> None:
-    """Arguments, folder, environment, open files, streams, signals, group, warnings, and its end."""
-    forked, alone = told(forks, tmp_path, ending)
+def test_a_forked_process_is_like_one_with_its_own_interpreter(
+    ending: str, code: int, forks: Forks, tmp_path: Path
+) -> None:
+    """Arguments, folder, environment, open files, streams, signals, group, warnings and exit code are the same."""
+    forked, alone = probe(forks, tmp_path, ending)
     assert members(forked) == members(alone)
     assert members(forked)["opened"] == [0, 1, 2]
     assert members(forked)["standard input"] == "given\n"
-    assert forked[::2] == alone[::2] == (code, b"told\n")
+    assert forked[::2] == alone[::2] == (code, b"error\n")
 
 
 def test_a_forked_process_can_die_of_a_signal(forks: Forks, tmp_path: Path) -> None:
-    """And it is known of which."""
-    forked, alone = told(forks, tmp_path, "SIGKILL")
+    """The result says which signal."""
+    forked, alone = probe(forks, tmp_path, "SIGKILL")
     assert forked.code == alone.code == -signal.SIGKILL
 
 
-def test_what_takes_too_long_is_killed(tmp_path: Path) -> None:
-    """The server then serves the next one."""
+def test_a_command_over_the_time_limit_is_killed(tmp_path: Path) -> None:
+    """The server then runs the next one."""
     (tmp_path / "hanging.py").write_text("import time; time.sleep(600)")
     (tmp_path / "quick.py").write_text("print(1)")
     forks = Forks(INTERPRETER, environment(), seconds=5)
@@ -94,7 +96,7 @@ def test_what_takes_too_long_is_killed(tmp_path: Path) -> None:
     assert forks.run(Order([], str(tmp_path), environment(), "quick"), b"") == Ended(0, b"1\n", b"")
 
 
-def test_a_warning_ends_a_forked_process_too(forks: Forks, tmp_path: Path) -> None:
+def test_a_warning_fails_a_forked_process_too(forks: Forks, tmp_path: Path) -> None:
     """Every warning is an error in it."""
     (tmp_path / "warning.py").write_text("import warnings; warnings.warn('loud')")
     ended = forks.run(Order([], str(tmp_path), environment(), "warning"), b"")
@@ -102,8 +104,8 @@ def test_a_warning_ends_a_forked_process_too(forks: Forks, tmp_path: Path) -> No
     assert ended.err.endswith(b"UserWarning: loud\n")
 
 
-def test_a_package_that_cannot_be_loaded_is_no_server() -> None:
-    """Its tests fail at once."""
+def test_a_package_that_cannot_be_imported_fails_at_once() -> None:
+    """The server does not start."""
     with pytest.raises(subprocess.CalledProcessError):
         Forks([sys.executable, "-S"], environment(PYTHONPATH=""), seconds=60)
 
@@ -112,8 +114,8 @@ def test_a_package_that_cannot_be_loaded_is_no_server() -> None:
     "command",
     ["plan", "doctor", "verify {item}", "deworks {item}/ol_dump_{date}.txt.gz", "split {cdump}", "--help", "--version"],
 )
-def test_a_command_needs_nothing_that_others_have_loaded(command: str, small: Path, complete: Path) -> None:
-    """What it does not import itself, a fork might have all the same."""
+def test_a_command_imports_what_it_needs(command: str, small: Path, complete: Path) -> None:
+    """A fork might have modules that the command does not import itself."""
     line = command.format(item=item_of(complete), cdump=cdump_of(complete), date=DATE).split()
     given = {"OLDUMP_SOURCE": str(small), "OLDUMP_OUT": str(complete)}
     ways = [way(*line, cwd=complete, env=given) for way in (oldump, oldump_alone)]
@@ -123,12 +125,12 @@ def test_a_command_needs_nothing_that_others_have_loaded(command: str, small: Pa
 
 
 def without_times(log: str) -> list[str]:
-    """The words of a log, of which the first of each line is the time."""
+    """Return the words of a log without the time at the start of each line."""
     return [line.split(" ", 1)[-1] for line in log.splitlines()]
 
 
-def test_a_run_alone_makes_the_same_bytes(small: Path, complete: Path, tmp_path: Path) -> None:
-    """With all that an interpreter of its own brings along: another seed for its hashes, for one."""
+def test_a_run_in_its_own_interpreter_makes_the_same_bytes(small: Path, complete: Path, tmp_path: Path) -> None:
+    """Including with another hash seed, for example."""
     ran = oldump_alone("run", DATE, "--source", small, "--out", "alone", cwd=tmp_path)
     assert ran.code == 0, ran.err
     assert published(tmp_path / "alone") == published(complete)

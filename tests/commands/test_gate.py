@@ -1,4 +1,4 @@
-"""Two months of real runs: the second is published only if it is what the first lets expect, or for a reason."""
+"""Publish two months: the second needs to match what the first lets the gate expect, or a reason to override."""
 
 import gzip
 import json
@@ -15,14 +15,14 @@ from oldump.synth.table import copy_blocks
 
 JUNE, JULY = "2022-06-30", "2022-07-31"
 DEFAULTS = {"OLDUMP_GATE_NEWEST_DAYS": "3"}
-"""What golden.command sets otherwise."""
+"""commands.command sets another value."""
 ROWS = 6_000
 MODIFIED_IN_MAY = b'"last_modified": {"type": "/type/datetime", "value": "2022-05'
 
 
 @pytest.fixture(scope="module")
 def rows() -> list[bytes]:
-    """The rows of a table that lives till August, in the order of writing."""
+    """The rows of a table with revisions until August, in write order."""
     return b"".join(copy_blocks(ROWS)).splitlines(keepends=True)
 
 
@@ -34,7 +34,7 @@ def source(rows: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def june_once(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An output folder with the run of June. Only copy it."""
+    """An output folder with the run of June. Copy it before use."""
     out = tmp_path_factory.mktemp("june")
     ran = run(JUNE, source, out)
     assert ran.code == 0, ran.err
@@ -43,39 +43,39 @@ def june_once(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def june(june_once: Path, tmp_path: Path) -> Path:
-    """An output folder of one's own with the run of June."""
+    """The test's own output folder with the run of June."""
     return shutil.copytree(june_once, tmp_path / "out")
 
 
 def written(folder: Path, rows: list[bytes]) -> Path:
-    """A table of these rows."""
+    """Write these rows to a file and return its path."""
     path = folder / "data.txt"
     path.write_bytes(b"".join(rows))
     return path
 
 
 def run(day: str, source: Path, out: Path, *more: object, **env: str) -> Ran:
-    """`oldump run`, with the gate as it is by default."""
+    """Run `oldump run` with the default gate."""
     line = ("run", day, "--source", source, "--out", out, *more)
     return oldump(*line, cwd=source.parent, env={**DEFAULTS, **env})
 
 
 def manifest_of(out: Path, day: str) -> dict[str, Any]:
-    """The manifest of a complete run."""
+    """Return the manifest of a complete run."""
     manifest = json.loads((out / f"ol_dump_{day}" / "manifest.json").read_bytes())
     assert isinstance(manifest, dict)
     return manifest
 
 
 def gate_of(out: Path, day: str) -> dict[str, Any]:
-    """What it says of the gate."""
+    """Return the manifest's gate results."""
     gate = manifest_of(out, day)["gate"]
     assert isinstance(gate, dict)
     return gate
 
 
 def reasons(ran: Ran) -> list[str]:
-    """What the log says against publication, before the colon."""
+    """Return the log's reasons against publication, up to the colon."""
     return [line.split("gate: ")[1].split(":")[0] for line in ran.err.splitlines() if " WARNING gate: " in line]
 
 
@@ -85,13 +85,13 @@ def is_published(out: Path, day: str = JULY) -> bool:
 
 
 def records_of(out: Path, day: str) -> dict[bytes, bytes]:
-    """The dump by key."""
+    """Return the records of the dump by key."""
     text = gzip.decompress((out / f"ol_dump_{day}" / f"ol_dump_{day}.txt.gz").read_bytes())
     return {line.split(b"\t")[1]: line for line in text.split(b"\n")[:-1]}
 
 
-def test_a_first_run_has_figures_and_nothing_to_be_compared_with(june_once: Path) -> None:
-    """Each member's values are counted, in documents that were recounted here from the dump."""
+def test_a_first_run_has_counts_but_no_comparison(june_once: Path) -> None:
+    """The counts of members with values agree with a recount of the dump's documents."""
     gate = gate_of(june_once, JUNE)
     assert (gate["compared_with"], gate["changes"], gate["findings"]) == (None, None, [])
     assert (gate["warnings"], gate["override"]) == ([], None)
@@ -105,8 +105,8 @@ def test_a_first_run_has_figures_and_nothing_to_be_compared_with(june_once: Path
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_a_month_later_nothing_speaks_against_publication(june: Path, source: Path, workers: int) -> None:
-    """What changed is what two dictionaries say, and the manifest has it."""
+def test_a_normal_month_passes(june: Path, source: Path, workers: int) -> None:
+    """The changes in the manifest agree with a comparison of two dictionaries."""
     ran = run(JULY, source, june, "--workers", workers)
     assert ran.code == 0, ran.err
     before, now = records_of(june, JUNE), records_of(june, JULY)
@@ -126,8 +126,8 @@ def test_a_month_later_nothing_speaks_against_publication(june: Path, source: Pa
     assert [json.loads(line).get("counts") for line in journal if '"stage": "gate"' in line] == [gate]
 
 
-def test_half_a_dump_stays_where_it_is_made(june: Path, rows: list[bytes], tmp_path: Path) -> None:
-    """With each reason in the log; the June run is untouched, and the July run can go on."""
+def test_half_a_dump_is_not_published(june: Path, rows: list[bytes], tmp_path: Path) -> None:
+    """The log has each reason; the June run is unchanged, and the July run can resume."""
     before = records_of(june, JUNE)
     half = written(tmp_path, rows[::2])
     for stages in (["dumps", "splice", "deworks", "gate"], ["gate"]):
@@ -139,8 +139,8 @@ def test_half_a_dump_stays_where_it_is_made(june: Path, rows: list[bytes], tmp_p
     assert records_of(june, JUNE) == before
 
 
-def test_a_reason_lets_it_pass_and_is_kept(june: Path, rows: list[bytes], tmp_path: Path) -> None:
-    """Nothing is made anew for it; journal and manifest have the reason beside the findings that it is for."""
+def test_a_reason_overrides_the_gate_and_is_kept(june: Path, rows: list[bytes], tmp_path: Path) -> None:
+    """Nothing is made again. Journal and manifest keep the reason beside the findings that it overrides."""
     half = written(tmp_path, rows[::2])
     assert run(JULY, half, june).code == 41
     ran = run(JULY, half, june, "--override-gate", "half of it was spam")
@@ -155,19 +155,19 @@ def test_a_reason_lets_it_pass_and_is_kept(june: Path, rows: list[bytes], tmp_pa
 
 
 def test_an_empty_reason_is_refused(source: Path, tmp_path: Path) -> None:
-    """Before anything is made."""
+    """It is refused before anything is made."""
     failed(run(JULY, source, tmp_path / "out", "--override-gate", " "), 2, "--override-gate needs a reason")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_reason_that_is_not_needed_is_not_kept(june: Path, source: Path) -> None:
-    """The manifest does not say that something was let pass."""
+def test_an_unneeded_reason_is_not_kept(june: Path, source: Path) -> None:
+    """The manifest does not claim that a finding was overridden."""
     assert run(JULY, source, june, "--override-gate", "just in case").code == 0
     assert gate_of(june, JULY)["override"] is None
 
 
 def test_a_reason_is_for_one_set_of_artifacts(june: Path, rows: list[bytes], tmp_path: Path) -> None:
-    """What is made anew is looked at anew: a passed gate is worthless with what it looked at."""
+    """When artifacts are made again, the gate checks them again: its earlier result is invalidated."""
     half = written(tmp_path, rows[::2])
     assert run(JULY, half, june, "--override-gate", "half of it was spam").code == 0
     making = june / f"run-{JULY}" / "making"
@@ -184,7 +184,7 @@ def test_a_reason_is_for_one_set_of_artifacts(june: Path, rows: list[bytes], tmp
 
 
 def test_old_rows_are_not_published(june: Path, rows: list[bytes], tmp_path: Path) -> None:
-    """The table of May under July's date: by its newest record, and by what is lost since June."""
+    """The table of May under July's date is refused for its newest record and for the records lost since June."""
     end = max(place for place, row in enumerate(rows) if MODIFIED_IN_MAY in row)
     old = written(tmp_path, rows[: end + 1])
     ran = run(JULY, old, june)
@@ -195,7 +195,7 @@ def test_old_rows_are_not_published(june: Path, rows: list[bytes], tmp_path: Pat
 
 
 def test_the_same_content_under_another_date_is_not_published(june: Path, source: Path, tmp_path: Path) -> None:
-    """Though its newest record would be new enough."""
+    """Even if its newest record is recent enough."""
     rows = [row for row in source.read_bytes().splitlines(keepends=True) if not newer_than_june(row)]
     ran = run("2022-07-02", written(tmp_path, rows), june)
     failed(ran, 41, "cdump: the same", "lines as on 2022-06-30")
@@ -208,10 +208,10 @@ def newer_than_june(row: bytes) -> bool:
 
 
 @pytest.mark.parametrize("harm", ["gone", "changed"])
-def test_where_the_files_are_gone_the_figures_serve(
+def test_without_the_previous_files_the_manifest_suffices(
     harm: str, june: Path, source: Path, rows: list[bytes], tmp_path: Path
 ) -> None:
-    """The manifest is enough to find a fall; only which records changed cannot be told, which is said."""
+    """The manifest is enough to find a loss. The log says that changed records cannot be compared."""
     path = june / f"ol_dump_{JUNE}" / f"ol_dump_works_{JUNE}.txt.gz"
     if harm == "gone":
         for each in path.parent.glob("*.txt.gz*"):
@@ -230,8 +230,8 @@ def test_where_the_files_are_gone_the_figures_serve(
     assert gate_of(june, JULY)["changes"] is None
 
 
-def test_a_manifest_without_figures_serves_too(june: Path, source: Path) -> None:
-    """As an earlier version wrote it: counts and sizes are compared, and the rest is said not to be."""
+def test_a_previous_manifest_without_counts_suffices(june: Path, source: Path) -> None:
+    """An earlier version wrote it: counts and sizes are compared, and the log says what is not."""
     path = june / f"ol_dump_{JUNE}" / "manifest.json"
     manifest = json.loads(path.read_bytes())
     del manifest["gate"]
@@ -242,7 +242,7 @@ def test_a_manifest_without_figures_serves_too(june: Path, source: Path) -> None
 
 
 def test_a_member_that_lost_its_values_is_found(june: Path, rows: list[bytes], tmp_path: Path) -> None:
-    """All records are there, and as many bytes as ever: only nobody finds a title any more."""
+    """All records exist, and as many bytes as before; only the titles are gone."""
     renamed = [row.replace(b'"title": "', b'"tilte": "') for row in rows]
     ran = run(JULY, written(tmp_path, renamed), june)
     failed(ran, 41)
@@ -251,8 +251,8 @@ def test_a_member_that_lost_its_values_is_found(june: Path, rows: list[bytes], t
     )
 
 
-def test_what_is_skipped_now_is_a_warning(june: Path, source: Path) -> None:
-    """By name: that is the operator's will."""
+def test_a_newly_skipped_artifact_gives_a_warning(june: Path, source: Path) -> None:
+    """Skipping by name is the operator's choice."""
     ran = run(JULY, source, june, "--skip", "deworks")
     assert ran.code == 0, ran.err
     (told,) = gate_of(june, JULY)["warnings"]
@@ -262,7 +262,7 @@ def test_what_is_skipped_now_is_a_warning(june: Path, source: Path) -> None:
 def test_overwrite_is_compared_with_what_it_replaces(
     june: Path, source: Path, rows: list[bytes], tmp_path: Path
 ) -> None:
-    """If there is no earlier run: half of it does not take the place of the whole, and the same again may."""
+    """Without an earlier run, half of the data does not replace the whole, but equal data does."""
     before = records_of(june, JUNE)
     half = written(tmp_path, rows[::2])
     failed(run(JUNE, half, june, "--overwrite"), 41, f"compared with {june / f'ol_dump_{JUNE}'}")
@@ -274,7 +274,7 @@ def test_overwrite_is_compared_with_what_it_replaces(
 
 
 def test_thresholds_are_settings(june: Path, rows: list[bytes], tmp_path: Path) -> None:
-    """Who knows that much will be missing can say so beforehand; a share is one from 0 to 1."""
+    """An operator who expects a loss can allow it beforehand; a share is a number from 0 to 1."""
     half = written(tmp_path, rows[::2])
     shares = ("RECORDS_FALL", "CDUMP_FALL", "BYTES_FALL", "FILL_FALL", "LOST", "CHANGED")
     ran = run(JULY, half, june, **{f"OLDUMP_GATE_{share}": "1" for share in shares})
@@ -285,7 +285,7 @@ def test_thresholds_are_settings(june: Path, rows: list[bytes], tmp_path: Path) 
 
 
 def test_the_plan_has_the_gate(june: Path, source: Path) -> None:
-    """Behind all that it looks at."""
+    """It comes after everything that it checks."""
     ran = oldump("plan", JULY, "--source", source, "--out", june, cwd=june)
     names = [line.split()[0] for line in ran.out.decode().splitlines()]
     gate = names.index("gate")
@@ -294,15 +294,15 @@ def test_the_plan_has_the_gate(june: Path, source: Path) -> None:
 
 
 def test_the_demo_needs_no_reason(tmp_path: Path) -> None:
-    """However few rows synth writes, there is one of July's last days."""
+    """Even with few rows, synth writes one from July's last days."""
     for rows in (200, 500, 1_000, 2_900, 5_000):
         path = written(tmp_path, list(copy_blocks(rows)))
         ran = run(JULY, path, tmp_path / str(rows))
         assert ran.code == 0, ran.err
 
 
-def test_every_setting_of_the_gate_is_used() -> None:
-    """None is read and means nothing."""
+def test_every_setting_of_the_gate_has_an_effect() -> None:
+    """No setting is read and then ignored."""
     source = (Path(__file__).parents[2] / "src/oldump/stages/gate/rules.py").read_text(encoding="utf-8")
     names = [name for name in Settings.model_fields if name.startswith("gate_")]
     assert len(names) == 8

@@ -1,4 +1,4 @@
-"""`oldump run` with everybody told, and with nobody who can be: its exit codes and files are the same."""
+"""`oldump run` with working and with failing notification services has the same exit codes and files."""
 
 import re
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from commands.command import DATE, LOG_PREFIX, Ran, failed, item_of, oldump, private_of, published
-from commands.processes import PATIENCE, is_gone, running, scatters, waited_for
+from commands.processes import PATIENCE, is_gone, is_scattering, running, wait_for
 from listener import Listener, listening
 from oldump.outside.metrics import figures_in
 from oldump.synth.table import copy_blocks
@@ -20,14 +20,14 @@ KEY = "5e47key"
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    """A server that hears what is told."""
+    """A server that records notifications."""
     with listening() as server:
         yield server
 
 
 @pytest.fixture
 def everybody(listener: Listener, tmp_path: Path) -> Mapping[str, str]:
-    """The settings that name all."""
+    """Return settings that name every service."""
     return {
         "OLDUMP_METRICS": str(tmp_path / "oldump.prom"),
         "OLDUMP_PING_URL": f"http://{listener.place}/{UUID}",
@@ -38,14 +38,14 @@ def everybody(listener: Listener, tmp_path: Path) -> Mapping[str, str]:
 
 
 def run(source: object, cwd: Path, settings: Mapping[str, str], *more: object) -> Ran:
-    """`oldump run` into cwd / "out", with every warning an error."""
+    """Run `oldump run` into cwd / "out", with every warning an error."""
     return oldump("run", DATE, "--source", source, "--out", "out", *more, cwd=cwd, env=settings)
 
 
-def test_a_run_that_goes_well_then_one_that_fails(
+def test_each_service_is_notified_of_success_and_failure(
     small: Path, complete_once: Path, listener: Listener, everybody: Mapping[str, str], tmp_path: Path
 ) -> None:
-    """All hear of both; the files are those of a run that tells nobody; the failure leaves the metrics of success."""
+    """The files are those of a run without notifications; a failure keeps the metrics of the last success."""
     ran = run(small, tmp_path, everybody)
     assert (ran.code, "WARNING" in ran.err.replace("WARNING deworks", "")) == (0, False), ran.err
     assert published(tmp_path / "out") == published(complete_once)
@@ -68,10 +68,10 @@ def test_a_run_that_goes_well_then_one_that_fails(
         assert KEY not in text
 
 
-def test_what_was_complete_before_is_a_success_and_a_mistake_is_none(
+def test_a_complete_run_notifies_success_and_a_usage_error_failure(
     small: Path, complete: Path, listener: Listener, everybody: Mapping[str, str], tmp_path: Path
 ) -> None:
-    """Nothing to do is well; wrong settings are told, though they are read before whom they name; a dry run is not."""
+    """A dry run notifies nobody. Wrong settings are reported, although they are read before the services' settings."""
     assert run(small, tmp_path, everybody, "--dry-run").code == 0
     assert listener.heard == []
     assert run(small, tmp_path, everybody).code == 0
@@ -82,21 +82,21 @@ def test_what_was_complete_before_is_a_success_and_a_mistake_is_none(
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table that takes some seconds, so that there is a moment to stop it at."""
+    """A table that takes some seconds, so that the run can be stopped in the middle."""
     path = tmp_path_factory.mktemp("large") / "data.txt"
     path.write_bytes(b"".join(copy_blocks(25_000)))
     return path
 
 
-def test_a_run_that_is_stopped_tells_it_in_time(
+def test_a_stopped_run_notifies_in_time(
     large: Path, listener: Listener, everybody: Mapping[str, str], tmp_path: Path
 ) -> None:
-    """Within the ten seconds that a container has; exit code 143, and the stage that was at work."""
+    """Exit code 143, and the notification names the stage, within the ten seconds that a container has."""
     out = tmp_path / "out"
     line = ("run", DATE, "--source", str(large), "--out", str(out))
     settings = {**everybody, "OLDUMP_ON_FAILURE": "sleep 3600"}
     with running(*line, cwd=tmp_path, env=settings) as process:
-        assert waited_for(lambda: scatters(out))
+        assert wait_for(lambda: is_scattering(out))
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 143, said
@@ -107,10 +107,10 @@ def test_a_run_that_is_stopped_tells_it_in_time(
     assert [heard.body.endswith(b"exit code 143: stopped by SIGTERM") for heard in listener.heard][1] is True
 
 
-def test_whoever_cannot_be_told_changes_neither_exit_code_nor_files(
+def test_a_failed_notification_changes_neither_exit_code_nor_files(
     small: Path, complete_once: Path, listener: Listener, everybody: Mapping[str, str], tmp_path: Path
 ) -> None:
-    """Each is a warning in the log: a success stays 0, a failure what it is."""
+    """Each failure is a warning in the log."""
     listener.answers = [404]
     broken = {**everybody, "OLDUMP_METRICS": "nowhere/x.prom"}
     broken |= {"OLDUMP_ON_SUCCESS": "no-such-program", "OLDUMP_ON_FAILURE": "exit 9"}
@@ -130,10 +130,10 @@ def warned(ran: Ran) -> set[str]:
     return set(re.findall(rf"{re.escape(LOG_PREFIX)} WARNING notification (\w+) failed: ", ran.err))
 
 
-def test_doctor_tries_them_when_it_is_told_to(
+def test_doctor_sends_test_notifications_on_request(
     small: Path, listener: Listener, everybody: Mapping[str, str], tmp_path: Path
 ) -> None:
-    """Otherwise nobody hears of it."""
+    """Without the option it sends none."""
     line = ("doctor", DATE, "--source", small, "--out", "out")
     ran = oldump(*line, cwd=tmp_path, env=everybody)
     assert (ran.code, listener.heard) == (0, [])

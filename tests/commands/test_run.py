@@ -1,4 +1,4 @@
-"""`oldump run` on a hand-written table and on synth: the right bytes, whatever the workers and the memory."""
+"""`oldump run` on a hand-written and a synthetic table makes the right bytes, for any workers and memory."""
 
 import gzip
 import hashlib
@@ -36,25 +36,25 @@ WAYS = {
 
 
 def manifest_of(out: Path) -> dict[str, Any]:
-    """The manifest of a complete run."""
+    """Return the manifest of a complete run."""
     manifest = json.loads((item_of(out) / "manifest.json").read_bytes())
     assert isinstance(manifest, dict)
     return manifest
 
 
 def path_of(out: Path, artifact: str) -> Path:
-    """Where an artifact lies that the manifest names."""
+    """Return the path of an artifact that the manifest names."""
     return (cdump_of(out) if artifact.startswith("ol_cdump") else item_of(out) / artifact).with_name(artifact)
 
 
-def test_the_expected_files_are_the_judges() -> None:
-    """What is committed in data/ is what the contract makes of table.txt, not what oldump once made of it."""
+def test_the_expected_files_agree_with_the_reference() -> None:
+    """The files in data/ are what the contract makes of table.txt, not what oldump once made of it."""
     assert {name: (DATA / name).read_bytes() for name in expected()} == expected()
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_hand_written_table_gives_the_expected_files(way: str, tmp_path: Path) -> None:
-    """Byte for byte, with any number of workers and in the least memory: cdump, dump, parts, rejects, counts."""
+    """Cdump, dump, parts, rejects and counts, byte for byte, with any number of workers and in the least memory."""
     run(TABLE, tmp_path, *WAYS[way], cwd=tmp_path)
     assert texts(tmp_path) == {name: (DATA / f"{name}.txt").read_bytes() for name in ("cdump", "dump", *PARTS)}
     rejects = gzip.decompress((private_of(tmp_path) / "rejects.txt.gz").read_bytes())
@@ -63,43 +63,43 @@ def test_the_hand_written_table_gives_the_expected_files(way: str, tmp_path: Pat
     assert {name: counts[name] for name in wanted} == wanted
 
 
-def test_synth_gives_what_the_judge_says(synth: Table, made: Path) -> None:
+def test_synth_agrees_with_the_reference(synth: Table, made: Path) -> None:
     """Record by record, in order: cdump, each part, and the dump as the parts in alphabetical order."""
     text = texts(made)
-    assert_same_records(text["cdump"], synth.judged.cdump)
+    assert_same_records(text["cdump"], synth.reference.cdump)
     for part in PARTS:
-        assert_same_records(text[part], synth.judged.parts[part])
+        assert_same_records(text[part], synth.reference.parts[part])
     assert text["dump"] == b"".join(text[part] for part in sorted(PARTS))
 
 
-def test_synth_counts_are_the_judges(synth: Table, made: Path) -> None:
-    """Rows in are records out, drops and rejects, each with its reason; none is lost."""
+def test_the_counts_of_synth_agree_with_the_reference(synth: Table, made: Path) -> None:
+    """Each row is a record, a drop or a reject with its reason; none is lost."""
     rows = manifest_of(made)["rows"]
-    reasons = Counter(reason for _, reason, _ in synth.judged.rejects)
-    assert {name: count for name, count in rows["drops"].items() if count} == synth.judged.drops
+    reasons = Counter(reason for _, reason, _ in synth.reference.rejects)
+    assert {name: count for name, count in rows["drops"].items() if count} == synth.reference.drops
     assert {name: count for name, count in rows["rejects"].items() if count} == reasons
-    assert (rows["rows"], rows["same_revision"]) == (synth.judged.rows, synth.judged.same_revision)
-    assert rows["records"] == synth.judged.cdump.count(b"\n")
+    assert (rows["rows"], rows["same_revision"]) == (synth.reference.rows, synth.reference.same_revision)
+    assert rows["records"] == synth.reference.cdump.count(b"\n")
     assert rows["rows"] == rows["records"] + sum(rows["drops"].values()) + sum(rows["rejects"].values())
 
 
-def test_rejects_tell_line_and_reason(synth: Table, made: Path) -> None:
-    """Whoever mends the source finds each row: its line number, why, and the line as it was."""
+def test_rejects_have_line_and_reason(synth: Table, made: Path) -> None:
+    """Each row can be found in the source: line number, reason, and the line as it was."""
     text = gzip.decompress((private_of(made) / "rejects.txt.gz").read_bytes())
-    wanted = [b"%d\t%s\t%s" % (number, reason.encode(), line) for number, reason, line in synth.judged.rejects]
+    wanted = [b"%d\t%s\t%s" % (number, reason.encode(), line) for number, reason, line in synth.reference.rejects]
     assert text.split(b"\n")[:-1] == wanted
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_same_rows_give_the_same_bytes(way: str, synth: Table, made: Path, tmp_path: Path) -> None:
-    """Every published file, index, sums and manifest included, whatever the workers and the memory."""
+    """Every published file, with index, sums and manifest, for any workers and memory."""
     run(synth.path, tmp_path, *WAYS[way], cwd=tmp_path)
     assert published(tmp_path) == published(made)
 
 
 @pytest.mark.parametrize("kind", ["one member", "many members", "standard input"])
 def test_the_input_may_be_compressed_or_piped(kind: str, synth: Table, made: Path, tmp_path: Path) -> None:
-    """Gzip of one member or many, and standard input, give the records that the plain file gives."""
+    """Gzip with one or many members, and standard input, give the same records as the plain file."""
     half = len(synth.text) // 2
     pieces = [synth.text] if kind == "one member" else [synth.text[:half], synth.text[half:]]
     zipped = b"".join(gzip.compress(piece, 1) for piece in pieces)
@@ -111,8 +111,8 @@ def test_the_input_may_be_compressed_or_piped(kind: str, synth: Table, made: Pat
     assert texts(tmp_path) == texts(made)
 
 
-def test_the_manifest_has_what_the_design_promises(synth: Table, made: Path) -> None:
-    """Format, date, cutoff, tool, source and rows, and every artifact of both items: design.md, section 6."""
+def test_the_manifest_has_the_members_of_the_design(synth: Table, made: Path) -> None:
+    """Format, date, cutoff, tool, source, rows, and every artifact of both items: design.md, section 6."""
     manifest = manifest_of(made)
     members = ["format", "date", "cutoff", "tool", "source", "rows", "deworks", "gate", "skipped", "artifacts"]
     assert list(manifest) == members
@@ -124,7 +124,7 @@ def test_the_manifest_has_what_the_design_promises(synth: Table, made: Path) -> 
 
 
 def test_the_manifest_describes_every_artifact(made: Path) -> None:
-    """Sizes, digests, records by type, first and last key, newest record: recounted here from the files alone."""
+    """Sizes, digests, records by type, first and last key and newest record agree with a recount of the files."""
     for name, said in manifest_of(made)["artifacts"].items():
         data = path_of(made, name).read_bytes()
         lines = gzip.decompress(data).splitlines()
@@ -149,7 +149,7 @@ def test_the_manifest_describes_every_artifact(made: Path) -> None:
 
 
 def test_gzip_and_wc_agree_with_the_manifest(made: Path) -> None:
-    """The readers' own tools: gzip -t takes every file, zcat | wc -l counts its records."""
+    """Standard tools agree: gzip -t accepts every file, and zcat | wc -l counts its records."""
     for name, said in manifest_of(made)["artifacts"].items():
         path = path_of(made, name)
         subprocess.run(["gzip", "-t", path], check=True)
@@ -159,8 +159,8 @@ def test_gzip_and_wc_agree_with_the_manifest(made: Path) -> None:
 
 
 @pytest.mark.parametrize(("program", "sums"), [("sha256sum", "SHA256SUMS"), ("md5sum", "MD5SUMS")])
-def test_the_sums_check_in_the_items_folder(program: str, sums: str, made: Path) -> None:
-    """Both items, indexes included: each file is named, and each is as the sums say."""
+def test_sha256sum_and_md5sum_accept_both_items(program: str, sums: str, made: Path) -> None:
+    """Each file is listed, indexes too, and matches its sums."""
     checked = subprocess.run([program, "--strict", "-c", sums], cwd=item_of(made), capture_output=True, check=False)
     assert checked.returncode == 0, checked.stderr
     named = {Path(line.rpartition(b": ")[0].decode()).name for line in checked.stdout.splitlines()}
@@ -168,8 +168,8 @@ def test_the_sums_check_in_the_items_folder(program: str, sums: str, made: Path)
 
 
 @pytest.mark.parametrize("program", ["sha256sum", "md5sum"])
-def test_the_sums_find_a_changed_byte(program: str, small: Path, tmp_path: Path) -> None:
-    """A check is worth what it finds: one flipped bit in one file fails it."""
+def test_sha256sum_and_md5sum_find_a_changed_byte(program: str, small: Path, tmp_path: Path) -> None:
+    """One flipped bit in one file fails the check."""
     run(small, tmp_path, cwd=tmp_path)
     path = item_of(tmp_path) / name_of("works")
     data = bytearray(path.read_bytes())
@@ -181,14 +181,14 @@ def test_the_sums_find_a_changed_byte(program: str, small: Path, tmp_path: Path)
     assert f"{path.name}: FAILED".encode() in checked.stdout
 
 
-def test_standard_output_says_only_where_the_dump_is(small: Path, tmp_path: Path) -> None:
-    """A script that runs oldump can use what it prints; all else goes to standard error."""
+def test_standard_output_has_only_the_path_of_the_dump(small: Path, tmp_path: Path) -> None:
+    """A script can use the output; everything else goes to standard error."""
     ran = run(small, "out", cwd=tmp_path)
     assert ran.out.decode() == f"out/ol_dump_{DATE}\n"
 
 
-def test_a_dry_run_does_nothing(small: Path, tmp_path: Path) -> None:
-    """It says what would be done, and leaves no file."""
+def test_a_dry_run_writes_nothing(small: Path, tmp_path: Path) -> None:
+    """It shows what would be done, and leaves no file."""
     ran = oldump("run", DATE, "--source", small, "--out", tmp_path / "out", "--dry-run", cwd=tmp_path)
     assert ran.code == 0, ran.err
     assert b"to be run" in ran.out

@@ -1,4 +1,4 @@
-"""`oldump run --archive`: rights are asked before the long work, and what is complete is uploaded, once."""
+"""`oldump run --archive` checks the right to upload before the long work and uploads a complete run once."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -16,21 +16,19 @@ from oldump.run.history import completed_runs
 
 @pytest.fixture
 def site(tmp_path: Path) -> Generator[ArchiveOrg]:
-    """archive.org, as we imitate it."""
+    """The fake archive.org."""
     with archive_org(tmp_path / "archive", faults=Faults(still_seconds=0.1)) as site:
         yield site
 
 
 def archived(site: ArchiveOrg, source: Path, out: Path, *more: object, **env: str) -> Ran:
-    """How a run with --archive ends."""
+    """Run `oldump run --archive`."""
     arguments = ("run", DATE, "--source", source, "--out", out, "--archive", *more)
     return oldump(*arguments, cwd=source.parent, env={**client(site), **env})
 
 
-def test_a_run_is_made_and_uploaded_and_the_second_time_nothing_is(
-    site: ArchiveOrg, small: Path, tmp_path: Path
-) -> None:
-    """Both items are at archive.org, latest.json points to them; the same command again compares, and sends nothing."""
+def test_a_run_is_made_and_uploaded_once(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
+    """archive.org has both items and latest.json points to them. The same command again compares and sends nothing."""
     out = tmp_path / "out"
     ran = archived(site, small, out)
     assert ran.code == 0, ran.err
@@ -45,15 +43,15 @@ def test_a_run_is_made_and_uploaded_and_the_second_time_nothing_is(
     assert b"will be compared" in plan.out
 
 
-def test_the_next_run_is_forecast_with_its_upload(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
-    """The history has what the upload took, though the run was remembered before that."""
+def test_the_forecast_of_the_next_run_includes_the_upload(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
+    """The history has the upload's duration, although the run was recorded before it."""
     assert archived(site, small, tmp_path / "out").code == 0
     past = completed_runs(tmp_path / "out" / "history.jsonl")[-1]
     assert past.stages["archive"].seconds > 0
 
 
-def test_who_may_not_upload_is_told_before_the_long_work(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
-    """Exit code 51, and no stage has begun."""
+def test_a_missing_right_to_upload_is_reported_first(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
+    """Exit code 51, and no stage has started."""
     config_of(site, OTHER_ACCOUNT, tmp_path / "other.ini")
     ran = archived(site, small, tmp_path / "out", "--ia-config", tmp_path / "other.ini")
     failed(ran, 51, "AccessDenied", "people of archive.org")
@@ -61,8 +59,8 @@ def test_who_may_not_upload_is_told_before_the_long_work(site: ArchiveOrg, small
     assert not item_of(tmp_path / "out").exists()
 
 
-def test_archive_org_may_be_away_while_dumps_are_made(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
-    """The run is made all the same, and ends with 52: the same command uploads it when archive.org is back."""
+def test_archive_org_may_be_unavailable_while_dumps_are_made(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
+    """The run is made and ends with 52. The same command uploads it when archive.org is available again."""
     out = tmp_path / "out"
     site.faults.always(Kind.SLOW_DOWN)
     failed(archived(site, small, out, OLDUMP_ARCHIVE_PATIENCE_SECONDS="0.2"), 52, "SlowDown")
@@ -74,10 +72,8 @@ def test_archive_org_may_be_away_while_dumps_are_made(site: ArchiveOrg, small: P
     assert_complete(site, out)
 
 
-def test_rights_are_asked_also_when_nothing_is_left_but_to_verify(
-    site: ArchiveOrg, small: Path, tmp_path: Path
-) -> None:
-    """A run that was stopped in verify, which writes nothing and is long."""
+def test_rights_are_checked_also_before_verify_alone(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
+    """A run that was stopped in verify, which writes nothing and takes long."""
     out = tmp_path / "out"
     assert oldump("run", DATE, "--source", small, "--out", out, "--skip", "verify", cwd=tmp_path).code == 0
     config_of(site, OTHER_ACCOUNT, tmp_path / "other.ini")
@@ -86,10 +82,8 @@ def test_rights_are_asked_also_when_nothing_is_left_but_to_verify(
     assert "verify: started" not in ran.err
 
 
-def test_who_is_told_of_a_failed_upload_hears_that_it_was_the_upload(
-    site: ArchiveOrg, small: Path, tmp_path: Path
-) -> None:
-    """Also if the sitemaps were made behind it."""
+def test_a_notification_says_that_the_upload_failed(site: ArchiveOrg, small: Path, tmp_path: Path) -> None:
+    """It also does if the sitemaps were made after it."""
     out = tmp_path / "out"
     site.faults.always(Kind.SLOW_DOWN)
     hook = {"OLDUMP_ON_FAILURE": 'echo "in stage <$DUMP_STAGE>"', "OLDUMP_ARCHIVE_PATIENCE_SECONDS": "0.2"}
@@ -100,10 +94,10 @@ def test_who_is_told_of_a_failed_upload_hears_that_it_was_the_upload(
 
 
 @pytest.mark.parametrize("asked_for", [True, False])
-def test_what_is_not_complete_cannot_be_archived_alone(
+def test_an_incomplete_run_cannot_be_archived_alone(
     site: ArchiveOrg, small: Path, tmp_path: Path, asked_for: bool
 ) -> None:
-    """--only archive is for a complete run, and asks for --archive."""
+    """`--only archive` needs a complete run and --archive."""
     out = tmp_path / "out"
     switch = "--archive" if asked_for else "--no-archive"
     told = "is not complete" if asked_for else "Set --archive too"

@@ -1,4 +1,4 @@
-"""The old commands index, sitemaps and htmlindex in pipes, and killed in the midst of their work."""
+"""The old commands index, sitemaps and htmlindex, in pipes and killed in the middle."""
 
 import gzip
 import json
@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from commands.command import bash, failed, oldump, started
-from commands.processes import waited_for
+from commands.processes import wait_for
 from crawler import crawled, locations, sitemaps_of
 
 WORKS = 300
@@ -15,14 +15,14 @@ RANGES = 3
 
 
 def dump_of(works: int, title: str) -> bytes:
-    """So many works of this title."""
+    """Return a dump of this many works with this title."""
     text = json.dumps({"title": title})
     lines = (f"/type/work\t/works/OL{n}W\t1\t2010-04-30T20:50:18.033121\t{text}\n" for n in range(1, works + 1))
     return "".join(lines).encode()
 
 
-def test_the_old_commands_one_after_another(tmp_path: Path) -> None:
-    """With their old arguments, from files and from standard input: the same pages in all that they make."""
+def test_the_old_commands_give_the_same_pages(tmp_path: Path) -> None:
+    """With their old arguments, from files and from standard input."""
     (tmp_path / "dump.txt.gz").write_bytes(gzip.compress(dump_of(WORKS, "A title")))
     for line in (
         "zcat dump.txt.gz | $OLDUMP index | gzip -c > index.txt.gz",
@@ -43,16 +43,16 @@ def test_the_old_commands_one_after_another(tmp_path: Path) -> None:
     assert found == {"index.html", "00/index.html", "00/00000.html"}
 
 
-def test_what_is_refused_has_its_exit_code(tmp_path: Path) -> None:
-    """Records out of order as `dump` has it, and an address that is none; nothing is left behind."""
+def test_each_refusal_has_its_exit_code(tmp_path: Path) -> None:
+    """Records out of order have the same code as in `dump`, an invalid URL has its own. No file remains."""
     ran = oldump("sitemaps", "-", "out", cwd=tmp_path, stdin=dump_of(2, "x") + dump_of(1, "x"))
     failed(ran, 22, "line 3 (/works/OL1W) is not in order", "oldump sort")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".oldump-lock"]
     failed(oldump("sitemaps", "-", "out", "--base-url", "openlibrary", cwd=tmp_path), 2, "--base-url")
 
 
-def test_killed_in_the_midst_the_old_ones_stay(tmp_path: Path) -> None:
-    """With SIGKILL, when new sitemaps have been written; the next try makes all new, and leaves nothing else."""
+def test_after_a_kill_the_old_sitemaps_remain(tmp_path: Path) -> None:
+    """SIGKILL hits when new sitemaps have been written. The next try makes all of them and leaves nothing else."""
     out, works = tmp_path / "out", RANGES * 10_000 - 1
     (tmp_path / "new").write_bytes(dump_of(works, "New"))
     assert oldump("sitemaps", "-", "out", cwd=tmp_path, stdin=dump_of(works, "Old")).code == 0
@@ -60,9 +60,9 @@ def test_killed_in_the_midst_the_old_ones_stay(tmp_path: Path) -> None:
     assert len(before) == RANGES
     process = started("sitemaps", "-", "out", cwd=tmp_path)
     assert process.stdin is not None
-    process.stdin.write((tmp_path / "new").read_bytes())  # it waits for more
+    process.stdin.write((tmp_path / "new").read_bytes())  # the command waits for more input
     process.stdin.flush()
-    assert waited_for(lambda: len(list(out.glob(".oldump-making/*"))) > 1)
+    assert wait_for(lambda: len(list(out.glob(".oldump-making/*"))) > 1)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert (out / ".oldump-making").is_dir()

@@ -1,4 +1,4 @@
-"""Runs seen from outside: by whoever reads status.json, by `oldump status`, and by a monitor."""
+"""Observe runs from outside: by reading status.json, with `oldump status`, and as a monitor."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from commands.command import COMMAND, DATE, SECONDS, environment, failed, item_of, oldump, private_of, started
-from commands.processes import PATIENCE, waited_for
+from commands.processes import PATIENCE, wait_for
 from commands.terminal import terminal
 from oldump.run.history import completed_runs
 from oldump.run.status import Status
@@ -20,7 +20,7 @@ NEVER_LATE = {"OLDUMP_LATE_DAYS": "100000"}
 
 
 def status_of(out: Path) -> Status | None:
-    """What status.json says: whole at any moment, if it is there."""
+    """Return the content of status.json, None if it does not exist. It must be complete at any moment."""
     path = private_of(out) / "status.json"
     if not path.exists():
         return None
@@ -36,10 +36,10 @@ def is_at(out: Path, step: str) -> bool:
 
 
 class Stalled:
-    """A run whose source has stopped sending, in the midst of a row."""
+    """A run whose source has stopped sending in the middle of a row."""
 
     def __init__(self, table: Path, out: Path) -> None:
-        """Begin it, and send half the table."""
+        """Start the run and send half of the table."""
         self.out = out
         self.process = started("run", DATE, "--source", "-", "--out", out, "--workers", 1, cwd=out.parent)
         text = table.read_bytes()
@@ -48,7 +48,7 @@ class Stalled:
         self.process.stdin.flush()
 
     def watched(self) -> set[str]:
-        """The times at which its statuses say that they were written, by someone who reads them all the time."""
+        """Poll the status; return the write times that it reported."""
         seen: set[str] = set()
         end = time.monotonic() + PATIENCE
         while len(seen) < 3 and time.monotonic() < end:
@@ -58,32 +58,35 @@ class Stalled:
         return seen
 
     def end(self, number: int) -> None:
-        """Kill it with this signal, and nobody else."""
+        """Send this signal to the main process only."""
         self.process.send_signal(number)
         self.process.communicate()
 
 
 @pytest.fixture(scope="module")
 def killed(small: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
-    """The folder of a run that hung in its scatter and was killed there; and what was seen of it before. Only look."""
+    """The folder of a run that was killed while it waited in its scatter, and what status.json reported before.
+
+    Read-only.
+    """
     out = tmp_path_factory.mktemp("killed") / "out"
     run = Stalled(small, out)
     try:
-        assert waited_for(lambda: is_at(out, "scatter"))
+        assert wait_for(lambda: is_at(out, "scatter"))
         seen = run.watched()
     finally:
         run.end(signal.SIGKILL)
     return out, seen
 
 
-def test_the_status_moves_on_while_the_run_hangs(killed: tuple[Path, set[str]]) -> None:
-    """It is whole at every poll, and is renewed again and again though no row comes."""
+def test_the_status_is_updated_while_the_run_waits(killed: tuple[Path, set[str]]) -> None:
+    """It is complete at every poll and is updated, although no row arrives."""
     _, seen = killed
     assert len(seen) >= 3
 
 
-def test_a_run_that_was_killed_is_shown_as_dead(killed: tuple[Path, set[str]]) -> None:
-    """Though its last words are that it runs; the monitor's command ends with 54 and says why."""
+def test_a_killed_run_is_shown_as_dead(killed: tuple[Path, set[str]]) -> None:
+    """Its last status says "running"; the monitor's command exits with 54 and the reason."""
     out, _ = killed
     status = status_of(out)
     assert status
@@ -94,11 +97,11 @@ def test_a_run_that_was_killed_is_shown_as_dead(killed: tuple[Path, set[str]]) -
     assert "dumps    dead" in ran.out.decode()
 
 
-def test_a_run_that_goes_on_ends_complete_and_is_remembered(small: Path, tmp_path: Path) -> None:
-    """Stopped, then failed, then made to its end: each is told with its exit code; then the next can be forecast."""
+def test_a_resumed_run_ends_complete_and_is_recorded(small: Path, tmp_path: Path) -> None:
+    """Stopped, failed, then completed: the history has each exit code, and the next run gets a forecast."""
     out = tmp_path / "out"
     run = Stalled(small, out)
-    assert waited_for(lambda: is_at(out, "scatter"))
+    assert wait_for(lambda: is_at(out, "scatter"))
     run.end(signal.SIGTERM)
     stopped = status_of(out)
     assert stopped
@@ -132,7 +135,7 @@ def test_a_run_that_goes_on_ends_complete_and_is_remembered(small: Path, tmp_pat
 
 
 def test_a_folder_of_runs_is_listed(complete: Path, killed: tuple[Path, set[str]]) -> None:
-    """The newest first, with what is late; for machines, too."""
+    """Newest first, late runs marked; as JSON too."""
     (complete / "run-2022-08-31").mkdir()
     (complete / "run-2022-08-31" / "status.json").write_bytes((private_of(killed[0]) / "status.json").read_bytes())
     ran = oldump("status", "--out", complete, cwd=complete)
@@ -147,17 +150,20 @@ def test_a_folder_of_runs_is_listed(complete: Path, killed: tuple[Path, set[str]
 
 
 def test_a_run_is_followed_to_its_end(small: Path, tmp_path: Path) -> None:
-    """From another terminal, in place; elsewhere a line a change. Ctrl-C ends the watching alone, with 130."""
+    """In a terminal the display is updated in place, elsewhere each change is a line.
+
+    Ctrl-C ends only the watcher, with 130.
+    """
     out = tmp_path / "out"
     run = Stalled(small, out)
     line = [*COMMAND, "status", "--watch", "--out", str(out)]
     env = environment(TERM="xterm-256color", **NEVER_LATE)
     try:
-        assert waited_for(lambda: is_at(out, "scatter"))
+        assert wait_for(lambda: is_at(out, "scatter"))
         with terminal() as (descriptor, shown):
             watching = subprocess.Popen(line, env=env, stdout=descriptor, stderr=descriptor, start_new_session=True)
             lines = subprocess.Popen(line, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            assert waited_for(lambda: b"dumps scatter" in shown.shown)
+            assert wait_for(lambda: b"dumps scatter" in shown.shown)
             os.killpg(watching.pid, signal.SIGINT)
             assert watching.wait(SECONDS) == 130
         assert b"\x1b[?25l" in shown.shown

@@ -1,4 +1,4 @@
-"""The old commands on a terminal: they show that they go on, and the data stays as it is."""
+"""The old commands on a terminal show their progress, and their output stays unchanged."""
 
 import subprocess
 from pathlib import Path
@@ -10,11 +10,11 @@ from commands.conftest import Table
 from commands.terminal import Terminal, terminal
 
 LIVE = b"\x1b[?25l"
-"""A live display hides the cursor first of all."""
+"""A live display starts by hiding the cursor."""
 
 
 def on_terminal(*arguments: object, cwd: Path, stdin: Path, to_file: bool = True, piped: bool = False) -> Terminal:
-    """Run `oldump` with standard error on a terminal, and standard output too or into the file `out`; it succeeds."""
+    """Run `oldump` with standard error on a terminal; standard output too, or into the file `out`. It must succeed."""
     with terminal() as (descriptor, shown), (cwd / "out").open("wb") as out, stdin.open("rb") as table:
         ran = subprocess.run(
             [*COMMAND, *map(str, arguments)],
@@ -32,12 +32,12 @@ def on_terminal(*arguments: object, cwd: Path, stdin: Path, to_file: bool = True
 
 @pytest.fixture(scope="module")
 def sources(synth: Table, made: Path) -> dict[str, Path]:
-    """What each command reads."""
+    """The input of each command."""
     return {"cdump": synth.path} | dict.fromkeys(("sort", "dump", "split"), cdump_of(made))
 
 
 def arguments_of(command: str, source: object) -> list[object]:
-    """The command for this source; '-' for standard input."""
+    """Return the command's arguments for this source; '-' for standard input."""
     return [command, source, *([DATE] if command == "cdump" else [])]
 
 
@@ -48,8 +48,10 @@ STEPS = {"cdump": [b"cdump: read"], "sort": [b"sort: scatter", b"sort: gather"]}
 
 @pytest.mark.parametrize("command", STEPS)
 @pytest.mark.parametrize("by_redirection", [False, True], ids=["file", "redirection"])
-def test_there_is_a_live_display(command: str, by_redirection: bool, sources: dict[str, Path], tmp_path: Path) -> None:
-    """As of a run, on standard error; standard output has the data, byte for byte, and nothing else."""
+def test_progress_is_shown_on_standard_error(
+    command: str, by_redirection: bool, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    """Standard output has the data, byte for byte, and nothing else."""
     source = sources[command]
     given = arguments_of(command, "-" if by_redirection else source)
     terminal = on_terminal(*given, cwd=tmp_path, stdin=source)
@@ -60,8 +62,8 @@ def test_there_is_a_live_display(command: str, by_redirection: bool, sources: di
 
 
 @pytest.mark.parametrize("command", ["sort", "dump"])
-def test_there_is_none_among_the_data(command: str, sources: dict[str, Path], tmp_path: Path) -> None:
-    """Where standard output is the terminal too."""
+def test_no_progress_is_shown_among_the_data(command: str, sources: dict[str, Path], tmp_path: Path) -> None:
+    """Standard output is the same terminal."""
     records = b"".join(b"/type/work\t/works/OL%dW\t1\t2010-01-01\t{}\n" % number for number in range(1, 100))
     (tmp_path / "records").write_bytes(records)
     terminal = on_terminal(command, "records", cwd=tmp_path, stdin=tmp_path / "records", to_file=False)
@@ -69,8 +71,8 @@ def test_there_is_none_among_the_data(command: str, sources: dict[str, Path], tm
     assert b"\x1b" not in terminal.shown
 
 
-def test_there_is_none_behind_a_pipe(sources: dict[str, Path], tmp_path: Path) -> None:
-    """Another command of ours may stand in it, with its own; two would overwrite each other."""
+def test_no_progress_is_shown_after_a_pipe(sources: dict[str, Path], tmp_path: Path) -> None:
+    """Another command in the pipe may show its own; the two would overwrite each other."""
     terminal = on_terminal("sort", cwd=tmp_path, stdin=sources["sort"], piped=True)
     assert LIVE not in terminal.shown
     assert b"[openlibrary.dump] INFO sort: " in terminal.shown

@@ -1,4 +1,4 @@
-"""The stage verify: a run in which it finds something is not published, and can be gone on with."""
+"""The stage verify: a run with a finding is not published, and can be resumed."""
 
 import gzip
 import hashlib
@@ -27,8 +27,8 @@ def out(source: Path, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def slip_in(making: Path, journal: Path) -> Path:
-    """Make a record of the works another one, and let the journal know its file as it is now."""
+def plant_record(making: Path, journal: Path) -> Path:
+    """Replace a record of the works, and update the file's entry in the journal."""
     path = making / f"ol_dump_{DATE}" / f"ol_dump_works_{DATE}.txt.gz"
     text = gzip.decompress(path.read_bytes())
     before = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -44,11 +44,14 @@ def slip_in(making: Path, journal: Path) -> Path:
 
 
 def test_a_run_that_contradicts_itself_is_not_published(source: Path, tmp_path: Path) -> None:
-    """It ends with 40 and says what to do; the file deleted, the same command makes all that hangs on it anew."""
+    """Exit code 40 and a hint.
+
+    After the file is deleted, the same command makes everything that depends on it again.
+    """
     out = tmp_path / "out"
     before = [flag for stage in ("dumps", "splice", "deworks", "gate") for flag in ("--only", stage)]
     run(source, out, *before, cwd=tmp_path)
-    path = slip_in(private_of(out) / "making", private_of(out) / "journal.jsonl")
+    path = plant_record(private_of(out) / "making", private_of(out) / "journal.jsonl")
     ran = oldump("run", DATE, "--source", source, "--out", out, cwd=tmp_path)
     failed(ran, 40, "Delete a file that the findings name")
     assert f"latest  {path.name}" in ran.err
@@ -60,7 +63,7 @@ def test_a_run_that_contradicts_itself_is_not_published(source: Path, tmp_path: 
 
 
 def test_overwrite_keeps_the_old_items_until_the_new_ones_are_verified(source: Path, out: Path, tmp_path: Path) -> None:
-    """What is there goes only when verify has found nothing in what replaces it."""
+    """Old items are replaced only when verify has accepted the new ones."""
     whole = published(out)
     path = private_of(out) / "making" / f"ol_dump_{DATE}" / f"ol_dump_works_{DATE}.txt.gz"
     journal = private_of(out) / "journal.jsonl"
@@ -69,7 +72,7 @@ def test_overwrite_keeps_the_old_items_until_the_new_ones_are_verified(source: P
     shutil.copytree(cdump_of(out).parent, private_of(out) / "making" / f"ol_cdump_{DATE}")
     begun = json.loads(lines[0]) | {"overwrite": True}
     journal.write_bytes(b"".join([json.dumps(begun).encode() + b"\n", *lines[1:-2]]))  # killed before it was verified
-    slip_in(private_of(out) / "making", journal)
+    plant_record(private_of(out) / "making", journal)
     ran = oldump("run", DATE, "--source", source, "--out", out, cwd=tmp_path)
     failed(ran, 40, "not published")
     assert published(out) == whole

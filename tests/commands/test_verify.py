@@ -1,4 +1,4 @@
-"""`oldump verify` on what `oldump run` made: what it says of a whole run, and of damaged ones."""
+"""`oldump verify` on complete and on damaged runs."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ WORKS = f"ol_dump_works_{DATE}.txt.gz"
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An output folder with a complete run. Only copy it."""
+    """An output folder with a complete run. Copy it before use."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "data.txt").write_bytes(b"".join(copy_blocks(600)))
     run("data.txt", "out", cwd=folder)
@@ -23,17 +23,17 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def out(once: Path, tmp_path: Path) -> Path:
-    """An output folder of one's own with the run."""
+    """The test's own output folder with the run."""
     return shutil.copytree(once, tmp_path / "out")
 
 
-def verified(folder: Path, *more: str) -> Ran:
-    """`oldump verify FOLDER`."""
+def verify(folder: Path, *more: str) -> Ran:
+    """Run `oldump verify FOLDER`."""
     return oldump("verify", folder, *more, cwd=folder.parent)
 
 
 def damage(out: Path) -> None:
-    """Another byte in the middle of the works."""
+    """Change a byte in the middle of the works."""
     path = out / f"ol_dump_{DATE}" / WORKS
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -41,45 +41,45 @@ def damage(out: Path) -> None:
 
 
 @pytest.mark.parametrize("more", [(), ("--quick",)])
-def test_a_whole_run_gets_one_line(out: Path, more: tuple[str, ...]) -> None:
-    """Nothing is found in what a run made, and the line says so."""
-    ran = verified(out, *more)
+def test_a_complete_run_gets_one_line(out: Path, more: tuple[str, ...]) -> None:
+    """There are no findings, and the line says so."""
+    ran = verify(out, *more)
     assert ran.code == 0, ran.err
     assert b"nothing found" in ran.out + ran.err.encode()
 
 
 @pytest.mark.parametrize("more", [(), ("--quick",)])
 def test_a_damaged_run_gets_a_table_and_a_code_of_its_own(out: Path, more: tuple[str, ...]) -> None:
-    """Both depths find a flipped bit, name the file, and end with 40."""
+    """Quick and full check find a flipped bit, name the file and exit with 40."""
     damage(out)
-    ran = verified(out, *more)
+    ran = verify(out, *more)
     assert ran.code == 40
     assert WORKS in ran.out.decode()
 
 
-def test_quick_reads_no_records_and_says_less(out: Path) -> None:
-    """Of a line that is no record, with all sums made to fit, only the whole verify can know."""
+def test_quick_reads_no_records_and_says_so(out: Path) -> None:
+    """Only the full check finds an invalid line in a file with matching sums."""
     item = out / f"ol_dump_{DATE}"
     first, *rest = lines_of(item / WORKS)
     remake(item / WORKS, [first.replace(b'": ', b'":  ', 1), *rest], item)
-    assert b"non-canonical" not in verified(out, "--quick").out
-    ran = verified(out)
+    assert b"non-canonical" not in verify(out, "--quick").out
+    ran = verify(out)
     assert ran.code == 40
     assert b"non-canonical" in ran.out
 
 
 def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:
-    """It says what folder was expected."""
+    """The error says which folder is expected."""
     (tmp_path / "empty").mkdir()
-    ran = verified(tmp_path / "empty")
+    ran = verify(tmp_path / "empty")
     assert ran.code == 2
     assert "empty" in ran.err
 
 
-def test_of_several_items_one_must_be_named(out: Path) -> None:
-    """The refusal names them."""
+def test_one_of_several_items_must_be_named(out: Path) -> None:
+    """The error lists them."""
     shutil.copytree(out / f"ol_dump_{DATE}", out / "ol_dump_2022-06-30")
-    ran = verified(out)
+    ran = verify(out)
     assert ran.code == 2
     assert "2022-06-30" in ran.err
     assert DATE in ran.err

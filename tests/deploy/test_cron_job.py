@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from commands.command import LOG_PREFIX
-from commands.processes import waited_for
+from commands.processes import wait_for
 from deploy.container import DEPLOY
 
 JOB = str(DEPLOY / "cron-job")
@@ -41,7 +41,7 @@ def test_cron_job_waits_for_a_stopped_command(tmp_path: Path) -> None:
     line = [JOB, "bash", "-c", command]
     with subprocess.Popen(line, env=environment(tmp_path), stderr=subprocess.PIPE, start_new_session=True) as job:
         log = tmp_path / "cron.log"
-        assert waited_for(lambda: job.poll() is not None or (log.exists() and "\nworks\n" in log.read_text()))
+        assert wait_for(lambda: job.poll() is not None or (log.exists() and "\nworks\n" in log.read_text()))
         assert job.poll() is None
         os.killpg(job.pid, signal.SIGTERM)
         assert job.wait(30) == 143

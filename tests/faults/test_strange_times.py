@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from commands.command import SECONDS, environment, failed, oldump, private_of, published, run, started
-from commands.processes import scatters, waited_for
+from commands.processes import is_scattering, wait_for
 from faults.driver import Rule
 from faults.faulty import DRIVER, Faulty, arguments_of, order_of
 from oldump.run.owner import Owner
@@ -36,7 +36,7 @@ def test_two_runs_at_once(table: Path, undisturbed: dict[str, bytes], tmp_path: 
     """The second run is refused with the owner's details, and the first one completes."""
     out = tmp_path / "out"
     with started(*arguments_of("-", out), cwd=tmp_path) as first:
-        assert waited_for(lambda: scatters(out))
+        assert wait_for(lambda: is_scattering(out))
         failed(oldump(*arguments_of("-", out), cwd=tmp_path), 32, f"pid {first.pid} on ", "user ", "heartbeat ")
         _, err = first.communicate(table.read_bytes(), timeout=SECONDS)
         assert first.returncode == 0, err
@@ -71,7 +71,7 @@ def test_a_run_whose_lock_is_taken_over(table: Path, tmp_path: Path) -> None:
     """A run that loses its lock stops, names the new owner, and publishes nothing."""
     out = tmp_path / "out"
     with started(*arguments_of("-", out), cwd=tmp_path) as process:
-        assert waited_for(lambda: scatters(out))
+        assert wait_for(lambda: is_scattering(out))
         other = replace(Owner.current(), pid=7, host="elsewhere")
         (private_of(out) / "lock").write_bytes(other.to_json())
         _, err = process.communicate(table.read_bytes(), timeout=SECONDS)

@@ -29,7 +29,7 @@ from commands.command import (
     run,
     texts,
 )
-from commands.processes import running, scatters, waited_for
+from commands.processes import is_scattering, running, wait_for
 from listener import listening
 from oldump.errors import ArchiveRefused, StorageFull, VerificationError
 from oldump.outside.metrics import Figures, figures_in
@@ -311,7 +311,7 @@ def test_7369_a_second_run_is_refused(table: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with running("run", DATE, "--source", "-", "--out", out, cwd=tmp_path) as first:
         lock = private_of(out) / "lock"
-        assert waited_for(lambda: lock.exists() and b"pid" in lock.read_bytes())
+        assert wait_for(lambda: lock.exists() and b"pid" in lock.read_bytes())
         second = oldump("run", DATE, "--source", table, "--out", out, cwd=tmp_path)
         failed(second, 32, f"pid {first.pid} on ")
         first.kill()
@@ -325,7 +325,7 @@ def test_10514_a_stopped_container_loses_nothing(tmp_path: Path) -> None:
     source.write_bytes(b"".join(copy_blocks(25_000)))
     out = tmp_path / "out"
     with running("run", DATE, "--source", source, "--out", out, cwd=tmp_path) as process:
-        assert waited_for(lambda: scatters(out))
+        assert wait_for(lambda: is_scattering(out))
         process.send_signal(signal.SIGTERM)
         assert process.wait(STOP_SECONDS) == 128 + signal.SIGTERM
     assert not item_of(out).exists()
@@ -520,7 +520,7 @@ def test_7369_a_killed_run_triggers_the_dead_mans_switch(tmp_path: Path) -> None
         settings = {"OLDUMP_PING_URL": f"http://{listener.place}/uuid", "OLDUMP_METRICS": str(tmp_path / "oldump.prom")}
         line = ("run", DATE, "--source", "data.txt", "--out", "out")
         with running(*line, cwd=tmp_path, env=settings) as process:
-            assert waited_for(lambda: scatters(tmp_path / "out"))
+            assert wait_for(lambda: is_scattering(tmp_path / "out"))
             os.killpg(process.pid, signal.SIGKILL)
         assert listener.paths == ["/uuid/start"]
     assert set(metrics_in(tmp_path / "oldump.prom")) == {"oldump_last_start_timestamp_seconds"}

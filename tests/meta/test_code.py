@@ -1,4 +1,4 @@
-"""What the code promises about itself: layers, stages' headers, who prints, and a reason for every exception."""
+"""Rules that the code must keep: layers, stages' docstrings, who prints, and a reason for every exception."""
 
 import ast
 import inspect
@@ -22,20 +22,20 @@ HEADER = ("Reads:", "Writes:", "Guarantees:", "Memory:", "On failure:")
 
 
 def comments(source: str) -> list[str]:
-    """The comments of a module, without what only looks like one inside a string."""
+    """Return the comments of a module, but no text inside a string that looks like one."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return [token.string for token in tokens if token.type == tokenize.COMMENT]
 
 
 def exceptions_without_reason(source: str) -> list[str]:
-    """Comments that silence a tool and do not say why; what stands behind a second # or a dash is a reason."""
+    """Return comments that silence a tool without a reason, which follows a second # or a dash."""
     found = [comment for comment in comments(source) if re.match(r"#\s*(noqa|type:\s*ignore|pragma|nosec)", comment)]
     silent = r"#\s*(noqa(:\s*[A-Z]+[0-9]+(,\s*[A-Z]+[0-9]+)*)?|type:\s*ignore(\[[\w,\s-]*\])?)\s*"
     return [comment for comment in found if re.sub(silent, "", comment, count=1).strip(" #-–") == ""]
 
 
 def prints(source: str) -> list[int]:
-    """The lines that call print or write to sys.stdout."""
+    """Return the lines that call print or use sys.stdout."""
     lines = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
@@ -46,7 +46,7 @@ def prints(source: str) -> list[int]:
 
 
 def test_imports_point_down() -> None:
-    """As design.md draws the layers: lint-imports holds it, and this test runs it."""
+    """lint-imports accepts the layers of design.md."""
     program = Path(sys.executable).with_name("lint-imports")
     ran = subprocess.run([program, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
@@ -54,8 +54,8 @@ def test_imports_point_down() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
-def test_a_stage_opens_with_its_header(stage: Stage) -> None:
-    """What it reads, writes and promises, what memory it takes, and what a failure leaves: style.md."""
+def test_a_stages_docstring_has_all_fields(stage: Stage) -> None:
+    """Reads, Writes, Guarantees, Memory, On failure, as in style.md."""
     folder = ROOT / "src" / "oldump" / "stages"
     places = (folder / f"{stage.name}.py", folder / stage.name / "stage.py", folder / "tables.py")
     module = next(path for path in places if path.exists())
@@ -70,7 +70,7 @@ def test_a_stage_opens_with_its_header(stage: Stage) -> None:
 
 
 def test_stages_read_what_earlier_stages_write() -> None:
-    """The table is the way of the data: nothing comes from behind."""
+    """In the table of stages, no stage reads the output of a later one."""
     known = {"database", "coverstore", "archive database", "data"}
     for stage in STAGES:
         assert set(stage.reads) <= known
@@ -78,29 +78,29 @@ def test_stages_read_what_earlier_stages_write() -> None:
 
 
 def test_the_table_names_what_deworks_reads() -> None:
-    """The table says it again, so that a run without that stage need not import it."""
+    """The table repeats the list, so that a run without this stage does not import it."""
     assert STAGE_OF["deworks"].reads == (*READS, "ia-metadata")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_only_the_command_line_prints(path: Path) -> None:
-    """Data never travels through the process's standard output inside a run (incident 6825)."""
+    """Data never goes through the standard output of the process during a run (incident 6825)."""
     assert path.parent.name == "cli" or prints(path.read_text(encoding="utf-8")) == []
 
 
 def test_a_print_is_found() -> None:
-    """The test above would see one."""
+    """The rule above finds a print call and a use of sys.stdout."""
     assert prints("def f():\n    print(1)\n    x = 'print(2)'\n    sys.stdout.write(x)\n") == [2, 4]
 
 
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_exception_to_a_rule_has_its_reason(path: Path) -> None:
-    """Habit 9: what silences ruff or mypy says why, on the same line."""
+    """A comment that silences ruff or mypy says why, on the same line."""
     assert exceptions_without_reason(path.read_text(encoding="utf-8")) == []
 
 
 def test_an_exception_without_reason_is_found() -> None:
-    """Neither a bare one nor one with codes alone passes; one inside a string is none."""
+    """Codes alone are no reason; text inside a string is no comment."""
     bad = ["# noqa", "# noqa: S101", "# noqa: S101, D105", "# type: ignore", "# type: ignore[misc]", "# noqa: S101 -"]
     good = ["# noqa: S101 - shown", "# type: ignore[misc] # its stub says too little", "# nothing"]
     source = "\n".join(f"x = 1  {comment}" for comment in bad + good) + "\ny = '# noqa'\n"
@@ -108,14 +108,14 @@ def test_an_exception_without_reason_is_found() -> None:
 
 
 def test_no_code_in_package_files() -> None:
-    """An __init__.py says what the package is, and nothing else."""
+    """An __init__.py holds a docstring and nothing else."""
     for path in SOURCES:
         if path.name == "__init__.py":
             (statement,) = ast.parse(path.read_text(encoding="utf-8")).body
             assert isinstance(statement, ast.Expr), path
 
 
-def test_the_table_of_stages_is_what_runs() -> None:
-    """Each row's function is its own."""
+def test_each_stage_has_its_own_function() -> None:
+    """Each row of the table of stages names a different function."""
     assert len({stage.run for stage in STAGES}) == len(STAGES)
     assert all(inspect.isfunction(stage.run) for stage in STAGES)

@@ -1,4 +1,4 @@
-"""Every command and option is in --help, in the README or docs; every exit code too, once."""
+"""Every command, option and exit code is in --help and in the documents."""
 
 import inspect
 import re
@@ -24,52 +24,52 @@ SETTINGS_FREE = {"--help"}
 
 
 def commands() -> dict[str, "click.Command"]:
-    """Every command by name."""
+    """Return every command by name."""
     group = typer.main.get_command(cli.app)
     return dict(group.commands)  # type: ignore[attr-defined] # a group has some
 
 
 @cache
 def shown_help() -> str:
-    """What `oldump --help` shows."""
+    """Return the output of `oldump --help`."""
     line = [sys.executable, "-m", "oldump", "--help"]
     return subprocess.run(line, capture_output=True, text=True, check=True).stdout
 
 
 def options() -> Iterator[tuple[str, str]]:
-    """Every command with each of its options."""
+    """Yield every command with each of its options."""
     for name, command in commands().items():
         for parameter in command.params:
             yield from ((name, option) for option in parameter.opts if option.startswith("--"))
 
 
 def error_classes() -> list[type[errors.OldumpError]]:
-    """All of the tree but its root."""
+    """Return all error classes except the root."""
     classes = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, errors.OldumpError)]
     return [each for each in classes if each is not errors.OldumpError]
 
 
 def signal_codes() -> set[int]:
-    """128 + SIGHUP, SIGINT, SIGPIPE, SIGTERM."""
+    """Return 128 + SIGHUP, SIGINT, SIGPIPE, SIGTERM."""
     return {129, 130, 141, 143}
 
 
 def documented_codes(text: str) -> Counter[int]:
-    """The codes in the headings of settings.md: "### 13*: the database cannot be reached"."""
+    """Return the exit codes in the headings of settings.md, such as "### 13*: the database cannot be reached"."""
     headings = re.findall(r"(?m)^### ([0-9][0-9, *]*): \S", text)
     return Counter(int(code) for heading in headings for code in re.findall(r"[0-9]+", heading))
 
 
 @pytest.mark.parametrize("command", commands())
 def test_a_command_is_in_the_help_and_in_the_documents(command: str) -> None:
-    """Whoever adds a command says so in all three places."""
+    """Every command is in `oldump --help` and in the README or docs."""
     assert re.search(rf"(?m)^  {command} ", shown_help())
     documents = "".join(page.read_text(encoding="utf-8") for page in (README, OPERATIONS, SETTINGS))
     assert re.search(rf"(oldump |make |`){command}\b", documents)
 
 
-def test_every_option_is_in_its_commands_help() -> None:
-    """With words of its own."""
+def test_every_option_has_a_help_text() -> None:
+    """No option appears in --help without a description."""
     for command, option in options():
         parameters = [each for each in commands()[command].params if option in each.opts]
         assert all(getattr(each, "help", None) for each in parameters), (command, option)
@@ -77,13 +77,13 @@ def test_every_option_is_in_its_commands_help() -> None:
 
 @pytest.mark.parametrize("option", sorted({option for _, option in options()} - SETTINGS_FREE))
 def test_an_option_is_in_the_documents(option: str) -> None:
-    """README or operations: a help line alone is found by nobody who does not know what to look for."""
+    """Every option is in the README, operations.md or settings.md."""
     documents = "".join(page.read_text(encoding="utf-8") for page in (README, OPERATIONS, SETTINGS))
     assert re.search(rf"{option}\b", documents)
 
 
-def test_the_documents_name_no_option_that_does_not_exist() -> None:
-    """Behind `oldump COMMAND`, what the README and operations tell to type can be typed."""
+def test_the_documents_name_only_existing_options() -> None:
+    """Every `oldump COMMAND --option` in the documents exists."""
     known = set(options()) | {(command, "--help") for command in commands()}
     for path in (README, OPERATIONS, SETTINGS):
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -94,7 +94,7 @@ def test_the_documents_name_no_option_that_does_not_exist() -> None:
 
 
 def test_exit_codes_are_unique() -> None:
-    """One kind of failure, one code; none is that of a bug, of a signal or of success."""
+    """Each kind of failure has its own code, different from those of success, bugs and signals."""
     codes = Counter(each.exit_code for each in error_classes())
     assert max(codes.values()) == 1
     assert not set(codes) & ({0, 1, errors.BUG_EXIT_CODE} | signal_codes())
@@ -102,7 +102,7 @@ def test_exit_codes_are_unique() -> None:
 
 @pytest.mark.parametrize("place", ["the help", "docs/settings.md"])
 def test_every_exit_code_is_documented(place: str) -> None:
-    """In the help's last lines, and in settings.md, each under one heading that says what to do."""
+    """It is in the last lines of the help, and has one heading with advice in settings.md."""
     codes = {0, errors.BUG_EXIT_CODE, *signal_codes(), *(each.exit_code for each in error_classes())}
     if place == "the help":
         text = str(cli.app.info.epilog).split("Exit codes:")[1].split("docs/")[0]
@@ -111,13 +111,13 @@ def test_every_exit_code_is_documented(place: str) -> None:
     assert documented_codes(SETTINGS.read_text(encoding="utf-8")) == Counter(codes)
 
 
-def test_a_star_says_that_a_retry_may_help() -> None:
-    """In the headings of settings.md, just where the class says so: wrappers and people act on it."""
+def test_a_star_marks_retryable_errors() -> None:
+    """In the headings of settings.md, a star agrees with the class: scripts and people rely on it."""
     starred = {int(code) for code in re.findall(r"(?m)^### ([0-9]+)\*: ", SETTINGS.read_text(encoding="utf-8"))}
     assert starred == {each.exit_code for each in error_classes() if each.retryable}
 
 
-def test_the_error_tree_is_drawn_as_it_is() -> None:
-    """errors.py opens with its classes and codes: a reader need not look further."""
+def test_the_error_tree_is_complete() -> None:
+    """The docstring of errors.py lists every class with its exit code."""
     drawn = dict(re.findall(r"([A-Z]\w+) +([0-9]+) ", str(errors.__doc__)))
     assert drawn == {each.__name__: str(each.exit_code) for each in error_classes()}

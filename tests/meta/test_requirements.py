@@ -1,4 +1,4 @@
-"""What the project asks for: each dependency with its reason, each file with its hash, no host."""
+"""Requirements: each dependency with its reason, each file with its hash, no registry's host."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ REGISTRY = r"https?://[a-z.]*(pypi|pythonhosted|npmjs|debian)\."
 
 
 def requirements_named(pyproject: str) -> list[str]:
-    """Every direct dependency of a pyproject.toml, in any group, as it is spelled there."""
+    """Return every direct dependency of a pyproject.toml, in any group, as spelled there."""
     table = tomllib.loads(pyproject)
     project = table["project"]
     groups = chain(
@@ -27,7 +27,7 @@ def requirements_named(pyproject: str) -> list[str]:
 
 
 def requirements_without_reason(pyproject: str) -> list[str]:
-    """Those with no comment behind them on their line, nor alone on the line before."""
+    """Return the dependencies without a comment on their line or alone on the line before."""
     lines = pyproject.splitlines()
     explained = [
         line
@@ -42,7 +42,7 @@ def requirements_without_reason(pyproject: str) -> list[str]:
 
 
 def pins_without_hash(requirements: str) -> list[str]:
-    """The entries of a requirements file that are not pinned exactly, or carry no SHA-256."""
+    """Return the entries of a requirements file that are not pinned exactly or have no SHA-256."""
     entries = requirements.replace("\\\n", " ").splitlines()
     return [
         entry
@@ -54,7 +54,7 @@ def pins_without_hash(requirements: str) -> list[str]:
 
 
 def test_no_file_names_a_package_registry() -> None:
-    """Where packages come from is each machine's own setting, so no file may say it."""
+    """The source of packages is a setting of each machine, so no file names it."""
     found = subprocess.run(
         ["git", "grep", "--untracked", "-nIiE", REGISTRY],
         cwd=ROOT,
@@ -67,19 +67,19 @@ def test_no_file_names_a_package_registry() -> None:
 
 @pytest.mark.parametrize("host", ["pypi.org", "files.pythonhosted.org", "deb.debian.org"])
 def test_a_registry_is_recognised(host: str) -> None:
-    """The pattern above finds what it is meant to find."""
+    """The pattern above finds each kind of host."""
     assert re.search(REGISTRY, f"--index-url https://{host}/simple")
 
 
 def test_every_dependency_says_why() -> None:
-    """A stranger can tell from pyproject.toml alone what each dependency is for."""
+    """pyproject.toml says what each dependency is for."""
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert len(requirements_named(pyproject)) > 10
     assert requirements_without_reason(pyproject) == []
 
 
 def test_a_dependency_without_reason_is_found() -> None:
-    """Neither a neighbour's comment nor a # inside the string counts as a reason."""
+    """A neighbor's comment or a # inside the string is no reason."""
     pyproject = """
         [build-system]
         # Builds.
@@ -102,19 +102,19 @@ def test_a_dependency_without_reason_is_found() -> None:
 
 @pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.name)
 def test_requirements_are_pinned_and_hashed(path: Path) -> None:
-    """What is installed is, byte for byte, what was compiled."""
+    """The installed files are, byte for byte, the compiled list's."""
     text = path.read_text(encoding="utf-8")
     assert "--hash=sha256:" in text
     assert pins_without_hash(text) == []
 
 
-def test_both_requirement_files_are_there() -> None:
-    """The test above looks at something."""
+def test_both_requirement_files_exist() -> None:
+    """The test above checks two files."""
     assert [path.name for path in REQUIREMENTS] == ["dev.txt", "run.txt"]
 
 
 def test_a_pin_without_hash_is_found() -> None:
-    """Neither a loose version nor a missing or short hash passes."""
+    """A loose version and a missing or short hash are each reported."""
     digest = "0" * 64
     good = f"# note\ngood==1 ; python_version < '3' \\\n    --hash=sha256:{digest}\n    # via x\n"
     bad = [f"loose>=1 --hash=sha256:{digest}", "bare==1", "short==1 --hash=sha256:00"]
@@ -123,7 +123,7 @@ def test_a_pin_without_hash_is_found() -> None:
 
 @pytest.mark.parametrize("name", ["run", "dev"])
 def test_requirements_hold_every_direct_dependency(name: str) -> None:
-    """Whoever adds a dependency also runs `make requirements`."""
+    """After a new dependency, `make requirements` was run."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     direct = list(project["project"]["dependencies"])
     if name == "dev":

@@ -1,4 +1,4 @@
-"""Where skipping is forbidden, as in CI, what did not run did not pass."""
+"""Where skipping is forbidden, as in CI, a skipped test fails."""
 
 import shutil
 import subprocess
@@ -24,7 +24,7 @@ EXPECTED_FAILURE = "import pytest\n@pytest.mark.xfail\ndef test_it(): assert Fal
 
 
 def exit_code_of(module: str, folder: Path, forbid: str) -> int:
-    """Run pytest over one test module and our conftest, in a process of its own."""
+    """Run pytest on one test module with our conftest, in a process of its own; return the exit code."""
     shutil.copy(CONFTEST, folder)
     (folder / "test_it.py").write_text(f"def test_that_passes(): pass\n{module}\n", encoding="utf-8")
     run = subprocess.run(
@@ -33,7 +33,7 @@ def exit_code_of(module: str, folder: Path, forbid: str) -> int:
         env={
             "OLDUMP_TESTS_FORBID_SKIP": forbid,
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # others' take long to load
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # other plugins take long to load
         },
         capture_output=True,
         check=False,
@@ -43,15 +43,15 @@ def exit_code_of(module: str, folder: Path, forbid: str) -> int:
 
 @pytest.mark.parametrize("kind", SKIPS)
 def test_a_skip_fails_where_it_is_forbidden(kind: str, tmp_path: Path) -> None:
-    """However a test is skipped, CI sees it."""
+    """Every way of skipping a test fails in CI."""
     assert exit_code_of(SKIPS[kind], tmp_path, forbid="1") in {1, 2}
 
 
 def test_a_skip_passes_elsewhere(tmp_path: Path) -> None:
-    """Whoever lacks a server can still run the rest."""
+    """Without a server, a developer can still run the other tests."""
     assert exit_code_of(SKIPS["test"], tmp_path, forbid="") == 0
 
 
-def test_an_expected_failure_is_no_skip(tmp_path: Path) -> None:
+def test_an_expected_failure_is_not_a_skip(tmp_path: Path) -> None:
     """Pytest reports both as skipped; only one of them did not run."""
     assert exit_code_of(EXPECTED_FAILURE, tmp_path, forbid="1") == 0

@@ -1,4 +1,4 @@
-"""Which records changed is what two dictionaries say, for any two dumps, segments, ranges and workers."""
+"""The gate finds the changed records that two dictionaries show, for any dumps, segments, ranges and workers."""
 
 import tempfile
 from collections import Counter
@@ -22,17 +22,17 @@ KEYS = [
 KEYS += ["/authors/OL05A", "/authors/OL5A", "/people/a/lists/OL1L", "/subjects/é", "/x", "/works/OL3W-DUP"]
 
 Dump = dict[str, tuple[str, int, str]]
-"""Of each key, the part that it is in, revision and title."""
+"""For each key: its part, revision and title."""
 
 
 def dumps() -> SearchStrategy[Dump]:
-    """A dump of few keys, so that two of them share many."""
+    """Return a dump with few keys, so that two dumps share many."""
     record = st.tuples(st.sampled_from(PARTS), st.integers(1, 12), st.sampled_from(["", "a", "b", "c" * 200]))
     return st.dictionaries(st.sampled_from(KEYS), record)
 
 
 def written(dump: Dump, folder: Path, cuts: int, *, is_earlier: bool) -> list[IndexedPart]:
-    """The parts of a dump, in segments of so many records."""
+    """Write the parts of a dump, with this many records per segment."""
     parts = []
     folder.mkdir()
     for name in PARTS:
@@ -50,12 +50,12 @@ def written(dump: Dump, folder: Path, cuts: int, *, is_earlier: bool) -> list[In
 
 
 def record(part: str, key: str, revision: int, title: str) -> bytes:
-    """A record with its newline."""
+    """Return a record with its newline."""
     return f'/type/{part}\t{key}\t{revision}\t2022-07-01\t{{"title": "{title}"}}\n'.encode()
 
 
-def judged(now: Dump, before: Dump) -> Changes:
-    """The same, by dictionaries."""
+def expected(now: Dump, before: Dump) -> Changes:
+    """Return the changes, computed with dictionaries."""
     kinds = Counter(
         "gone"
         if key not in now
@@ -83,14 +83,14 @@ def judged(now: Dump, before: Dump) -> Changes:
 def test_any_two_dumps(
     workers: int, now: Dump, before: Dump, kept: bool, cuts: tuple[int, int], range_bytes: int
 ) -> None:
-    """Records that are the same, changed, older, new and gone; titles; and every record of the run is read once."""
+    """Records are equal, changed, older, new or gone; titles change; and every record of the run is read once."""
     now = {**before, **now} if kept else now
     with tempfile.TemporaryDirectory() as name:
         parts = written(now, Path(name) / "now", cuts[0], is_earlier=False)
         parts += written(before, Path(name) / "before", cuts[1], is_earlier=True)
         seen = [0]
         read = compare_parts(parts, workers, seen.append, range_bytes)
-    assert read.changes == judged(now, before)
+    assert read.changes == expected(now, before)
     assert (read.records, max(seen), read.damage) == (len(now), len(now), "")
     titles = Counter(part for part, _, title in now.values() if title)
     assert {part: counts["title"] for part, counts in read.filled.items() if "title" in counts} == {

@@ -185,7 +185,7 @@ def same_but_for_repeated_names(one: bytes, other: bytes) -> bool:
 
 
 def test_synthetic_tables() -> None:
-    """Rows as the live table has them, with both ways in every block, and borders anywhere."""
+    """Rows like those of the live table use both paths in every block, with block borders anywhere."""
     blocks = [*synthetic_blocks()]
     text = b"".join(blocks)
     exact = made_by_slow_path(text)
@@ -199,7 +199,7 @@ def test_synthetic_tables() -> None:
         assert made_by_fast_path([b"".join(lines[at : at + size]) for at in range(0, len(lines), size)]) == fast
 
 
-# Documents made to deceive
+# Deceptive documents
 
 
 TRICKY_CHARACTERS = (
@@ -231,7 +231,7 @@ value_names = st.sampled_from(("value", "values", "v\\u0061lue", 'x\\"value'))
 
 @st.composite
 def tricky_datetimes(draw: st.DrawFn) -> str:
-    """JSON text of what is a datetime, or nearly."""
+    """Return JSON text of a datetime, or of something similar."""
     members = [
         f'"{draw(type_names)}": "{draw(type_texts)}"' if draw(st.booleans()) else '"type": "/type/datetime"',
         f'"{draw(value_names)}": "{draw(tricky_moments)}"'
@@ -279,13 +279,13 @@ member_names = st.sampled_from(
 
 
 def meant(name: str) -> str:
-    """The name of a member as JSON means it."""
+    """Return the decoded name of a member."""
     text: str = json.loads(f'"{name}"')
     return text
 
 
 def tricky_objects(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """JSON text of an object in which no name stands twice."""
+    """Return JSON text of an object with distinct member names."""
     members = st.lists(st.tuples(member_names, values), max_size=3, unique_by=lambda member: meant(member[0]))
     return members.map(lambda chosen: "{" + ", ".join(f'"{name}": {value}' for name, value in chosen) + "}")
 
@@ -312,7 +312,7 @@ core_revisions = st.sampled_from(
 
 @st.composite
 def tricky_rows(draw: st.DrawFn) -> bytes:
-    """A row that makes the fast way doubt, or should."""
+    """Return a row that makes the fast path fall back to the slow path, or should."""
     more = draw(st.lists(st.tuples(top_names, tricky_values), max_size=4, unique_by=lambda member: meant(member[0])))
     members = [f'"{name}": {value}' for name, value in more]
     if draw(st.integers(0, 9)) == 0:
@@ -336,7 +336,7 @@ def tricky_rows(draw: st.DrawFn) -> bytes:
 
 @settings(max_examples=examples(600), deadline=None)
 @given(rows=st.lists(tricky_rows(), min_size=1, max_size=4))
-def test_rows_made_to_deceive(rows: list[bytes]) -> None:
+def test_deceptive_rows(rows: list[bytes]) -> None:
     """Datetimes, old keys, locations and ids of every shape, in every place, up to the end of a block."""
     assert_paths_agree(b"".join(rows))
     assert made_by_fast_path(rows) == made_by_fast_path([b"".join(rows)])
@@ -352,8 +352,8 @@ def test_rows_made_to_deceive(rows: list[bytes]) -> None:
         (b"rejected", b"dropped"),
     ],
 )
-def test_a_difference_would_be_seen(one: bytes, other: bytes) -> None:
-    """Records that differ, or a row with another fate, fail the comparison that all tests here rely on."""
+def test_a_difference_is_found(one: bytes, other: bytes) -> None:
+    """The comparison of these tests fails if a record differs or a row has another outcome."""
     good = Made(1, [one], Counter(), [])
     assert_same(good, good)
     for damaged in (

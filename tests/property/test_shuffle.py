@@ -1,6 +1,6 @@
-"""Scatter and gather: the lines come out sorted, and the segments are those of the sorted text.
+"""Scatter and gather sort lines and cut them into the segments of the sorted text.
 
-Whatever the workers, the memory and the cut into tasks.
+This holds for any workers, any memory and any division into tasks.
 """
 
 import tempfile
@@ -28,7 +28,7 @@ MAX_RANK = (1 << 64) - 1
 
 @dataclass(frozen=True, order=True)
 class Line:
-    """A line as the shuffle is given it; sorted by its fields."""
+    """An input line of the shuffle, ordered by its fields."""
 
     rank: int
     text: bytes
@@ -36,28 +36,28 @@ class Line:
 
 
 class ByTag:
-    """Arranges lines into one stream of all, and one for each of three tags."""
+    """Arrange lines into one stream of all lines and one for each of three tags."""
 
     def __init__(self) -> None:
         self._lines = 0
 
     def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:
-        """The streams of a slice."""
+        """Return the streams of a slice."""
         self._lines += len(batch.lines)
         return {"all": batch.lines, **{f"tag {tag}": batch.lines.take(batch.tags == tag) for tag in range(3)}}
 
     def tally(self) -> int:
-        """How many there were."""
+        """Return the number of lines."""
         return self._lines
 
 
 def compress(text: bytes) -> Segment:
-    """A segment that is not compressed, since the compression is not what is tried here."""
+    """Return the segment uncompressed: compression is not tested here."""
     return Segment(b"", text.count(b"\n"), len(text), 0, text)
 
 
 def read(lines: list[Line]) -> Generator[Batch, None, int]:
-    """What a worker makes of a task: two batches, of which one or both may be empty."""
+    """Make a task's two batches, of which one or both may be empty."""
     for some in (lines[: len(lines) // 2], lines[len(lines) // 2 :]):
         ranks = np.array([line.rank for line in some], np.uint64)
         yield Batch(Lines.of([line.text for line in some]), ranks, np.array([line.tag for line in some], np.uint8))
@@ -65,7 +65,7 @@ def read(lines: list[Line]) -> Generator[Batch, None, int]:
 
 
 def shuffled(tasks: list[list[Line]], workers: int, budget: Budget, folder: Path) -> dict[str, list[bytes]]:
-    """The texts of the segments of each stream, with as many workers to scatter as to gather."""
+    """Return the segments' texts of each stream, with the same number of workers in scatter and gather."""
     with Crew(workers, scatter_worker(read, folder, budget)) as crew:
         scattering = Scattering(crew)
         said = list(scattering.run([("a task", task) for task in tasks]))
@@ -80,8 +80,8 @@ def shuffled(tasks: list[list[Line]], workers: int, budget: Budget, folder: Path
     return {name: [segment.data for segment in segments] for name, segments in sinks.items()}
 
 
-def plainly(lines: list[Line]) -> dict[str, list[bytes]]:
-    """What must come out: all lines sorted, then cut."""
+def expected(lines: list[Line]) -> dict[str, list[bytes]]:
+    """Return the expected result: all lines sorted, then cut."""
     lines = sorted(lines)
     return {
         "all": list(segment_texts(line.text + b"\n" for line in lines)),
@@ -111,7 +111,7 @@ _TEXTS = st.one_of(
 
 @st.composite
 def _tagged(draw: st.DrawFn) -> Line:
-    # Two lines with the same rank and text are one and the same to the order, so the tag follows from them.
+    # Two lines with the same rank and text are equal in the order, so the tag must follow from them.
     rank, text = draw(_RANKS), draw(_TEXTS)
     return Line(rank, text, (rank + len(text)) % 3)
 
@@ -134,15 +134,15 @@ FEW_RANKS = [[Line(number % 3, b"%d" % (number * 7919 % 1000), number % 3)] for 
 @example(FEW_RANKS, 3, Budget(1, 200, 63))
 @example(FEW_RANKS, 2, Budget(100, 100, 1))
 @settings(deadline=None, max_examples=examples(20))
-def test_the_lines_come_out_sorted(tasks: list[list[Line]], workers: int, budget: Budget) -> None:
+def test_the_lines_are_sorted(tasks: list[list[Line]], workers: int, budget: Budget) -> None:
     """The streams are the sorted lines, and their segments end where those of the whole text would.
 
-    Many equal ranks, empty lines, lines longer than a segment; buckets of one rank or of all; overfull ones that take
-    several merges.
+    The lines include equal ranks, empty lines and lines longer than a segment; buckets hold one rank or all, and large
+    ones need several merges.
     """
     with tempfile.TemporaryDirectory() as folder:
         streams = shuffled(tasks, workers, budget, Path(folder))
-    assert streams == plainly([line for task in tasks for line in task])
+    assert streams == expected([line for task in tasks for line in task])
 
 
 def _long_lines() -> Iterator[list[Line]]:
@@ -169,6 +169,6 @@ def _long_lines() -> Iterator[list[Line]]:
     ids=["in memory", "a bucket a rank", "overfull", "many frames", "tiny frames", "several widths"],
 )
 def test_the_same_lines_give_the_same_segments(tmp_path: Path, workers: int, budget: Budget) -> None:
-    """10 MB in long lines: each way to have them sorted gives the very same bytes."""
+    """Each way of sorting 10 MB of long lines gives the same bytes."""
     tasks = list(_long_lines())
-    assert shuffled(tasks, workers, budget, tmp_path) == plainly([line for task in tasks for line in task])
+    assert shuffled(tasks, workers, budget, tmp_path) == expected([line for task in tasks for line in task])

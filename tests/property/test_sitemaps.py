@@ -21,7 +21,7 @@ TITLES = st.text(st.characters(), max_size=30) | st.none() | st.integers()
 
 
 def dump_of(catalogue: dict[str, dict[int, object]]) -> bytes:
-    """A dump: a record for each number and title, collection by collection."""
+    """Return a dump with a record for each number and title, collection by collection."""
     lines = []
     for folder, titles in sorted(catalogue.items()):
         kind, member, letter = COLLECTIONS[folder]
@@ -32,7 +32,7 @@ def dump_of(catalogue: dict[str, dict[int, object]]) -> bytes:
 
 
 def range_of(name: str, numbers: int) -> tuple[str, int, int]:
-    """Collection, first and last number of a sitemap's range, by its name alone."""
+    """Return the collection, first and last number that a sitemap's name states."""
     match = re.fullmatch(r"sitemap_(authors|works)_(\d+)(?:_(\d+)-(\d+))?\.xml\.gz", name)
     assert match is not None
     place = int(match[2])
@@ -52,8 +52,8 @@ def range_of(name: str, numbers: int) -> tuple[str, int, int]:
         numbers=st.integers(1, 64),
     ),
 )
-def test_every_key_stands_in_one_sitemap_of_its_range(catalogue: dict[str, dict[int, object]], limits: Limits) -> None:
-    """Ranges do not overlap, limits hold, all is valid, and nothing lies there that no index names."""
+def test_every_key_is_in_one_sitemap_of_its_range(catalogue: dict[str, dict[int, object]], limits: Limits) -> None:
+    """Ranges do not overlap, limits hold, all XML is valid, and every file is in an index."""
     with TemporaryDirectory() as name:
         path, out = Path(name) / "dump", Path(name) / "out"
         path.write_bytes(dump_of(catalogue))
