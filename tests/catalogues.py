@@ -1,10 +1,10 @@
-"""Small catalogues to join: records of works, editions, authors, redirects and others, and the IA metadata beside them.
+"""Hypothesis strategies for small inputs of deworks: records of works, editions, authors, redirects, and IA metadata.
 
-Uses nothing of src but how a key becomes a column and how keys are ordered, and nothing of the reference.
+Uses nothing of src except the encoding and order of keys, and nothing of the reference implementation.
 
-The records are in the dress of the dumps: ASCII, `", "`, `": "`. Their keys are few, so that links hit; what they hold
-is legal but often odd: strings with lone surrogates, escapes and numbers that json.dumps would spell in another way,
-member names that stand twice, links that are no links.
+The records have canonical JSON: ASCII, `", "`, `": "`. There are few keys, so that links often match. Contents are
+legal but often odd: strings with lone surrogates, escapes and numbers that json.dumps would write differently, repeated
+member names, values of the wrong type in place of links.
 """
 
 import json
@@ -22,10 +22,10 @@ from oldump.records.record import column
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What deworks is made of."""
+    """The inputs of deworks."""
 
     records: list[bytes]
-    """In the order of the dump, one part after another, each with its newline."""
+    """In the order of the dump, part after part, each with its newline."""
     ia_metadata: bytes
     """Sorted by identifier, bytewise."""
 
@@ -34,17 +34,17 @@ class Catalogue:
 
 
 class Verbatim(str):
-    """JSON text that is written as it is: a number in one of its spellings."""
+    """JSON text written unchanged: a number in one of its spellings."""
 
 
 @dataclass(frozen=True)
 class Members:
-    """The members of an object, of which two may have one name."""
+    """The members of an object, in which a name may repeat."""
 
     pairs: tuple[tuple[str, "Value"], ...] = ()
 
     def __add__(self, other: "Members") -> "Members":
-        """These and then the others."""
+        """Return these members followed by the others."""
         return Members(self.pairs + other.pairs)
 
 
@@ -53,12 +53,12 @@ Spelling: TypeAlias = Callable[[str], str]
 
 
 def object_of(**members: Value) -> Members:
-    """An object in which each name stands once."""
+    """Return an object with distinct member names."""
     return Members(tuple(members.items()))
 
 
 def written(value: Value, spelling: Spelling) -> str:
-    """JSON text of the value in the dress of the dumps."""
+    """Return the value's JSON text in canonical encoding."""
     if isinstance(value, Members):
         pairs = [f"{written(name, spelling)}: {written(inner, spelling)}" for name, inner in value.pairs]
         return "{" + ", ".join(pairs) + "}"
@@ -72,30 +72,30 @@ def written(value: Value, spelling: Spelling) -> str:
 
 
 def plainly(character: str) -> str:
-    """As the dumps spell it: as json.dumps does, and DEL escaped."""
+    """Return the string as the dumps write it: as json.dumps does, with DEL escaped too."""
     return "\\u007f" if character == "\x7f" else json.dumps(character)[1:-1]
 
 
 def in_upper_case(character: str) -> str:
-    """With capital letters in its escapes."""
+    """Return the string with capital letters in its escapes."""
     spelled = plainly(character)
     return spelled.upper().replace("\\U", "\\u") if spelled.startswith("\\u") else spelled
 
 
 def with_escaped_slashes(character: str) -> str:
-    """With a backslash before slashes."""
+    """Return the string with a backslash before each slash."""
     return "\\/" if character == "/" else plainly(character)
 
 
 def all_escaped(character: str) -> str:
-    """As the numbers of its UTF-16 code units."""
+    """Return the string with every UTF-16 code unit escaped."""
     units = character.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
 
 
 SPELLINGS = (plainly, in_upper_case, with_escaped_slashes, all_escaped)
 
-# Keys: first those that may be stored; then other strings with the same columns; then some that never are stored.
+# Keys: first those that records may have; then other strings with the same columns; then some that no record has.
 
 WORKS = ("/works/OL1W", "/works/OL9W", "/works/OL10W", "/works/OL9\ud83dW", "/works/caf\u00e9", "/works/a\tb")
 EDITIONS = ("/books/OL1M", "/books/OL9M", "/books/OL10M", "/books/ia:foo00bar", "/books/\ude00", "/books/a\x85b")
@@ -137,18 +137,18 @@ _stored_keys = tuple(_usual_types)
 
 
 def _one_in(draw: st.DrawFn, chances: int) -> bool:
-    """Whether that one chance comes true."""
+    """Return True once in this many draws."""
     return draw(st.sampled_from((False,) * (chances - 1) + (True,)))
 
 
 @st.composite
 def _mostly(draw: st.DrawFn, usual: SearchStrategy[Value], odd: SearchStrategy[Value], chances: int = 6) -> Value:
-    """The usual, but one in so many is odd: st.one_of would give each of many oddities the weight of the usual."""
+    """Return mostly common values, and an odd one once in this many: st.one_of would weigh all alike."""
     return draw(odd if _one_in(draw, chances) else usual)
 
 
 def _links(usual: tuple[str, ...]) -> SearchStrategy[Value]:
-    """A key to link to, most often a usual one."""
+    """Return a key to link to, most often a common one."""
     return _mostly(st.sampled_from(usual[:3] + usual), st.sampled_from(_stored_keys + SAME_COLUMNS + NOWHERE))
 
 
@@ -161,7 +161,7 @@ _values = st.lists(st.sampled_from(("IA1", "Boston", "", " ", "caf\u00e9", "a\\b
 
 @st.composite
 def ia_metadata(draw: st.DrawFn) -> bytes:
-    """Lines of COPY text, sorted by identifier; some identifiers have two."""
+    """Return lines of COPY text, sorted by identifier; some identifiers have two lines."""
     at_least = draw(st.sampled_from((0, 8)))
     rows = draw(st.lists(st.tuples(st.sampled_from(_IDENTIFIERS), _values, _values), min_size=at_least, max_size=12))
     rows.sort(key=lambda row: row[0].encode())
@@ -186,7 +186,7 @@ _texts = st.lists(
 _no_links: SearchStrategy[Value] = st.one_of(
     st.none(), st.booleans(), _numbers, _texts, st.just([]), st.just(Members()), st.just([[]]), st.just([Members()])
 )
-"""What stands where a link should."""
+"""Values in place of a link."""
 _filling: SearchStrategy[Value] = st.one_of(
     _numbers,
     _texts,
@@ -198,7 +198,7 @@ _filling: SearchStrategy[Value] = st.one_of(
 
 @st.composite
 def _mixed(draw: st.DrawFn, members: Members, names: SearchStrategy[str], others: SearchStrategy[Value]) -> Members:
-    """The members, now and then one of these names before or after them, with another value: it may stand twice."""
+    """Return the members, sometimes with a repeated name before or after them."""
     if not _one_in(draw, 10):
         return members
     other = Members(((draw(names), draw(others)),))
@@ -206,7 +206,7 @@ def _mixed(draw: st.DrawFn, members: Members, names: SearchStrategy[str], others
 
 
 def _twice(member_name: str, links: SearchStrategy[Value]) -> SearchStrategy[Value]:
-    """An object with this member, which may stand twice or be something else."""
+    """Return an object with this member, which may repeat or have another type."""
     members = st.builds(lambda link: Members(((member_name, link),)), links)
     return members.flatmap(lambda once: _mixed(once, st.sampled_from((member_name, "x")), links | _no_links))
 
@@ -216,7 +216,7 @@ def _key_objects(usual: tuple[str, ...]) -> SearchStrategy[Value]:
 
 
 def _roles() -> SearchStrategy[Value]:
-    """What stands in a work's authors: mostly roles, but also what today's script stumbles over."""
+    """Return a work's authors: mostly roles, but also values that the old script fails on."""
     role = _twice("author", _key_objects(AUTHORS))
     typed = st.builds(lambda author: object_of(type="/type/author_role", author=author), _key_objects(AUTHORS))
     unlike = st.one_of(
@@ -226,12 +226,15 @@ def _roles() -> SearchStrategy[Value]:
 
 
 def _lists(items: SearchStrategy[Value], most: int) -> SearchStrategy[Value]:
-    """A list, seldom empty."""
+    """Return a list, rarely empty."""
     return st.lists(items, min_size=1, max_size=most).map(list)
 
 
 def _own_members(key: str, type_key: str) -> dict[str, SearchStrategy[Value]]:
-    """The members that deworks looks at in documents of this type. Most redirects lead to keys like their own."""
+    """Return the members that deworks reads in documents of this type.
+
+    Most redirects lead to keys of their own kind.
+    """
     if type_key == "/type/work":
         return {"authors": _mostly(_lists(_roles(), 4), _no_links)}
     if type_key == "/type/edition":
@@ -252,7 +255,7 @@ _other_names = st.sampled_from(
 
 @st.composite
 def _documents(draw: st.DrawFn, key: str, type_key: str) -> Members:
-    """A document of this key and type, its members in any order."""
+    """Return a document of this key and type, its members in any order."""
     own = _own_members(key, type_key)
     pairs: list[tuple[str, Value]] = [
         ("key", key),
@@ -264,7 +267,7 @@ def _documents(draw: st.DrawFn, key: str, type_key: str) -> Members:
     taken = {name for name, _ in pairs}
     pairs += [(name, draw(_filling)) for name in draw(st.sets(_other_names, max_size=2)) if name not in taken]
     document = Members(tuple(draw(st.permutations(pairs))))
-    # In some documents a name stands twice, most often one that deworks looks at.
+    # In some documents a name repeats, most often one that deworks reads.
     return draw(_mixed(document, st.sampled_from((*own, "_ia_meta", "x")), st.one_of(_no_links, *own.values())))
 
 
@@ -273,13 +276,13 @@ def _documents(draw: st.DrawFn, key: str, type_key: str) -> Members:
 
 @st.composite
 def catalogues(draw: st.DrawFn) -> Catalogue:
-    """Up to 21 records with distinct keys, and up to 12 lines of IA metadata."""
-    # Sets are small by themselves, and then few links hit.
+    """Return up to 21 records with distinct keys, and up to 12 lines of IA metadata."""
+    # Sets are small by default, and then few links match.
     at_least = draw(st.sampled_from((0, 8, 16)))
     keys = draw(st.sets(st.sampled_from(_stored_keys), min_size=at_least))
     records: dict[str, list[bytes]] = {part: [] for part in PARTS}
     for key in sorted(keys, key=lambda key: order_key(column(key))):
-        # Most records are what their keys say, many are redirects, a few are anything.
+        # Most records have the type that their keys suggest, many are redirects, a few have any type.
         usual = _usual_types[key]
         type_key = draw(st.sampled_from(TYPES if _one_in(draw, 10) else (usual, usual, usual, "/type/redirect")))
         document = draw(_documents(key, type_key))

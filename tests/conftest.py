@@ -1,4 +1,4 @@
-"""What all tests share: where skipping is forbidden, a skipped test fails."""
+"""Fail skipped tests where skipping is forbidden."""
 
 import os
 from collections.abc import Generator
@@ -9,7 +9,7 @@ FORBID_SKIP = "OLDUMP_TESTS_FORBID_SKIP"
 
 
 def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Turn a skip into a failure where FORBID_SKIP is set; an expected failure stays one."""
+    """Turn a skip into a failure where FORBID_SKIP is set. An expected failure is not a skip."""
     if not os.environ.get(FORBID_SKIP) or not report.skipped or hasattr(report, "wasxfail"):
         return
     report.outcome = "failed"
@@ -18,7 +18,7 @@ def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Watch the tests and their fixtures."""
+    """Check each phase of a test, with its fixtures."""
     report = yield
     refuse_skip(report)
     return report
@@ -26,7 +26,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Watch whole modules, which pytest.importorskip leaves out."""
+    """Check the collection of whole modules, which pytest.importorskip skips."""
     report = yield
     refuse_skip(report)
     return report

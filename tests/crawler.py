@@ -1,4 +1,4 @@
-"""A crawler of a folder of sitemaps: it reads the indexes, fetches what they name, and holds all to the protocol."""
+"""Crawl a folder of sitemaps: read the indexes, fetch the sitemaps that they name, and check the protocol."""
 
 import gzip
 from functools import cache
@@ -13,7 +13,7 @@ MOST_TEXT_BYTES = 52_428_800
 
 
 class Page(NamedTuple):
-    """What a sitemap says of a page."""
+    """The entry of a page in a sitemap."""
 
     location: str
     lastmod: str | None
@@ -21,12 +21,15 @@ class Page(NamedTuple):
 
 @cache
 def schema(name: str) -> etree.XMLSchema:
-    """Say sitemap, or siteindex."""
+    """Return the schema of this name: sitemap or siteindex."""
     return etree.XMLSchema(etree.parse(str(Path(__file__).parent / "schema" / f"{name}.xsd")))
 
 
 def parsed(path: Path, kind: str) -> etree._Element:
-    """The document in a gzip file, which must be valid and of legal size, and bear neither name nor time."""
+    """Parse a gzipped XML file.
+
+    It must be valid, within the size limit, and have no name or time in its gzip header.
+    """
     content = path.read_bytes()
     assert content[3:8] == bytes(5), "gzip with a name or a time"
     text = gzip.decompress(content)
@@ -37,7 +40,7 @@ def parsed(path: Path, kind: str) -> etree._Element:
 
 
 def pages_in(path: Path) -> list[Page]:
-    """What a sitemap holds."""
+    """Return the entries of a sitemap."""
     found = parsed(path, "sitemap").findall("s:url", NAMESPACE)
     return [
         Page(str(each.findtext("s:loc", None, NAMESPACE)), each.findtext("s:lastmod", None, NAMESPACE))
@@ -46,7 +49,7 @@ def pages_in(path: Path) -> list[Page]:
 
 
 def sitemaps_of(folder: Path) -> list[str]:
-    """The names of the sitemaps that the indexes name; each must be named once."""
+    """Return the names of the sitemaps that the indexes name; each must be named once."""
     names: list[str] = []
     for index in sorted(folder.glob("siteindex*.xml.gz")):
         locations = parsed(index, "siteindex").findall("s:sitemap/s:loc", NAMESPACE)
@@ -56,10 +59,10 @@ def sitemaps_of(folder: Path) -> list[str]:
 
 
 def crawled(folder: Path) -> dict[str, list[Page]]:
-    """What each sitemap holds that an index names, by name. Fails if one is not there."""
+    """Return the entries of each sitemap in the indexes, by name. Fails if a sitemap is missing."""
     return {name: pages_in(folder / name) for name in sitemaps_of(folder)}
 
 
 def locations(folder: Path) -> list[str]:
-    """All URLs."""
+    """Return all URLs."""
     return [page.location for pages in crawled(folder).values() for page in pages]

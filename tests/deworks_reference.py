@@ -4,18 +4,18 @@ Written from the text of issue 4 alone, not from an implementation. It holds eve
 record, and is slow. Of src it uses only the order and the columns of keys and the unescaping of COPY text, which
 tests compare with tests/reference.py.
 
-Decisions where the text is silent
+Decisions where the issue is silent
 ----------------------------------
 Records     A record is what its type column says: /type/work, /type/edition, /type/author, /type/redirect; whatever
-            its key. No two have the same key column. They come in any order. Nothing is normalised again: old
+            its key. No two have the same key column. They come in any order. Nothing is normalized again: old
             prefixes and the like were dealt with when the dump was made. Of a member name written twice, json keeps
             the last value, at the place of the first.
 Keys        A key in a document is a string. It names the record whose key column is that string spelled as a column:
             control characters, line ends and lone surrogates as JSON escapes them. So a tab, and a backslash
             with a t, name the same record.
 Lines       ``key TAB JSON``, without a newline. The key is spelled as a column; the JSON is json.dumps' own, but
-            numbers keep their stored spelling (the documents' 1e400 must not become Infinity). `same_line` forgives
-            the spelling of escapes and numbers, and names that stand twice in a document.
+            numbers keep their stored spelling (the documents' 1e400 must not become Infinity). `same_line` ignores
+            the spelling of escapes and numbers, and repeated names in a document.
 Work        An edition belongs to ``works[0]["key"]`` if works is a non-empty list, its first element an object, and
             that element's key a string. Otherwise it has no work, whatever its other works are. A work key that is
             no work record gives a line with ``{}``, in order among the works. It is not followed, even if it is a
@@ -25,7 +25,7 @@ Authors     Elements of the work's authors, if those are a list, that are object
             string key. Redirects (a string location at the top level of the redirect's document) are followed from
             that key to one that is no redirect. That one's document, if it is an author record; else ``{"key": KEY}``
             with KEY the string that the work or the last redirect has (not the column). A loop gives the string that
-            the work has. A redirect without a string location is not followed. Authors that stand twice stay.
+            the work has. A redirect without a string location is not followed. Repeated authors stay.
 _ia_meta    At the end of each edition whose ocaid is a non-empty string; one that the edition has already is replaced
             in its place. Other editions keep what they have.
 ia          In the order of the editions, one for each edition whose ocaid is in the IA metadata: two editions with the
@@ -35,7 +35,7 @@ IA metadata Lines of three columns of COPY text, each unescaped first, then UTF-
             counts. An ocaid names an item if its UTF-8 is the identifier's; a lone surrogate has none.
 duplicates  First the line's key, then each edition's, in their order; names and values are text as in the key
             column. The value is all redirects that lead to the key, of whatever part, in key order, without the key
-            itself. A name stands once, even if the line's key is that of an edition.
+            itself. A name occurs once, even if the line's key is that of an edition.
 Order       Of keys as the contract has it, of their columns. A key without a slash is its own first component.
 """
 
@@ -59,7 +59,7 @@ Document: TypeAlias = "dict[str, Json]"
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The records of a dump that count, by their key columns."""
+    """The relevant records of a dump, by their key columns."""
 
     works: dict[bytes, Document]
     editions: dict[bytes, Document]
@@ -67,13 +67,13 @@ class Catalogue:
     redirects: dict[bytes, Document]
 
     def location(self, key: str) -> str | None:
-        """Where the key redirects to; None if it is no redirect, or one to nowhere."""
+        """Return the key that this key redirects to; None if it is no redirect or has no string location."""
         location = self.redirects.get(column(key), {}).get("location")
         return location if isinstance(location, str) else None
 
     @cached_property
     def sources(self) -> dict[bytes, list[bytes]]:
-        """The redirects that lead straight to a key."""
+        """The keys that redirect directly to each key."""
         sources: dict[bytes, list[bytes]] = {}
         for key, document in self.redirects.items():
             location = document.get("location")
@@ -84,7 +84,7 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Item:
-    """What the IA metadata says of one identifier."""
+    """The IA metadata of one identifier."""
 
     boxid: list[str]
     collection: list[str]
@@ -94,7 +94,10 @@ Items: TypeAlias = dict[bytes, Item]
 
 
 def deworks_of(records: Iterable[bytes] | bytes, ia_metadata: bytes) -> list[bytes]:
-    """The lines, in order, without newlines. Records are a dump's, with newlines or without, or its whole text."""
+    """Return the lines in order, without newlines.
+
+    Records are lines of a dump, with newlines or without, or its whole text.
+    """
     catalogue = catalogue_of(records)
     items = items_of(ia_metadata)
     editions_of, without_work = grouped(catalogue)
@@ -105,7 +108,7 @@ def deworks_of(records: Iterable[bytes] | bytes, ia_metadata: bytes) -> list[byt
 
 
 def counts_of(records: Iterable[bytes] | bytes) -> dict[str, int]:
-    """How many there are: works, editions, works named but missing, editions without a work, lines."""
+    """Return the numbers of works, editions, missing works that editions name, editions without a work, and lines."""
     catalogue = catalogue_of(records)
     editions_of, without_work = grouped(catalogue)
     return {
@@ -117,11 +120,11 @@ def counts_of(records: Iterable[bytes] | bytes) -> dict[str, int]:
     }
 
 
-# What is read
+# Inputs
 
 
 def catalogue_of(records: Iterable[bytes] | bytes) -> Catalogue:
-    """The works, editions, authors and redirects among the records."""
+    """Return the works, editions, authors and redirects among the records."""
     if isinstance(records, bytes):
         records = records.split(b"\n")
     catalogue = Catalogue({}, {}, {}, {})
@@ -142,7 +145,7 @@ def catalogue_of(records: Iterable[bytes] | bytes) -> Catalogue:
 
 
 def items_of(ia_metadata: bytes) -> Items:
-    """What the IA metadata says, by identifier."""
+    """Return the IA metadata by identifier."""
     items: Items = {}
     for line in ia_metadata.split(b"\n"):
         if line:
@@ -152,17 +155,17 @@ def items_of(ia_metadata: bytes) -> Items:
 
 
 def values_of(field: bytes) -> list[str]:
-    """The values in a column of the IA metadata."""
+    """Return the values in a column of the IA metadata."""
     if field in {b"", NULL}:
         return []
     return unescaped(field).decode("utf-8").split(";")
 
 
-# Which editions stand where
+# Editions of each work
 
 
 def grouped(catalogue: Catalogue) -> tuple[dict[bytes, list[bytes]], list[bytes]]:
-    """The editions of each work, there or not, and the editions without a work; all editions in key order."""
+    """Return the editions of each work, existing or missing, and the editions without a work; all in key order."""
     editions_of: dict[bytes, list[bytes]] = {key: [] for key in catalogue.works}
     without_work = []
     for key in sorted(catalogue.editions, key=order_key):
@@ -175,7 +178,7 @@ def grouped(catalogue: Catalogue) -> tuple[dict[bytes, list[bytes]], list[bytes]
 
 
 def work_of(edition: Document) -> bytes | None:
-    """The key of the edition's work, as a column; None if it has none."""
+    """Return the key column of the edition's work; None if it has none."""
     works = edition.get("works")
     if not isinstance(works, list) or not works or not isinstance(works[0], dict):
         return None
@@ -183,11 +186,11 @@ def work_of(edition: Document) -> bytes | None:
     return column(key) if isinstance(key, str) else None
 
 
-# A line
+# Lines
 
 
 def line_of(key: bytes, editions: list[bytes], catalogue: Catalogue, items: Items) -> bytes:
-    """The line of a work, which may be missing, with these editions."""
+    """Return the line of a work, existing or missing, with these editions."""
     work = catalogue.works.get(key, {})
     return written_line(
         key,
@@ -202,7 +205,7 @@ def line_of(key: bytes, editions: list[bytes], catalogue: Catalogue, items: Item
 
 
 def line_without_work(key: bytes, catalogue: Catalogue, items: Items) -> bytes:
-    """The line of an edition without a work."""
+    """Return the line of an edition without a work."""
     edition = catalogue.editions[key]
     return written_line(
         key,
@@ -217,7 +220,7 @@ def line_without_work(key: bytes, catalogue: Catalogue, items: Items) -> bytes:
 
 
 def written_line(key: bytes, members: Document) -> bytes:
-    """The line with this key and JSON."""
+    """Return the line with this key and JSON."""
     assert tuple(members) == MEMBERS
     return key + b"\t" + written_json(members).encode("ascii")
 
@@ -226,21 +229,21 @@ def written_line(key: bytes, members: Document) -> bytes:
 
 
 def ocaid_of(edition: Document) -> str | None:
-    """The edition's ocaid, None if it has none."""
+    """Return the edition's ocaid; None if it has none."""
     ocaid = edition.get("ocaid")
     return ocaid if isinstance(ocaid, str) and ocaid else None
 
 
 def item_of(ocaid: str, items: Items) -> Item | None:
-    """What the IA metadata says of the ocaid, None if nothing."""
+    """Return the IA metadata of the ocaid; None if there is none."""
     try:
         return items.get(ocaid.encode("utf-8"))
-    except UnicodeEncodeError:  # half of a character
+    except UnicodeEncodeError:  # a lone surrogate
         return None
 
 
 def with_ia_meta(edition: Document, items: Items) -> Document:
-    """The edition with what is known of its ocaid."""
+    """Return the edition with the IA metadata of its ocaid."""
     ocaid = ocaid_of(edition)
     if ocaid is None:
         return edition
@@ -251,7 +254,7 @@ def with_ia_meta(edition: Document, items: Items) -> Document:
 
 
 def ia_of(editions: list[Document], items: Items) -> list[Json]:
-    """The items of the editions that have one."""
+    """Return the IA metadata of the editions that have any."""
     found: list[Json] = []
     for edition in editions:
         ocaid = ocaid_of(edition)
@@ -265,7 +268,7 @@ def ia_of(editions: list[Document], items: Items) -> list[Json]:
 
 
 def authors_of(work: Document, catalogue: Catalogue) -> list[Json]:
-    """The documents of the work's authors, or their keys."""
+    """Return the documents of the work's authors, or their keys where there is no document."""
     roles = work.get("authors")
     keys = (
         [member(role, "author", "key") for role in roles if isinstance(role, dict)] if isinstance(roles, list) else []
@@ -274,7 +277,7 @@ def authors_of(work: Document, catalogue: Catalogue) -> list[Json]:
 
 
 def author_of(named: str, catalogue: Catalogue) -> Document:
-    """The document of the author of this key, or of the one that it redirects to; else the key."""
+    """Return the document of the author with this key, after redirects; if there is none, the key."""
     key, passed = named, set()
     while (location := catalogue.location(key)) is not None:
         if column(key) in passed:
@@ -285,7 +288,7 @@ def author_of(named: str, catalogue: Catalogue) -> Document:
 
 
 def duplicates_of(keys: list[bytes], catalogue: Catalogue) -> Document:
-    """For each of the keys that redirects lead to, all of these."""
+    """Return, for each of the keys that redirects lead to, all these redirects."""
     duplicates: Document = {}
     for key in keys:
         leading = redirects_to(key, catalogue)
@@ -295,7 +298,7 @@ def duplicates_of(keys: list[bytes], catalogue: Catalogue) -> Document:
 
 
 def redirects_to(key: bytes, catalogue: Catalogue) -> list[bytes]:
-    """The keys of all redirects that lead to the key, in key order."""
+    """Return the keys of all redirects that lead to the key, directly or through others, in key order."""
     found: set[bytes] = set()
     open_keys = [key]
     while open_keys:
@@ -309,13 +312,13 @@ def redirects_to(key: bytes, catalogue: Catalogue) -> list[bytes]:
 
 
 def same_line(a: bytes, b: bytes) -> bool:
-    """Whether two lines are the same up to how the documents in them are spelled.
+    """Whether two lines are equal except for the spelling of their documents.
 
-    That is: up to escapes in strings; up to numbers (1e5 and 100000.0, but not 100000, which is an integer, nor -0.0
-    and 0.0); and up to names that stand twice in one object of work, editions or authors, where the last value counts
-    at the place of the first. All else must be equal byte by byte: the key, the order of members, the spacing, the
-    newline at the end or its absence. A line that is not as the contract wants it is not the same as any: JSON that is
-    not ASCII, has a control character or other spaces, is no JSON, or has not exactly the five members.
+    These may differ: escapes in strings; numbers (1e5 equals 100000.0, but not 100000, which is an integer, and -0.0
+    is not 0.0); and repeated names within an object of work, editions or authors, where the last value counts at the
+    place of the first. Everything else must be equal byte by byte: the key, the order of members, the spacing, and
+    whether a newline ends the line. A line that breaks the contract equals no line: JSON that is not ASCII, has a
+    control character or other spaces, is invalid, or does not have exactly the five members.
     """
     key_a, tab_a, json_a = a.partition(b"\t")
     key_b, tab_b, json_b = b.partition(b"\t")
@@ -329,7 +332,7 @@ def same_line(a: bytes, b: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Members:
-    """The members of a JSON object as they stand: a name may stand twice."""
+    """The members of a JSON object as stored: a name may repeat."""
 
     pairs: list[tuple[str, "Stored"]]
 
@@ -338,9 +341,9 @@ Stored: TypeAlias = "Members | list[Stored] | str | Number | bool | None"
 
 
 def respelled(line_json: bytes) -> str:
-    """The JSON of a line in one spelling. Raises ValueError or Reject if it is not as the contract wants it."""
+    """Return the JSON of a line in one spelling. Raises ValueError or Reject if it breaks the contract."""
     text = line_json.decode("ascii")
-    check_dress(text)
+    check_encoding(text)
     line: Stored = json.loads(
         text,
         object_pairs_hook=Members,
@@ -348,23 +351,23 @@ def respelled(line_json: bytes) -> str:
         parse_float=lambda digits: Number(digits, is_integer=False),
     )
     if not isinstance(line, Members) or tuple(name for name, _ in line.pairs) != MEMBERS:
-        raise ValueError(f"not the members of a line: {text[:80]}")
+        raise ValueError(f"wrong members: {text[:80]}")
     return "\n".join(spelled_once(value, names_once=name in {"ia", "duplicates"}) for name, value in line.pairs)
 
 
-def check_dress(text: str) -> None:
-    """Raise ValueError or Reject unless the text is JSON with ", " and ": " and no other blank, and no DEL."""
-    parsed(text)  # refuses NaN and Infinity, control characters within strings, and what is no JSON
+def check_encoding(text: str) -> None:
+    """Raise ValueError or Reject unless the text is JSON with ", " and ": ", no other blank and no DEL."""
+    parsed(text)  # rejects NaN, Infinity, control characters within strings, and invalid JSON
     tokens = re.sub(r'"[^"\\]*(?:\\.[^"\\]*)*"', '""', text)
     if tokens != re.sub(r"\s", "", tokens).replace(",", ", ").replace(":", ": ") or "\x7f" in text:
-        raise ValueError(f"not in the dress of the dumps: {text[:80]}")
+        raise ValueError(f"not in the canonical encoding: {text[:80]}")
 
 
 def spelled_once(value: Stored, *, names_once: bool) -> str:
-    """The value in the spelling that all values equal to it share. Raises ValueError if a name stands twice."""
+    """Return the value in one spelling that all equal values share. Raises ValueError if a name repeats."""
     if isinstance(value, Members):
         if names_once and len(dict(value.pairs)) < len(value.pairs):
-            raise ValueError(f"a name that stands twice: {[name for name, _ in value.pairs]}")
+            raise ValueError(f"a repeated name: {[name for name, _ in value.pairs]}")
         members = dict(value.pairs).items()
         return joined("{}", [f"{json.dumps(name)}: {spelled_once(v, names_once=names_once)}" for name, v in members])
     if isinstance(value, list):
@@ -375,12 +378,12 @@ def spelled_once(value: Stored, *, names_once: bool) -> str:
 
 
 def joined(brackets: str, texts: Sequence[str]) -> str:
-    """The texts within the two brackets."""
+    """Return the texts within the two brackets."""
     return brackets[0] + ", ".join(texts) + brackets[1]
 
 
 def number_spelled_once(number: Number) -> str:
-    """The number in the spelling that all numbers equal to it share: an integer, or sign, digits, e and a power of ten.
+    """Return the one spelling that equal numbers share: an integer, or sign, digits, e and a power of ten.
 
     Exact for any number of digits, unlike a float.
     """

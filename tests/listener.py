@@ -1,4 +1,4 @@
-"""A server on loopback that hears what oldump tells others: it notes each request, and answers as it is told to."""
+"""An HTTP server on loopback that records each request and answers as the test sets it."""
 
 import gzip
 import json
@@ -9,15 +9,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, cast
 
 HANG = -1
-"""No answer until the test is over."""
+"""Do not answer until the test is over."""
 CLOSE = -2
-"""The connection is closed instead."""
+"""Close the connection instead of answering."""
 DRIP = -3
-"""An answer of a byte now and then, which never ends: no time-out of a single read sees it."""
+"""Send single bytes slowly without end, so that no read times out."""
 
 
 class Heard(NamedTuple):
-    """One request."""
+    """A recorded request."""
 
     path: str
     query: str
@@ -25,36 +25,36 @@ class Heard(NamedTuple):
 
     @property
     def event(self) -> dict[str, Any]:
-        """The event in an envelope of Sentry's: lines of JSON, the third is the first item's."""
+        """Return the event in a Sentry envelope: lines of JSON, of which the third is the first item's content."""
         return cast("dict[str, Any]", json.loads(self.body.split(b"\n")[2]))
 
 
 class Listener(ThreadingHTTPServer):
-    """The server."""
+    """An HTTP server that records requests."""
 
     daemon_threads = True
     block_on_close = False
 
     def __init__(self) -> None:
-        """Listen on a free port, and answer 200."""
+        """Listen on a free port and answer 200."""
         super().__init__(("127.0.0.1", 0), _Answering)
         self.heard: list[Heard] = []
         self.answers: list[int] = []
-        """What comes next: status codes, or HANG, CLOSE, DRIP; the last one stays."""
+        """The next answers: status codes, or HANG, CLOSE, DRIP. The last one repeats."""
         self.over = threading.Event()
 
     @property
     def place(self) -> str:
-        """HOST:PORT."""
+        """HOST:PORT of the server."""
         return f"127.0.0.1:{self.server_address[1]}"
 
     @property
     def paths(self) -> list[str]:
-        """What was asked for, in order."""
+        """The requested paths, in order."""
         return [heard.path for heard in self.heard]
 
     def answer(self) -> int:
-        """The next one."""
+        """Return the next answer."""
         return (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]) if self.answers else 200
 
 
@@ -81,12 +81,12 @@ class _Answering(BaseHTTPRequestHandler):
                 self.end_headers()
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the library's name
-        """Say nothing."""
+        """Suppress the log."""
 
 
 @contextmanager
 def listening() -> Iterator[Listener]:
-    """A server that ends with the test."""
+    """Run a server until the end of the block."""
     with Listener() as listener:
         thread = threading.Thread(target=listener.serve_forever, args=(0.01,))
         thread.start()

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 
 def complaints(text: str) -> list[str]:
-    """What `promtool check metrics` would complain of: its rules, as Prometheus documents them."""
+    """Return the complaints that `promtool check metrics` would have."""
     found = []
     families = list(text_string_to_metric_families(text))
     names = [family.name for family in families]

@@ -18,7 +18,7 @@ Rejects     The first that holds, in this order:
             ``no_type``            no object ``type`` with a string ``key``
             ``no_revision``        no integer; true, 1.0, 1e0 and "1" are none, 0 and -1 are
             ``no_last_modified``   no object ``last_modified`` with a string ``value``
-Drops       After normalisation, the first that holds, in this order:
+Drops       After normalization, the first that holds, in this order:
             ``private_page``       under /people/ and no list, or of type /type/user
             ``admin_page``         under /admin/
             ``obsolete_page``      starts with /scan or /old/, or not with /
@@ -26,12 +26,12 @@ Drops       After normalisation, the first that holds, in this order:
 COPY        As PostgreSQL reads it: ``\b \f \n \r \t \v``, one to three octal digits (of which
             the low eight bits count), ``\x`` and one or two hexadecimal digits; any other escaped
             character stands for itself. A column is NULL only if it is ``\N`` as written.
-Columns     Type key, document key and last_modified are UTF-8 text after normalisation. A control
+Columns     Type key, document key and last_modified are UTF-8 text after normalization. A control
             character (U+0000 to U+001F, U+007F to U+009F), a line or paragraph separator (U+2028,
             U+2029) or a lone surrogate in them is written as JSON escapes it; a backslash is not.
             The revision is a decimal integer (-0 is 0).
-JSON        json.dumps of the normalised document, but numbers keep their stored spelling. Escapes
-            are spelled as json.dumps does; `same_record` forgives another spelling of those, and
+JSON        json.dumps of the normalized document, but numbers keep their stored spelling. Escapes
+            are spelled as json.dumps does; `same_record` ignores their spelling, and
             nothing else. Of a member name written twice, json keeps the last value.
 Order       Of the key as its column has it, so that a finished dump can be sorted again: first path
             component, text before the number, number, key. Two keys with equal columns are one. A key
@@ -74,7 +74,7 @@ NEW_PREFIXES = {
 
 @dataclass(frozen=True)
 class Reference:
-    """What a run must make of one COPY text."""
+    """The expected result of a run on one COPY text."""
 
     cdump: bytes
     parts: dict[str, bytes]
@@ -87,7 +87,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Number:
-    """A JSON number as it is spelled: 1e400 and 5,000 digits stay what they are."""
+    """A JSON number as spelled, so that 1e400 and 5,000 digits stay unchanged."""
 
     text: str
     is_integer: bool
@@ -98,7 +98,7 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | Number | bool | None"
 
 @dataclass(frozen=True)
 class Record:
-    """The five columns of a record, not yet written."""
+    """The five columns of a record before they are written."""
 
     type_key: str
     key: str
@@ -116,7 +116,7 @@ class Reject(Exception):
 
 
 def dumps_of(copy_text: bytes, date: str) -> Reference:
-    """Everything that a run for the date (YYYY-MM-DD) must make of the COPY text."""
+    """Return the expected result of a run for the date (YYYY-MM-DD) on the COPY text."""
     records: list[Record] = []
     drops: Counter[str] = Counter()
     rejects: list[tuple[int, str, bytes]] = []
@@ -152,11 +152,11 @@ def dumps_of(copy_text: bytes, date: str) -> Reference:
 
 
 def same_record(a: bytes, b: bytes) -> bool:
-    """Whether two records are the same up to the spelling of escapes in their JSON.
+    """Whether two records are equal except for the spelling of escapes in their JSON.
 
-    All else must be equal byte by byte: the other columns, the order of members, the spelling of
-    numbers, the spacing, the newline at the end. A record whose JSON is not ASCII, has a control
-    character, is no JSON, or is not spaced as the contract says, is not the same as any.
+    Everything else must be equal byte by byte: the other columns, the order of members, the spelling of
+    numbers, the spacing, the newline at the end. A record that breaks the contract equals no record:
+    JSON that is not ASCII, has a control character, is invalid, or has other spaces.
     """
     *columns_a, json_a = a.split(b"\t", 4)
     *columns_b, json_b = b.split(b"\t", 4)
@@ -171,11 +171,11 @@ def same_record(a: bytes, b: bytes) -> bool:
 
 
 def respelled(json_column: bytes) -> str:
-    """The JSON column with each string as json.dumps spells it, and all else as it is.
+    """Return the JSON column with each string as json.dumps spells it, and everything else unchanged.
 
-    Raises ValueError or Reject if that is not what the contract wants of a JSON column.
+    Raises ValueError or Reject if the JSON column breaks the contract.
     """
-    if b"\x7f" in json_column:  # the other control characters are no JSON, or wrong spacing
+    if b"\x7f" in json_column:  # JSON forbids the other control characters, or the spacing is wrong
         raise ValueError("a control character")
     text = re.sub(
         r'"[^"\\]*(?:\\.[^"\\]*)*"',
@@ -191,7 +191,7 @@ def respelled(json_column: bytes) -> str:
 
 
 def lines_of(copy_text: bytes) -> list[bytes]:
-    """The rows of a COPY text, without newlines."""
+    """Return the rows of a COPY text, without newlines."""
     lines = copy_text.split(b"\n")
     if lines[-1] == b"":
         lines.pop()
@@ -201,7 +201,7 @@ def lines_of(copy_text: bytes) -> list[bytes]:
 
 
 def record_of(line: bytes) -> Record:
-    """The record of a row, normalised. Raises Reject."""
+    """Return the normalized record of a row. Raises Reject."""
     document = parsed(json_text_of(line))
     if not isinstance(document, dict):
         raise Reject("not_a_json_object")
@@ -215,7 +215,7 @@ def record_of(line: bytes) -> Record:
     if not isinstance(member(document, "last_modified", "value"), str):
         raise Reject("no_last_modified")
 
-    document = normalised_document(document)
+    document = normalized_document(document)
     return Record(
         type_key=string(member(document, "type", "key")),
         key=string(document["key"]),
@@ -226,7 +226,7 @@ def record_of(line: bytes) -> Record:
 
 
 def json_text_of(line: bytes) -> str:
-    """The third column of a row as text. Raises Reject."""
+    """Return the third column of a row as text. Raises Reject."""
     if (len(line) - len(line.rstrip(b"\\"))) % 2 == 1:
         raise Reject("lone_backslash")
     columns = columns_of(line)
@@ -242,7 +242,7 @@ def json_text_of(line: bytes) -> str:
 
 
 def columns_of(line: bytes) -> list[bytes]:
-    """The columns of a row, as they are escaped: a tab behind a backslash stands for itself."""
+    """Return the columns of a row, still escaped. A tab after a backslash is not a separator."""
     columns: list[list[bytes]] = [[]]
     for piece in re.findall(rb"\\.|\t|[^\\\t]+", line):
         if piece == b"\t":
@@ -253,7 +253,7 @@ def columns_of(line: bytes) -> list[bytes]:
 
 
 def unescaped(column: bytes) -> bytes:
-    """The bytes that a column of COPY text stands for (PostgreSQL, COPY, "Text Format")."""
+    """Return the bytes that a column of COPY text encodes (PostgreSQL, COPY, "Text Format")."""
     escape = re.compile(rb"\\(?:x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|(.))")
     letters = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
@@ -269,7 +269,7 @@ def unescaped(column: bytes) -> bytes:
 
 
 def parsed(text: str) -> Json:
-    """The value of a JSON text, its numbers as they are spelled. Raises Reject."""
+    """Return the value of a JSON text, with its numbers as spelled. Raises Reject."""
 
     def refuse(token: str) -> NoReturn:
         raise Reject("not_finite")
@@ -287,23 +287,23 @@ def parsed(text: str) -> Json:
 
 
 def member(document: dict[str, Json], outer: str, inner: str) -> Json:
-    """The member `inner` of the object that is the member `outer`, None without either."""
+    """Return the member `inner` of the object in the member `outer`; None if either is missing."""
     value = document.get(outer)
     return value.get(inner) if isinstance(value, dict) else None
 
 
 def string(value: Json) -> str:
-    """The value, which is known to be a string."""
+    """Return the value, which must be a string."""
     assert isinstance(value, str)
     return value
 
 
-# Normalisation
+# Normalization
 
 
-def normalised_document(document: dict[str, Json]) -> dict[str, Json]:
-    """The document with new prefixes, datetimes with T, and without its id."""
-    members = normalised_object(document)
+def normalized_document(document: dict[str, Json]) -> dict[str, Json]:
+    """Return the document with new prefixes, datetimes with T, and without its id."""
+    members = normalized_object(document)
     members.pop("id", None)
     location = members.get("location")
     if member(members, "type", "key") == "/type/redirect" and isinstance(location, str):
@@ -311,9 +311,9 @@ def normalised_document(document: dict[str, Json]) -> dict[str, Json]:
     return members
 
 
-def normalised_object(value: dict[str, Json]) -> dict[str, Json]:
-    """The object, and all in it, with new prefixes and datetimes with T."""
-    members = {name: normalised(inner) for name, inner in value.items()}
+def normalized_object(value: dict[str, Json]) -> dict[str, Json]:
+    """Return the object with new prefixes and datetimes with T, at any depth."""
+    members = {name: normalized(inner) for name, inner in value.items()}
     key = members.get("key")
     if isinstance(key, str):
         members["key"] = with_new_prefix(key)
@@ -323,17 +323,17 @@ def normalised_object(value: dict[str, Json]) -> dict[str, Json]:
     return members
 
 
-def normalised(value: Json) -> Json:
-    """The value, and all in it, with new prefixes and datetimes with T."""
+def normalized(value: Json) -> Json:
+    """Return the value with new prefixes and datetimes with T, at any depth."""
     if isinstance(value, dict):
-        return normalised_object(value)
+        return normalized_object(value)
     if isinstance(value, list):
-        return [normalised(item) for item in value]
+        return [normalized(item) for item in value]
     return value
 
 
 def with_new_prefix(key: str) -> str:
-    """The key with today's prefix instead of an old one."""
+    """Return the key with today's prefix instead of an old one."""
     for old, new in NEW_PREFIXES.items():
         if key.startswith(old):
             return new + key.removeprefix(old)
@@ -344,7 +344,7 @@ def with_new_prefix(key: str) -> str:
 
 
 def drop_reason(record: Record, date: str) -> str | None:
-    """The reason to leave the record out, or None."""
+    """Return the reason to drop the record, or None."""
     key = record.key
     is_list = re.fullmatch(r"/people/[^/]+/lists/OL[0-9]+L", key) is not None
     if (key.startswith("/people/") and not is_list) or record.type_key == "/type/user":
@@ -363,9 +363,9 @@ def drop_reason(record: Record, date: str) -> str | None:
 
 
 def key_order(key: str) -> tuple[bytes, bytes, Decimal, bytes]:
-    """What keys are sorted by: first path component, text before the number, number, key.
+    """Return the sort key of a document key: first path component, text before the number, number, key.
 
-    A Decimal compares exactly, and unlike int() takes any number of digits.
+    A Decimal compares exactly and, unlike int(), accepts any number of digits.
     """
     first_component = key.split("/")[1] if "/" in key else ""
     numbered = re.search(r"OL([0-9]+)[A-Za-z]\Z", key)
@@ -379,7 +379,7 @@ def key_order(key: str) -> tuple[bytes, bytes, Decimal, bytes]:
 def cdump_order(
     record: Record,
 ) -> tuple[tuple[bytes, bytes, Decimal, bytes], Decimal, bytes, bytes]:
-    """What the records of the cdump are sorted by."""
+    """Return the sort key of a record in the cdump."""
     return (
         key_order(written_column(record.key)),
         Decimal(record.revision.text),
@@ -389,7 +389,7 @@ def cdump_order(
 
 
 def encoded(text: str) -> bytes:
-    """UTF-8, with lone surrogates as if they were characters."""
+    """Return UTF-8, with lone surrogates encoded like characters."""
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -397,7 +397,7 @@ def encoded(text: str) -> bytes:
 
 
 def written_record(record: Record) -> bytes:
-    """The line of a record, with its newline."""
+    """Return the line of a record, with its newline."""
     revision = "0" if record.revision.text == "-0" else record.revision.text
     columns = (
         written_column(record.type_key),
@@ -410,7 +410,7 @@ def written_record(record: Record) -> bytes:
 
 
 def written_column(text: str) -> str:
-    """The text with control characters, line ends and lone surrogates as JSON escapes them."""
+    """Return the text with control characters, line ends and lone surrogates escaped as in JSON."""
     return "".join(
         json.dumps(character)[1:-1] if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} else character
         for character in text
@@ -418,7 +418,7 @@ def written_column(text: str) -> str:
 
 
 def written_json(value: Json) -> str:
-    """What json.dumps writes, with numbers as they were spelled."""
+    """Return what json.dumps writes, with numbers as spelled."""
     if isinstance(value, dict):
         return "{" + ", ".join(written_members(value)) + "}"
     if isinstance(value, list):
@@ -429,6 +429,6 @@ def written_json(value: Json) -> str:
 
 
 def written_members(members: dict[str, Json]) -> Iterator[str]:
-    """Each member of an object as written in it."""
+    """Yield each member of an object as JSON text."""
     for name, value in members.items():
         yield f"{json.dumps(name)}: {written_json(value)}"

@@ -1,11 +1,11 @@
-"""Tables to try a run on: a fixed list of oddities, and strategies that mix them.
+"""Input tables of tests: a fixed list of odd rows, and hypothesis strategies that mix them.
 
-Uses nothing of src and nothing of the reference. All is meant for the run of `DATE`.
+Uses nothing of src and nothing of the reference implementation. All tables are for the run of `DATE`.
 
 Two records may tie on key, revision and last_modified, and are then ordered by their JSON, whose
-escapes the contract lets each implementation spell in its own way. So that no order depends on
-that, only rows that are spelled as json.dumps spells may share their last_modified with others;
-every other row has one of its own.
+escapes each implementation may spell in its own way. So that no order depends on that spelling,
+only rows spelled as json.dumps spells share their last_modified with others; every other row has
+a last_modified of its own.
 """
 
 import json
@@ -31,9 +31,9 @@ def _document(
     revision: str | None = "1",
     last_modified: str | None = '{"type": "/type/datetime", "value": "@WHEN@"}',
 ) -> str:
-    """JSON text of a document from the JSON texts of its members, None to omit one.
+    """Return JSON text of a document from the JSON texts of its members; None omits a member.
 
-    @WHEN@ stands for a moment that no other document of the list has.
+    @WHEN@ is a placeholder for a time that no other document of the list has.
     """
     members = {"key": key, "type": type, "revision": revision, "last_modified": last_modified}
     texts = [f'"{name}": {text}' for name, text in members.items() if text is not None]
@@ -41,17 +41,17 @@ def _document(
 
 
 def _dated(value: str) -> str:
-    """JSON text of a document with this value of last_modified."""
+    """Return JSON text of a document with this value of last_modified."""
     return _document(last_modified=f'{{"type": "/type/datetime", "value": "{value}"}}')
 
 
 def _typed(key: str) -> str:
-    """JSON text of a type."""
+    """Return JSON text of a type."""
     return f'{{"key": "{key}"}}'
 
 
 def _placed(key: str, type_key: str = "/type/page") -> str:
-    """JSON text of a document with this key (as JSON spells it) and type."""
+    """Return JSON text of a document with this key (as JSON text) and type."""
     return _document(key=f'"{key}"', type=_typed(type_key))
 
 
@@ -542,11 +542,11 @@ ODD_DOCUMENTS: list[tuple[str, str]] = [
 ]
 
 
-# Rows as COPY writes them, or nearly
+# Rows as COPY writes them, or in other legal spellings
 
 
 def copy_row(thing_id: int, revision: int, json_text: str) -> bytes:
-    """The row as psql writes it, with its newline (PostgreSQL's CopyAttributeOutText)."""
+    """Return the row as psql writes it, with its newline (PostgreSQL's CopyAttributeOutText)."""
     return _row(thing_id, revision, _as_psql(json_text))
 
 
@@ -558,19 +558,19 @@ _COPY_LETTERS = {"\b": "b", "\t": "t", "\n": "n", "\v": "v", "\f": "f", "\r": "r
 
 
 def _as_psql(text: str) -> bytes:
-    """Backslashes only where they must be."""
+    """Use a backslash only where it is required."""
     return "".join(f"\\{_COPY_LETTERS[c]}" if c in _COPY_LETTERS else c for c in text).encode()
 
 
 def _as_octal(text: str) -> bytes:
-    """Three octal digits for every byte but letters, digits and blanks."""
+    """Use three octal digits for every byte except letters, digits and spaces."""
     return b"".join(
         bytes([byte]) if re.match(rb"[A-Za-z0-9 ]", bytes([byte])) else b"\\%03o" % byte for byte in text.encode()
     )
 
 
 def _as_short_octal(text: str) -> bytes:
-    """As few octal digits as the next byte allows, for bytes that need an escape."""
+    """For bytes that need an escape, use as few octal digits as the next byte allows."""
     data = text.encode()
     written = b""
     for place, byte in enumerate(data):
@@ -584,7 +584,7 @@ def _as_short_octal(text: str) -> bytes:
 
 
 def _as_hex(text: str) -> bytes:
-    """Two hexadecimal digits, in either case, for every second byte and those that need it."""
+    """Use two hexadecimal digits, in either case, for every second byte and those that need it."""
     written = b""
     for place, byte in enumerate(text.encode()):
         if place % 2 and chr(byte) not in _COPY_LETTERS:
@@ -595,7 +595,7 @@ def _as_hex(text: str) -> bytes:
 
 
 def _as_needless(text: str) -> bytes:
-    """A backslash before every character whose meaning it does not change."""
+    """Put a backslash before every character whose meaning it does not change."""
     written = ""
     for character in text:
         if character in _COPY_LETTERS:
@@ -618,7 +618,7 @@ _COPY_STYLES: tuple[Callable[[str], bytes], ...] = (
 _GOOD = _as_psql(_document(last_modified='{"value": "2011-01-01"}'))
 _GOOD_TOO = _as_psql(_document(last_modified='{"value": "2011-01-02"}'))
 
-# Rows (or what stands in their place) without newline, each odd as COPY text.
+# Rows, or lines in place of rows, without newline, each odd as COPY text.
 ODD_LINES: list[tuple[str, bytes]] = [
     ("empty line", b""),
     ("one column", b"1"),
@@ -693,11 +693,11 @@ ODD_LINES: list[tuple[str, bytes]] = [
 ]
 
 
-# JSON of every spelling
+# JSON in every spelling
 
 
 class _Verbatim(str):
-    """JSON text that is written as it is: a number in one of its spellings."""
+    """JSON text written unchanged: a number in one of its spellings."""
 
 
 _Json: TypeAlias = "dict[str, _Json] | list[_Json] | str | bool | None"
@@ -705,7 +705,7 @@ _Json: TypeAlias = "dict[str, _Json] | list[_Json] | str | bool | None"
 
 @dataclass(frozen=True)
 class _Spacing:
-    """Blanks around the tokens of a JSON text."""
+    """Spaces around the tokens of a JSON text."""
 
     before_comma: str = ""
     after_comma: str = " "
@@ -734,7 +734,7 @@ _SPACINGS = (
 
 
 def _plainly(character: str) -> str:
-    """As json.dumps spells it."""
+    """Return the string as json.dumps writes it."""
     return json.dumps(character)[1:-1]
 
 
@@ -744,7 +744,7 @@ def _in_upper_case(character: str) -> str:
 
 
 def _raw(character: str) -> str:
-    """Itself, if JSON and UTF-8 allow it."""
+    """Return the string unescaped where JSON and UTF-8 allow it."""
     may_stay = character >= "\x7f" and not "\ud800" <= character <= "\udfff"
     return character if may_stay else _plainly(character)
 
@@ -762,7 +762,7 @@ _SPELLINGS = (_in_upper_case, _raw, _with_escaped_slashes, _all_escaped)
 
 
 def _spelled(value: _Json, spacing: _Spacing, spelling: Callable[[str], str]) -> str:
-    """JSON text of the value."""
+    """Return JSON text of the value."""
     comma = spacing.before_comma + "," + spacing.after_comma
     colon = spacing.before_colon + ":" + spacing.after_colon
     inside = spacing.inside
@@ -787,7 +787,7 @@ def _spelled(value: _Json, spacing: _Spacing, spelling: Callable[[str], str]) ->
 
 @dataclass(frozen=True)
 class _Row:
-    """A row to be written: which document, and how it is spelled."""
+    """A row to be written: its document and its spelling."""
 
     document: dict[str, _Json]
     spacing: _Spacing = _CANONICAL
@@ -795,7 +795,7 @@ class _Row:
     copy_style: Callable[[str], bytes] = _as_psql
 
     def written(self, place: int) -> bytes:
-        """The row, with its newline. If its spelling is odd, its moment is of this place alone."""
+        """Return the row with its newline. If its spelling is odd, its time occurs nowhere else."""
         document = self.document
         if self.spelling is not _plainly:
             moment: _Json = f"2015-01-01T00:00:00.{place:06d}"
@@ -920,7 +920,7 @@ _more_members: SearchStrategy[dict[str, _Json]] = st.dictionaries(
 
 @st.composite
 def _documents(draw: st.DrawFn, keys: SearchStrategy[str] = _few_keys, broken: bool = False) -> dict[str, _Json]:
-    """A document that can become a record, or one that cannot since a member is wrong."""
+    """Return a document that can become a record, or one with a wrong member that makes it a reject."""
     core: dict[str, _Json] = {
         "key": draw(keys),
         "type": {"key": draw(_type_keys)},
@@ -938,7 +938,7 @@ def _documents(draw: st.DrawFn, keys: SearchStrategy[str] = _few_keys, broken: b
 
 
 def _rows() -> SearchStrategy[_Row | bytes]:
-    """A row of any kind: to be written, or a line with its newline."""
+    """Return a row of any kind, either to be written or as a line with its newline."""
     canonical = st.builds(_Row, _documents())
     spaced = st.builds(_Row, _documents(), st.sampled_from(_SPACINGS))
     legacy = st.builds(_Row, _documents(_legacy_keys))
@@ -957,12 +957,11 @@ def _rows() -> SearchStrategy[_Row | bytes]:
 
 @st.composite
 def tables(draw: st.DrawFn) -> bytes:
-    """COPY text of up to 60 rows of every kind, for the run of `DATE`.
+    """Return COPY text of up to 60 rows of every kind, for the run of `DATE`.
 
-    Its keys are few, so that revisions collide. It may lack the last newline, and may end in a
-    line that says so.
+    There are few keys, so that revisions collide. The last newline may be missing, and the end-of-data line may follow.
     """
-    # Lists are short by themselves (about five rows), and then few revisions collide.
+    # Lists are short by default (about five rows), and then few revisions collide.
     at_least = draw(st.sampled_from((0, 10, 30)))
     rows = draw(st.lists(_rows(), min_size=at_least, max_size=60))
     text = b"".join(row if isinstance(row, bytes) else row.written(place) for place, row in enumerate(rows))

@@ -1,4 +1,4 @@
-"""The judge of deworks is judged: each clause of issue 4 on catalogues small enough to join by hand."""
+"""The reference implementation of deworks meets each clause of issue 4, on catalogs small enough to join by hand."""
 
 import json
 from collections import Counter
@@ -24,60 +24,60 @@ IA_METADATA = (
 
 
 def record(type_name: str, key: str, members: str = "") -> bytes:
-    """A record of this type; its JSON has the key and the text of the other members. The key is plain ASCII."""
+    """Return a record of this type; its JSON has the key, which is ASCII, and the text of the other members."""
     return odd_record(type_name, key.encode(), f'"key": "{key}"{members and ", " + members}')
 
 
 def odd_record(type_name: str, key: bytes, members: str) -> bytes:
-    """A record with this key column, and with the text of all members of its JSON."""
+    """Return a record with this key column and the text of all members of its JSON."""
     return b"/type/%b\t%b\t1\t2010\t{%b}\n" % (type_name.encode(), key, members.encode())
 
 
 def work(number: int, members: str = "") -> bytes:
-    """The record of a work."""
+    """Return the record of a work."""
     return record("work", f"/works/OL{number}W", members)
 
 
 def edition(number: int, members: str = "") -> bytes:
-    """The record of an edition."""
+    """Return the record of an edition."""
     return record("edition", f"/books/OL{number}M", members)
 
 
 def author(number: int, members: str = "") -> bytes:
-    """The record of an author."""
+    """Return the record of an author."""
     return record("author", f"/authors/OL{number}A", members)
 
 
 def redirect(key: str, location: str) -> bytes:
-    """The record of a redirect."""
+    """Return the record of a redirect."""
     return record("redirect", key, f'"location": "{location}"')
 
 
 def of_work(number: int) -> str:
-    """The member of an edition that says which work it belongs to."""
+    """Return the member of an edition that names its work."""
     return f'"works": [{{"key": "/works/OL{number}W"}}]'
 
 
 def lines(*records: bytes, ia_metadata: bytes = b"") -> list[str]:
-    """The lines that the judge makes of these records."""
+    """Return the reference's lines for these records."""
     return [line.decode() for line in deworks_of(records, ia_metadata)]
 
 
 def values_of(*records: bytes, member: str, ia_metadata: bytes = IA_METADATA) -> Any:
-    """The value of one member of the one line that the judge makes."""
+    """Return the value of one member of the reference's only line."""
     (line,) = lines(*records, ia_metadata=ia_metadata)
     return json.loads(line.split("\t")[1])[member]
 
 
 def keys(*records: bytes) -> list[str]:
-    """The keys of the lines."""
+    """Return the keys of the lines."""
     return [line.split("\t")[0] for line in lines(*records)]
 
 
 # Lines
 
 
-def test_everything_about_a_work_stands_in_its_line() -> None:
+def test_the_line_of_a_work_has_everything() -> None:
     """Key, tab, and the five members in their order."""
     assert lines(
         author(1, '"name": "A"'),
@@ -103,28 +103,28 @@ def test_everything_about_a_work_stands_in_its_line() -> None:
 
 
 def test_a_work_alone_has_a_line() -> None:
-    """All members are there, empty."""
+    """All members exist, empty."""
     assert lines(work(1)) == [
         '/works/OL1W\t{"work": {"key": "/works/OL1W"}, "editions": [], "authors": [], "ia": [], "duplicates": {}}'
     ]
 
 
-def test_nothing_gives_nothing() -> None:
-    """No works and editions, no lines, whatever else there is."""
+def test_without_works_and_editions_there_are_no_lines() -> None:
+    """Other records make no lines."""
     assert lines() == []
     assert lines(author(1), redirect("/works/OL1W", "/works/OL2W"), record("delete", "/works/OL3W")) == []
     assert deworks_of(b"", b"") == []
 
 
-def test_the_text_of_a_dump_is_its_records() -> None:
-    """With or without the newlines."""
+def test_records_may_be_the_text_of_a_dump() -> None:
+    """With or without newlines."""
     records = [edition(1, of_work(1)), edition(2), work(1)]
     assert deworks_of(b"".join(records), b"") == deworks_of(records, b"")
     assert deworks_of([record.removesuffix(b"\n") for record in records], b"") == deworks_of(records, b"")
 
 
 def test_documents_stay_as_they_are() -> None:
-    """Member order, numbers as they are spelled, escapes; of a name that stands twice the last value."""
+    """Member order, numbers as spelled, escapes; of a repeated name the last value."""
     (line,) = lines(
         odd_record(
             "work",
@@ -137,7 +137,7 @@ def test_documents_stay_as_they_are() -> None:
     )
 
 
-def test_types_count_and_not_keys() -> None:
+def test_the_type_counts_not_the_key() -> None:
     """A work may have the key of a list, an edition that of an author."""
     assert lines(
         record("edition", "/authors/OL1A", '"works": [{"key": "/lists/OL1L"}]'),
@@ -153,7 +153,7 @@ def test_types_count_and_not_keys() -> None:
 
 
 def test_keys_are_spelled_as_columns() -> None:
-    """Before the tab as in the dump; the document has its own."""
+    """Before the tab as in the dump; the document keeps its own spelling."""
     assert lines(odd_record("work", "/works/caf\u00e9\\t".encode(), '"key": "/works/caf\\u00e9\\t"')) == [
         (
             '/works/caf\u00e9\\t\t{"work": {"key": "/works/caf\\u00e9\\t"}, "editions": [], "authors": [], "ia": [],'
@@ -165,7 +165,7 @@ def test_keys_are_spelled_as_columns() -> None:
 # Order
 
 
-def test_lines_stand_in_key_order() -> None:
+def test_lines_are_in_key_order() -> None:
     """9 before 10; missing works among the others; editions without a work after all of them."""
     assert keys(
         edition(10),
@@ -188,8 +188,8 @@ def test_lines_stand_in_key_order() -> None:
     ]  # fmt: skip
 
 
-def test_editions_stand_in_key_order() -> None:
-    """Within a work too, in whatever order the records come."""
+def test_editions_are_in_key_order() -> None:
+    """Within a work too, whatever the order of the records."""
     assert lines(
         edition(10, of_work(1)), record("edition", "/books/ia:x", of_work(1)), edition(9, of_work(1)), work(1)
     ) == [
@@ -206,7 +206,7 @@ def test_editions_stand_in_key_order() -> None:
 
 
 def test_a_missing_work_has_a_line() -> None:
-    """So that no edition is lost."""
+    """No edition is lost."""
     assert lines(edition(1, of_work(404)), edition(2, of_work(404))) == [
         (
             '/works/OL404W\t{"work": {}, "editions": ['
@@ -217,7 +217,7 @@ def test_a_missing_work_has_a_line() -> None:
 
 
 def test_an_edition_without_a_work_has_a_line() -> None:
-    """Under its own key, with what is known of its ocaid and of the redirects to it."""
+    """The line has the edition's key, the IA metadata of its ocaid, and the redirects to it."""
     assert lines(
         edition(1, '"authors": [{"key": "/authors/OL1A"}], "ocaid": "single00"'),
         redirect("/books/OL2M", "/books/OL1M"),
@@ -254,8 +254,8 @@ def test_an_edition_without_a_work_has_a_line() -> None:
         '[{"key": "/works/OL1W", "key": 7}]',
     ],
 )
-def test_works_that_name_none(works: str) -> None:
-    """Only the key of the first counts, and only if it is a string."""
+def test_works_without_a_key(works: str) -> None:
+    """Only the key of the first work counts, and only if it is a string."""
     assert keys(edition(1, f'"works": {works}'), work(1)) == ["/works/OL1W", "/books/OL1M"]
 
 
@@ -271,12 +271,12 @@ def test_works_that_name_none(works: str) -> None:
     ],
 )
 def test_the_first_work_counts(works: str) -> None:
-    """Whatever else stands in works."""
+    """Other elements of works have no effect."""
     assert keys(edition(1, f'"works": {works}'), work(1)) == ["/works/OL1W"]
 
 
 def test_a_work_that_is_a_redirect_is_not_followed() -> None:
-    """It is a missing work. The work that it leads to has its own line, which tells of the redirect."""
+    """It is a missing work. The work that it leads to has its own line, with the redirect in duplicates."""
     assert lines(edition(1, of_work(1)), redirect("/works/OL1W", "/works/OL2W"), work(2)) == [
         (
             '/works/OL1W\t{"work": {}, "editions": [{"key": "/books/OL1M", "works": [{"key": "/works/OL1W"}]}],'
@@ -290,13 +290,13 @@ def test_a_work_that_is_a_redirect_is_not_followed() -> None:
 
 
 @pytest.mark.parametrize("type_name", ["delete", "author", "redirect", "page"])
-def test_a_work_key_that_is_no_work_is_missing(type_name: str) -> None:
+def test_a_key_of_another_type_is_a_missing_work(type_name: str) -> None:
     """Whatever record has that key."""
     assert values_of(edition(1, of_work(1)), record(type_name, "/works/OL1W"), member="work") == {}
 
 
 def test_an_edition_may_be_its_own_work() -> None:
-    """Its line is that of a missing work, and comes before editions without a work. Its duplicates stand once."""
+    """Its line is that of a missing work and comes before editions without a work. Its duplicates occur once."""
     assert lines(
         edition(1),
         edition(2, '"works": [{"key": "/books/OL2M"}]'),
@@ -311,7 +311,7 @@ def test_an_edition_may_be_its_own_work() -> None:
 
 
 def test_links_are_compared_as_columns() -> None:
-    """A tab, and a backslash with a t, are one key. Half a character is a key, too, and so is the empty string."""
+    """A tab, and a backslash with a t, are one key. A lone surrogate and the empty string are keys too."""
     assert lines(
         edition(1, '"works": [{"key": "/works/a\\tb"}]'),
         edition(2, '"works": [{"key": "/works/a\\\\tb"}]'),
@@ -339,16 +339,16 @@ def test_links_are_compared_as_columns() -> None:
 
 
 def authors(roles: str, *records: bytes) -> object:
-    """The authors of the line of a work with this text of authors."""
+    """Return the authors in the line of a work with this text of authors."""
     return values_of(work(1, f'"authors": {roles}'), *records, member="authors")
 
 
 def role(number: int) -> str:
-    """The text of an element of a work's authors."""
+    """Return the text of an element of a work's authors."""
     return f'{{"author": {{"key": "/authors/OL{number}A"}}}}'
 
 
-def test_authors_stand_in_the_order_of_the_work() -> None:
+def test_authors_are_in_the_order_of_the_work() -> None:
     """Documents, or keys where there is none; twice if the work names one twice."""
     assert authors(f"[{role(10)}, {role(404)}, {role(9)}, {role(10)}]", author(9), author(10, '"name": "Ten"')) == [
         {"key": "/authors/OL10A", "name": "Ten"},
@@ -381,14 +381,14 @@ def test_authors_stand_in_the_order_of_the_work() -> None:
         '{"author": {"key": "/authors/OL1A"}, "author": null}',
     ],
 )
-def test_odd_authors_are_left_out(odd: str) -> None:
-    """Those beside them stay."""
+def test_invalid_authors_are_omitted(odd: str) -> None:
+    """The others stay."""
     assert authors(f"[{odd}]", author(1)) == []
     assert authors(f"[{role(2)}, {odd}, {role(1)}]", author(1)) == [{"key": "/authors/OL2A"}, {"key": "/authors/OL1A"}]
 
 
 @pytest.mark.parametrize("roles", ["{}", "null", "1", '"/authors/OL1A"', role(1), '{"key": "/authors/OL1A"}'])
-def test_authors_that_are_no_list_are_none(roles: str) -> None:
+def test_authors_that_are_not_a_list_are_ignored(roles: str) -> None:
     """As if the work had none."""
     assert authors(roles, author(1)) == []
 
@@ -402,13 +402,13 @@ def test_authors_that_are_no_list_are_none(roles: str) -> None:
         '{"\\u0061uthor": {"key": "\\/authors/OL1A"}}',
     ],
 )
-def test_the_key_of_an_author_is_all_that_counts(usual: str) -> None:
-    """Whatever stands beside it."""
+def test_only_the_key_of_an_author_counts(usual: str) -> None:
+    """Other members have no effect."""
     assert authors(f"[{usual}]", author(1, '"name": "A"')) == [{"key": "/authors/OL1A", "name": "A"}]
 
 
 def test_redirects_are_followed_to_the_author() -> None:
-    """One, or a chain, in any order of keys."""
+    """One redirect or a chain, whatever the order of keys."""
     records = (
         redirect("/authors/OL1A", "/authors/OL5A"),
         redirect("/authors/OL5A", "/authors/OL3A"),
@@ -419,7 +419,7 @@ def test_redirects_are_followed_to_the_author() -> None:
 
 
 def test_a_redirect_may_lead_to_no_author() -> None:
-    """Then the key that it leads to stands: missing, deleted, or of another type."""
+    """Then the line has the key at its end: missing, deleted, or of another type."""
     leading = redirect("/authors/OL1A", "/authors/OL2A")
     target = [{"key": "/authors/OL2A"}]
     assert authors(f"[{role(1)}]", leading) == target
@@ -427,14 +427,14 @@ def test_a_redirect_may_lead_to_no_author() -> None:
     assert authors(f"[{role(1)}]", leading, record("page", "/authors/OL2A", '"name": "A"')) == target
 
 
-def test_what_is_no_author_is_a_key() -> None:
-    """A deleted author, or a work that is named as the author."""
+def test_a_record_that_is_not_an_author_gives_its_key() -> None:
+    """A deleted author, or a work named as the author."""
     assert authors(f"[{role(1)}]", record("delete", "/authors/OL1A", '"name": "A"')) == [{"key": "/authors/OL1A"}]
     assert authors('[{"author": {"key": "/works/OL1W"}}]') == [{"key": "/works/OL1W"}]
 
 
 def test_a_loop_gives_the_key_that_the_work_names() -> None:
-    """Of itself, of two, or further on."""
+    """A loop of one, of two, or after a chain."""
     to_itself = redirect("/authors/OL1A", "/authors/OL1A")
     two = (redirect("/authors/OL2A", "/authors/OL3A"), redirect("/authors/OL3A", "/authors/OL2A"))
     into_two = redirect("/authors/OL4A", "/authors/OL2A")
@@ -443,15 +443,15 @@ def test_a_loop_gives_the_key_that_the_work_names() -> None:
 
 
 @pytest.mark.parametrize("location", ["null", "1", '{"key": "/authors/OL2A"}', '["/authors/OL2A"]'])
-def test_a_redirect_to_nowhere_ends_there(location: str) -> None:
-    """Only a string at the top level leads on."""
+def test_a_redirect_without_location_ends_the_chain(location: str) -> None:
+    """Only a string at the top level is followed."""
     nowhere = record("redirect", "/authors/OL1A", f'"location": {location}, "x": {{"location": "/authors/OL2A"}}')
     assert authors(f"[{role(1)}]", nowhere, author(2)) == [{"key": "/authors/OL1A"}]
     assert authors(f"[{role(3)}]", redirect("/authors/OL3A", "/authors/OL1A"), nowhere) == [{"key": "/authors/OL1A"}]
 
 
 def test_only_redirects_redirect() -> None:
-    """A location in an author or a delete leads nowhere."""
+    """A location in an author or a delete has no effect."""
     location = '"location": "/authors/OL2A"'
     assert authors(f"[{role(1)}]", author(1, location), author(2)) == [
         {"key": "/authors/OL1A", "location": "/authors/OL2A"}
@@ -459,8 +459,8 @@ def test_only_redirects_redirect() -> None:
     assert authors(f"[{role(1)}]", record("delete", "/authors/OL1A", location), author(2)) == [{"key": "/authors/OL1A"}]
 
 
-def test_keys_of_missing_authors_are_as_they_were_named() -> None:
-    """As the work or the redirect has them in its JSON, not as columns."""
+def test_keys_of_missing_authors_keep_their_spelling() -> None:
+    """As in the JSON of the work or redirect, not as columns."""
     assert lines(
         work(1, '"authors": [{"author": {"key": "/authors/\\t\\ud83d"}}, {"author": {"key": "/authors/OL1A"}}]'),
         redirect("/authors/OL1A", "/authors/\\u00e9\\n"),
@@ -472,7 +472,7 @@ def test_keys_of_missing_authors_are_as_they_were_named() -> None:
 @pytest.mark.parametrize("named", ["/authors/a\\tb", "/authors/a\\\\tb"])
 @pytest.mark.parametrize("location", ["/authors/\\ud83d", "/authors/\\\\ud83d"])
 def test_authors_are_found_by_columns(named: str, location: str) -> None:
-    """At each step of a chain: a tab, or a backslash and a t."""
+    """At each step of a chain: a tab equals a backslash and a t."""
     assert authors(
         f'[{{"author": {{"key": "{named}"}}}}]',
         odd_record("redirect", b"/authors/a\\tb", f'"key": "/authors/a\\tb", "location": "{location}"'),
@@ -496,7 +496,7 @@ def test_authors_are_found_by_columns(named: str, location: str) -> None:
     ],
 )
 def test_an_item_of_the_ia_metadata(ocaid: str, boxid: list[str], collection: list[str]) -> None:
-    """Its values are split at semicolons; the first of two lines counts; its columns are COPY text."""
+    """Values are split at semicolons; the first of two lines counts; columns are COPY text."""
     edition_record = edition(1, f'"ocaid": "{ocaid}"')
     values = {"boxid": boxid, "collection": collection}
     identifier = json.loads(f'"{ocaid}"')
@@ -508,7 +508,7 @@ def test_an_item_of_the_ia_metadata(ocaid: str, boxid: list[str], collection: li
 
 @pytest.mark.parametrize("ocaid", ["scan", "Scan00", " scan00", "odd\\\\\\\\name", "\\ud83d", "scan00\\t", "\\\\N"])
 def test_an_ocaid_that_is_not_in_the_ia_metadata(ocaid: str) -> None:
-    """The edition gets an empty collection and no boxid; ia does not have it."""
+    """The edition gets an empty collection and no boxid; ia does not list it."""
     (line,) = lines(edition(1, f'"ocaid": "{ocaid}"'), ia_metadata=IA_METADATA)
     assert line == (
         f'/books/OL1M\t{{"work": {{}}, "editions": [{{"key": "/books/OL1M", "ocaid": "{ocaid}",'
@@ -517,23 +517,23 @@ def test_an_ocaid_that_is_not_in_the_ia_metadata(ocaid: str) -> None:
 
 
 @pytest.mark.parametrize("ocaid", ['""', "null", "1", '["scan00"]', '{"key": "scan00"}', '"scan00", "ocaid": null'])
-def test_what_is_no_ocaid(ocaid: str) -> None:
-    """The edition stays as it is, even if an item without a name is in the metadata."""
+def test_an_invalid_ocaid_is_ignored(ocaid: str) -> None:
+    """The edition stays unchanged, even if the metadata has an item without a name."""
     record = edition(1, f'"ocaid": {ocaid}')
     (stored,) = values_of(record, member="editions", ia_metadata=b"\tIA1\tx\n" + IA_METADATA)
     assert stored == json.loads(record.split(b"\t")[4])
     assert values_of(record, member="ia", ia_metadata=b"\tIA1\tx\n" + IA_METADATA) == []
 
 
-def test_without_ia_metadata_no_ocaid_is_known() -> None:
+def test_without_ia_metadata_no_ocaid_is_found() -> None:
     """A run without an archive database."""
     assert values_of(edition(1, '"ocaid": "scan00"'), member="editions", ia_metadata=b"") == [
         {"key": "/books/OL1M", "ocaid": "scan00", "_ia_meta": {"collection": []}}
     ]
 
 
-def test_ia_stands_in_the_order_of_editions() -> None:
-    """Those that are known; twice if two editions share one."""
+def test_ia_is_in_the_order_of_editions() -> None:
+    """Only items with metadata; twice if two editions share one."""
     assert values_of(
         edition(10, f'{of_work(1)}, "ocaid": "empty00"'),
         edition(9, f'"ocaid": "single00", {of_work(1)}'),
@@ -549,8 +549,8 @@ def test_ia_stands_in_the_order_of_editions() -> None:
     ]
 
 
-def test_an_edition_that_has_ia_meta_already() -> None:
-    """With an ocaid ours takes its place, known or not; without one it stays."""
+def test_an_existing_ia_meta_is_replaced() -> None:
+    """With an ocaid, found or not, it is replaced; without one it stays."""
     (line,) = lines(
         edition(1, f'"_ia_meta": 1, {of_work(1)}, "ocaid": "single00", "x": 2'),
         edition(2, f'"_ia_meta": {{"boxid": ["y"]}}, {of_work(1)}, "ocaid": "unknown00"'),
@@ -572,12 +572,12 @@ def test_an_edition_that_has_ia_meta_already() -> None:
 
 
 def duplicates(*records: bytes) -> object:
-    """The duplicates of the one line."""
+    """Return the duplicates of the one line."""
     return values_of(*records, member="duplicates")
 
 
 def test_all_redirects_that_lead_to_a_work() -> None:
-    """Straight or through others, in key order, whatever their own keys."""
+    """Directly or through others, in key order, whatever their own keys."""
     assert duplicates(
         work(1),
         redirect("/works/OL10W", "/works/OL1W"),
@@ -595,7 +595,7 @@ def test_all_redirects_that_lead_to_a_work() -> None:
 
 
 def test_duplicates_of_the_work_come_first_and_then_of_the_editions() -> None:
-    """In their order; keys without any are left out."""
+    """In their order; keys without duplicates are omitted."""
     (line,) = lines(
         edition(9, of_work(1)),
         edition(10, of_work(1)),
@@ -612,14 +612,14 @@ def test_duplicates_of_the_work_come_first_and_then_of_the_editions() -> None:
 
 
 def test_a_missing_work_has_duplicates() -> None:
-    """Redirects lead to keys, there or not."""
+    """Redirects to a missing key count too."""
     assert duplicates(edition(1, of_work(404)), redirect("/works/OL1W", "/works/OL404W")) == {
         "/works/OL404W": ["/works/OL1W"]
     }
 
 
 def test_loops_are_cut() -> None:
-    """A key is no duplicate of itself, nor of anything twice."""
+    """No key is its own duplicate, or listed twice."""
     loop = (redirect("/works/OL1W", "/works/OL2W"), redirect("/works/OL2W", "/works/OL1W"))
     into = redirect("/works/OL3W", "/works/OL2W")
     assert duplicates(edition(1, of_work(1)), *loop, into) == {"/works/OL1W": ["/works/OL2W", "/works/OL3W"]}
@@ -628,8 +628,8 @@ def test_loops_are_cut() -> None:
     assert duplicates(edition(1, of_work(4)), redirect("/works/OL4W", "/works/OL4W")) == {}
 
 
-def test_only_redirects_with_a_string_location_lead_anywhere() -> None:
-    """Locations of other types, and locations that are no strings, do not count."""
+def test_only_redirects_with_a_string_location_count() -> None:
+    """Locations of other types, and those that are not strings, have no effect."""
     assert (
         duplicates(
             work(1, '"location": "/works/OL1W"'),
@@ -643,14 +643,14 @@ def test_only_redirects_with_a_string_location_lead_anywhere() -> None:
     )
 
 
-def test_an_edition_in_the_middle_of_a_chain_ends_it_for_nobody() -> None:
-    """Only redirects lead on: a redirect to an edition leads to that edition, and not to its work."""
+def test_an_edition_does_not_pass_redirects_to_its_work() -> None:
+    """A redirect to an edition leads to that edition, and not to its work."""
     (line,) = lines(edition(1, of_work(1)), redirect("/books/OL2M", "/books/OL1M"), work(1))
     assert line.endswith(' "duplicates": {"/books/OL1M": ["/books/OL2M"]}}')
 
 
 def test_locations_are_compared_as_columns() -> None:
-    """And the keys in duplicates are text as in the columns."""
+    """The keys in duplicates are text as in the columns."""
     (line,) = lines(
         odd_record("work", "/works/\u00e9\\t".encode(), '"key": "/works/\\u00e9\\t"'),
         odd_record("redirect", b"/works/\\ud83d", '"key": "/works/\\ud83d", "location": "/works/\\u00E9\\t"'),
@@ -663,7 +663,7 @@ def test_locations_are_compared_as_columns() -> None:
 
 
 def test_counts() -> None:
-    """Each edition stands in one line, and so does each work."""
+    """Each edition is in one line, and so is each work."""
     assert counts_of(
         [edition(1, of_work(1)), edition(2, of_work(404)), edition(3, of_work(404)), edition(4), work(1), work(2)]
     ) == {"works": 2, "editions": 4, "missing_works": 1, "editions_without_work": 1, "lines": 4}
@@ -693,7 +693,7 @@ LINE = (
     ],
 )
 def test_lines_may_be_spelled_differently(old: bytes, new: bytes) -> None:
-    """Escapes, numbers, and names that stand twice in a document."""
+    """Escapes, numbers, and repeated names in a document may differ."""
     assert same_line(LINE, LINE.replace(old, new))
     assert same_line(LINE.replace(old, new), LINE)
 
@@ -733,7 +733,7 @@ def test_lines_may_be_spelled_differently(old: bytes, new: bytes) -> None:
         (b"}}", b"}"),
     ],
 )
-def test_lines_differ_by_all_else(old: bytes, new: bytes) -> None:
+def test_lines_differ_by_everything_else(old: bytes, new: bytes) -> None:
     """The key, members and their order, values, spacing, bytes beyond ASCII, the newline."""
     damaged = LINE.replace(old, new)
     assert damaged != LINE
@@ -742,20 +742,20 @@ def test_lines_differ_by_all_else(old: bytes, new: bytes) -> None:
 
 
 @pytest.mark.parametrize(("a", "b"), [("0.0", "-0.0"), ("0.0", "0"), ("1e400", "1e401"), ("9" * 70, "9" * 69 + "8")])
-def test_numbers_that_are_not_the_same(a: str, b: str) -> None:
-    """However near."""
+def test_different_numbers_differ(a: str, b: str) -> None:
+    """However close."""
     line_a, line_b = (LINE.replace(b"1e5", number.encode()) for number in (a, b))
     assert same_line(line_a, line_a)
     assert not same_line(line_a, line_b)
 
 
-def test_integers_may_spell_nought_with_a_sign() -> None:
-    """As json.loads and json.dumps drop it."""
+def test_integers_may_spell_zero_with_a_sign() -> None:
+    """json.loads and json.dumps drop the sign."""
     assert same_line(LINE.replace(b"7", b"-0"), LINE.replace(b"7", b"0"))
 
 
-def test_a_line_that_breaks_the_contract_is_not_even_itself() -> None:
-    """Two equal mistakes are not agreement."""
+def test_a_line_that_breaks_the_contract_equals_no_line() -> None:
+    """Not even itself: two equal mistakes are not agreement."""
     for damaged in (
         LINE.replace(b": ", b":"),
         LINE.replace(b"/x", b"\x7f"),
@@ -776,8 +776,8 @@ def test_a_line_that_breaks_the_contract_is_not_even_itself() -> None:
 
 @settings(max_examples=examples(40), deadline=None)
 @given(catalogue=catalogues())
-def test_every_edition_and_every_work_stands_in_one_line(catalogue: Catalogue) -> None:
-    """And each line is as the contract wants it, in order."""
+def test_every_edition_and_every_work_is_in_one_line(catalogue: Catalogue) -> None:
+    """Each line meets the contract, in order."""
     judged = deworks_of(catalogue.records, catalogue.ia_metadata)
     counts = counts_of(catalogue.records)
     stored = [record.split(b"\t")[0] for record in catalogue.records]

@@ -1,4 +1,4 @@
-"""The judge is judged: each clause of the record contract on examples worked out by hand."""
+"""The reference implementation meets each clause of the record contract, on examples worked out by hand."""
 
 import json
 import re
@@ -20,7 +20,7 @@ def document(
     revision: str = "1",
     last_modified: str = WHEN,
 ) -> str:
-    """JSON text as the contract wants it, with the text of more members at its end."""
+    """Return JSON text in the contract's encoding, with the text of more members at its end."""
     return (
         f'{{"key": "{key}", "type": {{"key": "{type_key}"}}, "revision": {revision},'
         f' "last_modified": {last_modified}{more and ", " + more}}}'
@@ -28,33 +28,33 @@ def document(
 
 
 def dated(value: str) -> str:
-    """The text of a last_modified."""
+    """Return the text of a last_modified."""
     return f'{{"type": "/type/datetime", "value": "{value}"}}'
 
 
 def judged(*texts: str) -> Reference:
-    """What the reference makes of rows with these documents."""
+    """Return what the reference makes of rows with these documents."""
     return dumps_of(b"".join(copy_row(1, 1, text) for text in texts), DATE)
 
 
 def json_of(text: str) -> str:
-    """The JSON column of the one record that the document becomes."""
+    """Return the JSON column of the document's one record."""
     (line,) = judged(text).cdump.splitlines()
     return line.split(b"\t", 4)[4].decode("ascii")
 
 
 def keys_of(dump: bytes) -> list[str]:
-    """The key columns of a dump."""
+    """Return the key columns of a dump."""
     return [line.split(b"\t")[1].decode() for line in dump.split(b"\n")[:-1]]
 
 
 def columns_of(dump: bytes, column: int) -> list[str]:
-    """One column of a dump, counted from 0."""
+    """Return one column of a dump, counted from 0."""
     return [line.split(b"\t", 4)[column].decode() for line in dump.split(b"\n")[:-1]]
 
 
-def fate(line: bytes) -> str:
-    """What becomes of a line: its reason, or "kept"."""
+def outcome(line: bytes) -> str:
+    """Return the outcome of a line: its reason, or "kept"."""
     reference = dumps_of(line + b"\n", DATE)
     assert reference.rows == 1
     if reference.rejects:
@@ -64,16 +64,16 @@ def fate(line: bytes) -> str:
     return next(iter(reference.drops), "kept")
 
 
-def fate_of(text: str) -> str:
-    """What becomes of a document: its reason, or "kept"."""
-    return fate(copy_row(1, 1, text).removesuffix(b"\n"))
+def outcome_of(text: str) -> str:
+    """Return the outcome of a document: its reason, or "kept"."""
+    return outcome(copy_row(1, 1, text).removesuffix(b"\n"))
 
 
 # Columns and JSON
 
 
 def test_a_record_has_five_columns() -> None:
-    """Type key, key, revision, last_modified, JSON; tabs between, a newline at the end."""
+    """Type key, key, revision, last_modified, JSON, with tabs between and a newline at the end."""
     assert judged(document('"title": "A"', revision="7")).cdump == (
         b"/type/work\t/works/OL1W\t7\t2010-01-01T00:00:00\t"
         b'{"key": "/works/OL1W", "type": {"key": "/type/work"}, "revision": 7, "last_modified":'
@@ -82,7 +82,7 @@ def test_a_record_has_five_columns() -> None:
 
 
 def test_members_keep_their_order() -> None:
-    """Members stand in the order stored, whatever it is."""
+    """Members keep their stored order."""
     text = (
         '{"b": 1, "revision": 1, "a": 2, "last_modified": {"value": "2010"},'
         ' "type": {"key": "/type/work"}, "key": "/works/OL1W"}'
@@ -99,24 +99,24 @@ def test_members_keep_their_order() -> None:
     ],
 )
 def test_tokens_are_spaced_as_json_dumps_does(spaced: str) -> None:
-    """One space after a comma or colon, and no other blank between tokens."""
+    """One space after a comma or colon, and no other space between tokens."""
     assert json_of(f" \n{document(spaced)}\t ") == document('"a": [1, {"b": 2}], "c": {}')
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1E+5", "1.50", "-0", "-0.0", "18446744073709551616", "1" * 6000])
 def test_numbers_keep_their_spelling(number: str) -> None:
-    """No number is rounded, shortened or refused, whatever its length."""
+    """No number is rounded, shortened or rejected, whatever its length."""
     text = document(f'"a": {number}, "b": [{number}]')
     assert json_of(text) == text
 
 
 def test_json_is_ascii() -> None:
-    """What is not ASCII is escaped, beyond U+FFFF as two code units."""
+    """Other characters are escaped; those beyond U+FFFF as two code units."""
     assert json_of(document('"é": "語😀\x7f"')) == document('"\\u00e9": "\\u8a9e\\ud83d\\ude00\\u007f"')
 
 
 def test_lone_surrogates_stay() -> None:
-    """Half a pair is legal in JSON and is kept."""
+    """A lone surrogate is legal in JSON and is kept."""
     text = document('"title": "\\ud83d", "\\ude00": "\\ude00\\ud83d"')
     assert json_of(text) == text
 
@@ -128,13 +128,13 @@ def test_text_that_looks_like_tokens_stays() -> None:
 
 
 def test_odd_but_legal_documents_stay() -> None:
-    """Empty lists, plain strings as types in lists of authors, no created."""
+    """Empty lists, plain strings as types in lists of authors, a missing created."""
     text = document('"authors": [{"type": "/type/author_role", "author": {"key": "/authors/OL1A"}}], "a": []')
     assert json_of(text) == text
 
 
 def test_controls_and_surrogates_in_columns_are_escaped() -> None:
-    """Columns are UTF-8; a control character or lone surrogate is written as JSON escapes it."""
+    """Columns are UTF-8; a control character or lone surrogate is escaped as in JSON."""
     (line,) = judged(
         document(
             key="/works/\\ta\\n\\u0001\\u001f\\r\\ud83d é\\u8a9e😀\\\\t\x7f\x85\u2028",
@@ -159,7 +159,7 @@ def test_controls_and_surrogates_in_columns_are_escaped() -> None:
     ],
 )
 def test_what_is_escaped_in_a_column_and_what_is_not(escaped: str, others: str) -> None:
-    """DEL and the controls of Latin-1, what ends a line, halves of characters; but no other invisible ones."""
+    """DEL, the Latin-1 control characters, line separators and lone surrogates are; other characters are not."""
     spelled = json.dumps(escaped)[1:-1]
     assert keys_of(judged(document(key=f"/works/{spelled}{others}")).cdump) == [f"/works/{spelled}{others}"]
     assert keys_of(judged(document(key=f"/works/{json.dumps(others)[1:-1]}")).cdump) == [f"/works/{others}"]
@@ -167,7 +167,7 @@ def test_what_is_escaped_in_a_column_and_what_is_not(escaped: str, others: str) 
 
 @pytest.mark.parametrize(("stored", "column"), [("-1", "-1"), ("-0", "0"), ("9" * 5000, "9" * 5000)])
 def test_revisions_are_integers_of_any_size(stored: str, column: str) -> None:
-    """The revision is written as a decimal integer, the JSON keeps its spelling."""
+    """The revision is written as a decimal integer; the JSON keeps its spelling."""
     cdump = judged(document(revision=stored)).cdump
     assert columns_of(cdump, 2) == [column]
     assert columns_of(cdump, 4) == [document(revision=stored)]
@@ -194,7 +194,7 @@ def test_revisions_are_integers_of_any_size(stored: str, column: str) -> None:
     ],
 )
 def test_old_prefixes_of_keys_are_rewritten_at_any_depth(stored: str, published: str) -> None:
-    """A string member `key` with an old prefix gets today's, and no other does."""
+    """A string member `key` with an old prefix gets the new one; no other member changes."""
     assert json_of(document(f'"x": [[{{"y": {{"key": "{stored}"}}}}]]')) == document(
         f'"x": [[{{"y": {{"key": "{published}"}}}}]]'
     )
@@ -208,12 +208,12 @@ def test_the_document_key_and_type_are_rewritten() -> None:
 
 
 def test_an_escaped_member_name_is_a_key_too() -> None:
-    """Names are compared as JSON means them, not as they are spelled."""
+    """Names are compared decoded, not as spelled."""
     assert json_of(document('"x": {"k\\u0065y": "/a/OL1A"}')) == document('"x": {"key": "/authors/OL1A"}')
 
 
-def test_what_is_no_key_is_not_rewritten() -> None:
-    """Look-alikes in strings, other names, and keys that are no strings stay."""
+def test_other_values_are_not_rewritten() -> None:
+    """Similar text in strings, other names, and keys that are not strings stay."""
     text = document(
         '"x": "\\"key\\": \\"/a/OL1A\\"", "monkey": "/a/OL1A", "a \\"key": "/a/OL1A",'
         ' "Key": "/a/OL1A", "y": {"key": ["/a/OL1A"]}, "z": ["key", "/a/OL1A"]'
@@ -255,7 +255,7 @@ def test_spaces_outside_datetimes_stay() -> None:
 
 
 def test_last_modified_is_normalised_before_it_is_a_column() -> None:
-    """The column shows T; without the type the value stays as it is."""
+    """The column has the T; without the type the value stays unchanged."""
     spaced = judged(document(last_modified=dated("2008-04-30 20:50")))
     untyped = judged(document(last_modified='{"value": "2008-04-30 20:50"}'))
     assert columns_of(spaced.cdump, 3) == ["2008-04-30T20:50"]
@@ -263,7 +263,7 @@ def test_last_modified_is_normalised_before_it_is_a_column() -> None:
 
 
 def test_the_top_level_id_is_removed() -> None:
-    """Whatever its value and spelling; ids at depth stay."""
+    """Any value and spelling of the name; ids at depth stay."""
     assert json_of(document('"i\\u0064": {"a": [1]}, "x": {"id": 1}')) == document('"x": {"id": 1}')
 
 
@@ -278,14 +278,14 @@ def test_the_top_level_id_is_removed() -> None:
     ],
 )
 def test_the_location_of_a_redirect_is_rewritten(stored: str, published: str) -> None:
-    """Old redirects lead to where the documents are now."""
+    """Old redirects lead to the current keys."""
     assert json_of(document(f'"location": "{stored}"', type_key="/type/redirect")) == document(
         f'"location": "{published}"', type_key="/type/redirect"
     )
 
 
 def test_other_locations_stay() -> None:
-    """Those of other types, those at depth, those that are no strings."""
+    """Those of other types, those at depth, and those that are not strings."""
     work = document('"location": "/a/OL1A"')
     nested = document(
         '"location": {"location": "/a/OL1A"}, "x": {"location": "/a/OL1A"}',
@@ -330,14 +330,14 @@ def test_other_locations_stay() -> None:
 )
 def test_pages_are_dropped_by_key(key: str, expected: str) -> None:
     """Private, admin and obsolete pages, each under its own reason."""
-    assert fate_of(document(key=key, type_key="/type/page")) == expected
+    assert outcome_of(document(key=key, type_key="/type/page")) == expected
 
 
 @pytest.mark.parametrize("key", ["/works/OL1W", "/people/foo/lists/OL1L", "/admin/x", "x"])
 def test_users_are_private_under_any_key(key: str) -> None:
-    """A document of type /type/user never passes."""
-    assert fate_of(document(key=key, type_key="/type/user")) == "private_page"
-    assert fate_of(document(key="/works/OL1W", type_key="/type/usergroup")) == "kept"
+    """Every document of type /type/user is dropped."""
+    assert outcome_of(document(key=key, type_key="/type/user")) == "private_page"
+    assert outcome_of(document(key="/works/OL1W", type_key="/type/usergroup")) == "kept"
 
 
 @pytest.mark.parametrize(
@@ -353,19 +353,19 @@ def test_users_are_private_under_any_key(key: str) -> None:
     ],
 )
 def test_records_after_the_cutoff_are_dropped(last_modified: str, expected: str) -> None:
-    """The last moment of the date is in, the first of the next day is not."""
-    assert fate_of(document(last_modified=dated(last_modified))) == expected
+    """The last moment of the date is kept, the first of the next day is not."""
+    assert outcome_of(document(last_modified=dated(last_modified))) == expected
 
 
 def test_the_cutoff_of_a_leap_year() -> None:
-    """The day after is that of the calendar."""
+    """The next day follows the calendar."""
     row = copy_row(1, 1, document(last_modified=dated("2024-02-29T12:00:00")))
     assert dumps_of(row, "2024-02-28").drops == {"after_cutoff": 1}
     assert dumps_of(row, "2024-02-29").drops == {}
 
 
 def test_only_the_first_reason_counts() -> None:
-    """A row is dropped once, under private, admin, obsolete, cutoff in this order."""
+    """A row is dropped once, under the first of private, admin, obsolete and cutoff."""
     late = dated("2023-01-01")
     reference = judged(
         document(key="/people/x", last_modified=late),
@@ -417,8 +417,8 @@ GOOD = copy_row(1, 1, document()).removesuffix(b"\n")
     ],
 )
 def test_lines_are_rejected(line: bytes, expected: str) -> None:
-    """Each damage of a line has its own reason, and the first that is tested counts."""
-    assert fate(line) == expected
+    """Each kind of damage has its own reason; the first one tested counts."""
+    assert outcome(line) == expected
 
 
 @pytest.mark.parametrize(
@@ -463,12 +463,12 @@ def test_lines_are_rejected(line: bytes, expected: str) -> None:
     ],
 )
 def test_documents_are_rejected(text: str, expected: str) -> None:
-    """What the contract needs of a document and does not find, in the order of its columns."""
-    assert fate_of(text) == expected
+    """The first missing member counts, in the order of the columns."""
+    assert outcome_of(text) == expected
 
 
 def test_rejects_keep_their_lines() -> None:
-    """Line number from 1, reason, and the line as it was."""
+    """Line number from 1, reason, and the line unchanged."""
     reference = dumps_of(GOOD + b"\nx\\t\n\n" + GOOD + b"\n\\\n", DATE)
     assert reference.rejects == [
         (2, "not_three_columns", b"x\\t"),
@@ -500,13 +500,13 @@ def test_rejects_keep_their_lines() -> None:
     ],
 )
 def test_copy_escapes(column: bytes, text: bytes) -> None:
-    """Letters, octal, hexadecimal, and any other character for itself."""
+    """Letters, octal and hexadecimal; any other character stands for itself."""
     assert unescaped(column) == text
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\\.\n", b"\n\\."])
 def test_the_end_of_a_table(end: bytes) -> None:
-    r"""A last line without newline is a row, `\.` is none."""
+    r"""A last line without newline is a row; `\.` is not."""
     reference = dumps_of(GOOD + b"\n" + GOOD + end, DATE)
     assert reference.rows == 2
     assert reference.rejects == []
@@ -522,7 +522,7 @@ def test_an_empty_table(copy_text: bytes) -> None:
 
 
 def test_copy_rows_are_those_of_psql() -> None:
-    """Backslashes where they must be, raw bytes elsewhere."""
+    """Backslashes where they are required, raw bytes elsewhere."""
     assert copy_row(12, 3, '"a\\n" é\t\n\r\b\f\v\x01\x7f') == (b'12\t3\t"a\\\\n" \xc3\xa9\\t\\n\\r\\b\\f\\v\x01\x7f\n')
 
 
@@ -530,7 +530,7 @@ def test_copy_rows_are_those_of_psql() -> None:
 
 
 def test_keys_are_ordered_by_number() -> None:
-    """First component, text before the number, number as a number, key."""
+    """First path component, text before the number, number as a number, key."""
     in_order = [
         "/",
         "/authors/OL2A",
@@ -561,13 +561,13 @@ def test_keys_are_ordered_by_number() -> None:
 
 
 def test_the_component_comes_before_the_rest_of_the_key() -> None:
-    """As bytes "/works-old" stands before "/works/", as components it does not."""
+    """As bytes "/works-old" sorts before "/works/", by component it does not."""
     reference = judged(document(key="/works-old/OL1W"), document(key="/works/OL1W"))
     assert keys_of(reference.cdump) == ["/works/OL1W", "/works-old/OL1W"]
 
 
 def test_keys_are_ordered_as_utf_8() -> None:
-    """U+FFFF before U+1F600, which UTF-16 would have the other way round."""
+    """U+FFFF sorts before U+1F600, unlike in UTF-16."""
     reference = judged(
         document(key="/x/\\ud83d\\ude00"),
         document(key="/x/\\uffff"),
@@ -576,8 +576,8 @@ def test_keys_are_ordered_as_utf_8() -> None:
     assert keys_of(reference.cdump) == ["/x/z", "/x/\uffff", "/x/😀"]
 
 
-def test_keys_are_ordered_as_their_columns_have_them() -> None:
-    """What a column escapes stands at its backslash: between Z and a, whatever it means."""
+def test_keys_are_ordered_by_their_columns() -> None:
+    """An escaped character sorts as its backslash: between Z and a, whatever it encodes."""
     reference = judged(
         document(key="/x/a"),
         document(key="/x/\\ud83d"),
@@ -589,8 +589,8 @@ def test_keys_are_ordered_as_their_columns_have_them() -> None:
     assert keys_of(reference.cdump) == ["/x/Z", "/x/\\t", "/x/\\ud83d", "/x/a", "/x-y/z", "/x\\ty/z"]
 
 
-def test_keys_with_equal_columns_are_one() -> None:
-    """A tab and a backslash before a t are told apart by nobody who reads the column."""
+def test_keys_with_equal_columns_are_the_same() -> None:
+    """A column does not distinguish a tab from a backslash before a t."""
     reference = judged(
         document(key="/x/\\t", type_key="/type/page"), document(key="/x/\\\\t", type_key="/type/page", revision="2")
     )
@@ -602,7 +602,7 @@ def test_keys_with_equal_columns_are_one() -> None:
 
 @pytest.mark.parametrize("odd", ["\\ud83d", "\\u0001", "\\n", "\\u007f", "\\u0085"])
 def test_a_finished_cdump_can_be_sorted_again(odd: str) -> None:
-    """Sorting by what stands in the columns leaves it as it is."""
+    """Sorting by the columns leaves a finished cdump unchanged."""
     reference = judged(
         *(document(key=f"/x/{key}") for key in (odd, "Z", "a", f"OL2{odd}W", f"{odd}OL2W", f"OL2W{odd}"))
     )
@@ -628,7 +628,7 @@ def test_the_cdump_is_ordered_by_revision_then_time_then_json() -> None:
 
 
 def test_the_latest_of_two_of_the_same_revision_is_the_later() -> None:
-    """Later in last_modified, then in JSON bytes, whatever the order of the rows."""
+    """Later by last_modified, then by JSON bytes, whatever the order of the rows."""
     first = document()
     last = '{"!": 0, ' + document(last_modified=dated("2010-01-02"))[1:]
     small, great = document('"a": 1', key="/works/OL2W"), document('"a": 2', key="/works/OL2W")
@@ -637,15 +637,15 @@ def test_the_latest_of_two_of_the_same_revision_is_the_later() -> None:
         assert reference.same_revision == 2
 
 
-def test_copies_of_a_record_are_all_kept() -> None:
-    """A record that stands n times counts n - 1 pairs, and the cdump has n."""
+def test_duplicates_of_a_record_are_kept() -> None:
+    """N equal records count n - 1 pairs, and the cdump has n."""
     reference = judged(document(), document(), document(), document(revision="2"))
     assert len(keys_of(reference.cdump)) == 4
     assert reference.same_revision == 2
     assert len(keys_of(reference.dump)) == 1
 
 
-def test_old_and_new_keys_are_one_document() -> None:
+def test_old_and_new_keys_name_one_document() -> None:
     """Keys are compared after the rewrite."""
     reference = judged(
         document(key="/a/OL1A", type_key="/type/author", revision="2"),
@@ -656,7 +656,7 @@ def test_old_and_new_keys_are_one_document() -> None:
 
 
 def test_a_dropped_revision_hides_nothing() -> None:
-    """The latest is the highest revision that is kept."""
+    """The latest record is the highest revision that is kept."""
     reference = judged(
         document(),
         document(revision="2", last_modified=dated("2022-08-01")),
@@ -666,7 +666,7 @@ def test_a_dropped_revision_hides_nothing() -> None:
 
 
 def test_the_type_of_the_latest_decides_the_part() -> None:
-    """Seven parts, unforeseen types go to other, the dump is the parts in alphabetical order."""
+    """Seven parts; unforeseen types go to other; the dump is the parts in alphabetical order."""
     texts = {
         "authors": document(key="/authors/OL1A", type_key="/type/author"),
         "deletes": document(key="/works/OL1W", type_key="/type/delete", revision="2"),
@@ -701,7 +701,7 @@ RECORD = b'/type/work\t/works/OL1W\t1\t2010\t{"a\\u00e9": "/x", "b": [1.0, null]
     ],
 )
 def test_records_may_spell_escapes_differently(old: bytes, new: bytes) -> None:
-    """The contract lets an escape be spelled as it is stored."""
+    """An escape may be spelled as stored."""
     assert same_record(RECORD, RECORD.replace(old, new))
     assert same_record(RECORD.replace(old, new), RECORD)
 
@@ -734,7 +734,7 @@ def test_records_may_spell_escapes_differently(old: bytes, new: bytes) -> None:
         (b'"a\\u00e9": "/x", "b": [1.0, null]', b'"b": [1.0, null], "a\\u00e9": "/x"'),
     ],
 )
-def test_records_differ_by_all_else(old: bytes, new: bytes) -> None:
+def test_records_differ_by_everything_else(old: bytes, new: bytes) -> None:
     """Columns, values, order, numbers, spacing, bytes beyond ASCII, the newline."""
     damaged = RECORD.replace(old, new)
     assert damaged != RECORD
@@ -742,8 +742,8 @@ def test_records_differ_by_all_else(old: bytes, new: bytes) -> None:
     assert not same_record(damaged, RECORD)
 
 
-def test_a_record_that_breaks_the_contract_is_not_even_itself() -> None:
-    """Two equal mistakes are not agreement."""
+def test_a_record_that_breaks_the_contract_equals_no_record() -> None:
+    """Not even itself: two equal mistakes are not agreement."""
     tight = RECORD.replace(b": ", b":")
     assert not same_record(tight, tight)
     for control in (b"\x7f", b"\x1f", b"\t"):
@@ -755,14 +755,14 @@ def test_a_record_that_breaks_the_contract_is_not_even_itself() -> None:
 # The tables
 
 
-def test_odd_documents_and_lines_have_names_of_their_own() -> None:
+def test_odd_documents_and_lines_have_unique_names() -> None:
     """A failure can be found by its name."""
     names = [name for name, _ in ODD_DOCUMENTS + ODD_LINES]
     assert len(set(names)) == len(names)
 
 
-def test_odd_documents_name_no_member_twice() -> None:
-    """What JSON means by a name that stands twice is open, so the tables leave it out."""
+def test_odd_documents_have_distinct_member_names() -> None:
+    """JSON does not define repeated names, so the tables omit them."""
 
     def once(members: list[tuple[str, object]]) -> dict[str, object]:
         assert len(dict(members)) == len(members)
@@ -776,9 +776,9 @@ def test_odd_documents_name_no_member_twice() -> None:
 
 
 def test_odd_rows_cover_every_reason() -> None:
-    """Every reason to drop or reject occurs, and each row has its one fate."""
+    """Every reason to drop or reject occurs, and each row has its expected outcome."""
     lines = [copy_row(1, 1, text).removesuffix(b"\n") for _, text in ODD_DOCUMENTS]
-    fates = {fate(line) for line in lines + [line for _, line in ODD_LINES]}
+    fates = {outcome(line) for line in lines + [line for _, line in ODD_LINES]}
     assert fates == {
         "kept", "private_page", "admin_page", "obsolete_page", "after_cutoff", "lone_backslash",
         "not_three_columns", "not_utf8", "not_finite", "not_a_json_object", "no_key", "no_type",
@@ -787,7 +787,7 @@ def test_odd_rows_cover_every_reason() -> None:
 
 
 def test_odd_spellings_never_decide_an_order() -> None:
-    """A row with escapes of its own spelling ties with no other row."""
+    """A row with unusual escapes ties with no other row."""
     ties: dict[tuple[bytes, ...], set[bytes]] = {}
     spelled_oddly = set()
     rows = [copy_row(1, 1, text) for _, text in ODD_DOCUMENTS]
@@ -802,15 +802,15 @@ def test_odd_spellings_never_decide_an_order() -> None:
 
 
 def any_string_is_spelled_oddly(stored: bytes) -> bool:
-    """Whether json.dumps would spell a string of the stored JSON in another way."""
+    """Whether json.dumps would spell a string of the stored JSON differently."""
     strings = re.findall(r'"[^"\\]*(?:\\.[^"\\]*)*"', stored.decode())
     return any(json.dumps(json.loads(string)) != string for string in strings)
 
 
 @settings(max_examples=examples(40), deadline=None)
 @given(copy_text=tables())
-def test_every_row_is_counted_and_every_record_well_formed(copy_text: bytes) -> None:
-    """Rows are records, drops and rejects; the dump is a subset of the cdump, a key once."""
+def test_every_row_is_counted_and_every_record_is_well_formed(copy_text: bytes) -> None:
+    """Rows are records, drops and rejects; the dump is a subset of the cdump with each key once."""
     reference = dumps_of(copy_text, DATE)
     records = reference.cdump.split(b"\n")[:-1]
     assert reference.rows == len(records) + sum(reference.drops.values()) + len(reference.rejects)
@@ -827,7 +827,7 @@ def test_every_row_is_counted_and_every_record_well_formed(copy_text: bytes) -> 
 @settings(max_examples=examples(40), deadline=None)
 @given(copy_text=tables())
 def test_the_order_of_rows_does_not_matter(copy_text: bytes) -> None:
-    """The same rows give the same bytes, in whatever order they come."""
+    """The same rows give the same bytes in any order."""
     there = dumps_of(copy_text, DATE)
     lines = copy_text.split(b"\n")
     rows = lines[: there.rows]
