@@ -1,4 +1,4 @@
-"""What the fake archive.org answers with: JSON, files, pages of HTML, and S3's errors in S3's XML."""
+"""Answers of the fake archive.org: JSON, files, HTML pages, and S3 errors as XML."""
 
 import json
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from xml.sax.saxutils import escape
 
 
 class Cut(Exception):
-    """The connection is to be reset, with no answer or in the middle of one. A hook may raise it too."""
+    """Reset the connection, before or during the answer. A hook may raise it too."""
 
 
 class Refused(Exception):
-    """S3 refuses: the error's code and what it says of this very request."""
+    """S3 refuses the request: the error code and the resource."""
 
     def __init__(self, code: str, resource: str = "") -> None:
         super().__init__(f"{code}: {resource}")
@@ -24,7 +24,7 @@ class Refused(Exception):
 
 @dataclass
 class Answer:
-    """A status and what goes with it; `file` (path, first byte, end) instead of a body for long ones."""
+    """Status, headers and body of an answer. Long bodies are in `file` (path, first byte, end) instead."""
 
     status: int
     body: bytes = b""
@@ -33,11 +33,11 @@ class Answer:
     file: tuple[Path, int, int] | None = None
     ends_connection: bool = False
     cut_at_bytes: int | None = None
-    """So far into the body the connection is reset."""
+    """The position in the body at which the connection is reset."""
 
     @property
     def size_bytes(self) -> int:
-        """How long the body is."""
+        """Length of the body."""
         return len(self.body) if self.file is None else self.file[2] - self.file[1]
 
 
@@ -74,11 +74,11 @@ S3_ERRORS = {
         "Please re-send this request to the specified temporary endpoint.",
     ),
 }
-"""Status, reason and message of each: S3's own, but for BadContent, which is archive.org's."""
+"""Status, reason and message of each: S3's own, except BadContent, which is archive.org's."""
 
 
 def s3_error(code: str, resource: str = "", headers: Mapping[str, str] | None = None) -> Answer:
-    """S3's XML for an error."""
+    """Return an error as S3's XML."""
     status, reason, message = S3_ERRORS[code]
     body = (
         "<?xml version='1.0' encoding='UTF-8'?>\n"
@@ -89,17 +89,17 @@ def s3_error(code: str, resource: str = "", headers: Mapping[str, str] | None = 
 
 
 def json_answer(document: object, status: int = 200) -> Answer:
-    """A document in JSON."""
+    """Return a document as JSON."""
     return Answer(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
 
 def page(status: int) -> Answer:
-    """What a proxy in front of archive.org says when there is nobody behind it: HTML, neither XML nor JSON."""
+    """Return the HTML page of a proxy in front of archive.org when the server behind it is unavailable."""
     title = f"{status} {HTTPStatus(status).phrase}"
     body = f"<html>\r\n<head><title>{title}</title></head>\r\n<body><h1>{title}</h1></body>\r\n</html>\r\n"
     return Answer(status, body.encode(), {"Content-Type": "text/html"})
 
 
 def moved(status: int, location: str) -> Answer:
-    """Look elsewhere."""
+    """Return a redirect."""
     return Answer(status, b"", {"Location": location})

@@ -1,4 +1,4 @@
-"""Leave out the imitation's own tests unless it has changed since they last passed, or OLDUMP_TESTS_FAKE is set."""
+"""Skip the tests of the fake archive.org unless it has changed since they last passed, or OLDUMP_TESTS_FAKE is set."""
 
 import os
 

@@ -1,7 +1,7 @@
-"""What the fake archive.org holds: accounts, collections, items with their files, and how its catalogue shows them.
+"""The state of the fake archive.org: accounts, collections, items with files, and what its catalog shows.
 
-An upload is stored at once, but the catalogue may show it only after some further looks at the item: `files` is what
-was uploaded last, `shown` what metadata and downloads know of. Knows no HTTP.
+An upload is stored at once, but the catalog may show it only after some further looks at the item: `files` has the last
+uploads, `shown` what metadata and downloads show. Contains no HTTP.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from xml.sax.saxutils import escape
 Value = str | list[str]
 
 FORMATS = {".gz": "GZIP", ".json": "JSON", ".txt": "Text", ".zip": "ZIP"}
-"""What the catalogue calls a file by its name's ending; anything else is Unknown, as there."""
+"""The catalog's format for each suffix; others are Unknown, as at archive.org."""
 DATA_NODE = "ia801207.us.archive.org"
 ITEMS_PATH = "/12/items"
 
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody with S3 keys, and the collections that they may add items to."""
+    """An account with S3 keys, and the collections to which it may add items."""
 
     access: str
     secret: str
@@ -33,13 +33,13 @@ class Account:
 
     @property
     def screenname(self) -> str:
-        """What others see of the account."""
+        """The account's public name."""
         return self.email.partition("@")[0]
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of an item, whole."""
+    """A complete file of an item."""
 
     name: str
     path: Path
@@ -50,11 +50,11 @@ class StoredFile:
     mtime: int
 
     def read_bytes(self) -> bytes:
-        """All of it."""
+        """Return the whole content."""
         return self.path.read_bytes()
 
     def entry(self) -> dict[str, str]:
-        """How the catalogue shows it: every value is text."""
+        """Return the catalog's entry: every value is text."""
         return {
             "name": self.name,
             "source": "original",
@@ -68,7 +68,7 @@ class StoredFile:
 
 
 class Digests:
-    """What is being received, hashed in passing."""
+    """Digests of a body, computed while it is received."""
 
     def __init__(self) -> None:
         self.size_bytes = 0
@@ -77,7 +77,7 @@ class Digests:
         self._crc = 0
 
     def update(self, piece: bytes) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
         self.size_bytes += len(piece)
         self._md5.update(piece)
         self._sha1.update(piece)
@@ -85,11 +85,11 @@ class Digests:
 
     @property
     def md5(self) -> str:
-        """In hexadecimal digits."""
+        """The MD5 in hexadecimal."""
         return self._md5.hexdigest()
 
     def file(self, name: str, path: Path) -> StoredFile:
-        """The file that was received at `path`."""
+        """Return the file that was received at `path`."""
         return StoredFile(
             name, path, self.size_bytes, self.md5, self._sha1.hexdigest(), f"{self._crc:08x}", int(time.time())
         )
@@ -97,7 +97,7 @@ class Digests:
 
 @dataclass
 class Waiting:
-    """An upload that the catalogue does not show yet."""
+    """An upload that the catalog does not show yet."""
 
     file: StoredFile
     looks: int
@@ -105,25 +105,28 @@ class Waiting:
 
 @dataclass
 class Item:
-    """One item: its metadata, its files, and what the catalogue shows of both."""
+    """An item: its metadata, its files, and what the catalog shows of both."""
 
     identifier: str
     owner: str
     metadata: dict[str, Value]
     created: int = field(default_factory=lambda: int(time.time()))
     files: dict[str, StoredFile] = field(default_factory=dict)
-    """What was uploaded last, whether it shows or not."""
+    """The last uploads, whether the catalog shows them or not."""
     shown: dict[str, StoredFile] = field(default_factory=dict)
     waiting: list[Waiting] = field(default_factory=list)
     hidden_looks: int = 0
-    """So many looks long the whole item seems not to exist."""
+    """The number of looks for which the whole item seems not to exist."""
     uploads: Counter[str] = field(default_factory=Counter)
-    """How often each file was stored, whether the client was told or not."""
+    """How often each file was stored, whether the client got an answer or not."""
     derives: list[bool] = field(default_factory=list)
-    """For each upload, whether it asked that the item be derived."""
+    """For each upload, whether it requested derivation of the item."""
 
     def add(self, file: StoredFile, looks: int) -> None:
-        """Take an upload, which shows after so many further looks; what waited under its name never will."""
+        """Add an upload, shown after this many further looks.
+
+        An upload of the same name that still waits is never shown.
+        """
         self.waiting = [waiting for waiting in self.waiting if waiting.file.name != file.name]
         self.files[file.name] = file
         self.uploads[file.name] += 1
@@ -133,13 +136,13 @@ class Item:
             self.shown[file.name] = file
 
     def remove(self, name: str) -> None:
-        """Forget a file."""
+        """Remove a file."""
         self.files.pop(name, None)
         self.shown.pop(name, None)
         self.waiting = [waiting for waiting in self.waiting if waiting.file.name != name]
 
     def looked_at(self) -> None:
-        """Let the catalogue go on by one look."""
+        """Count one look at the item and update the catalog."""
         self.hidden_looks = max(0, self.hidden_looks - 1)
         for waiting in self.waiting:
             waiting.looks -= 1
@@ -148,7 +151,7 @@ class Item:
             self.shown[waiting.file.name] = waiting.file
 
     def entries(self) -> list[dict[str, str]]:
-        """The files as the catalogue lists them, with those that archive.org itself writes."""
+        """Return the catalog's file list, with the files that archive.org writes itself."""
         listed = [file.entry() for file in self.shown.values()]
         return [*listed, self._meta_entry(), {
             "name": f"{self.identifier}_files.xml",
@@ -164,7 +167,7 @@ class Item:
         return {**entry, "mtime": str(self.created), "format": "Metadata"}
 
     def meta_xml(self) -> bytes:
-        """The item's metadata as archive.org keeps it, in ITEM_meta.xml."""
+        """Return the content of ITEM_meta.xml, the item's metadata."""
         lines = [
             f"  <{name}>{escape(one)}</{name}>"
             for name, value in self.metadata.items()
@@ -173,7 +176,7 @@ class Item:
         return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', "<metadata>", *lines, "</metadata>", ""]).encode()
 
     def document(self) -> dict[str, object]:
-        """What the metadata API says of it."""
+        """Return the metadata API's document for the item."""
         entries = self.entries()
         document: dict[str, object] = {
             "created": int(time.time()),
@@ -196,7 +199,7 @@ class Item:
 
 
 def task_of(identifier: str, waiting: Waiting) -> dict[str, object]:
-    """How the catalogue's queue shows an upload that waits."""
+    """Return an upload that waits as a row of the task queue."""
     return {
         "category": "catalog",
         "identifier": identifier,
@@ -213,7 +216,7 @@ def task_of(identifier: str, waiting: Waiting) -> dict[str, object]:
 
 
 class Store:
-    """All items, for many threads: hold `lock` to look at one or to change it."""
+    """All items, for many threads. Hold `lock` to read or change an item."""
 
     def __init__(self, folder: Path, accounts: tuple[Account, ...], collections: tuple[str, ...]) -> None:
         self.lock = threading.RLock()
@@ -225,13 +228,13 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
 
     def new_path(self) -> Path:
-        """Where the next upload is to be received."""
+        """Return the path at which to receive the next upload."""
         with self.lock:
             self._received += 1
             return self._folder / f"{self._received:06}"
 
     def looked_up(self, identifier: str) -> Item | None:
-        """An item or a collection, if the catalogue shows it; this is a look."""
+        """Return an item or collection if the catalog shows it. This counts as a look."""
         item = self.items.get(identifier) or self.collections.get(identifier)
         if item is None:
             return None
@@ -240,7 +243,7 @@ class Store:
         return None if is_hidden else item
 
     def shown_file(self, identifier: str, name: str) -> StoredFile | None:
-        """A file that may be downloaded; this is no look."""
+        """Return a file that can be downloaded. This does not count as a look."""
         item = self.items.get(identifier)
         return None if item is None or item.hidden_looks else item.shown.get(name)
 

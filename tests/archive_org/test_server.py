@@ -1,4 +1,4 @@
-"""The fake archive.org does what archive.org does, and fails as it is told to: the real library is its client."""
+"""The fake archive.org behaves as archive.org does and injects faults as requested; its client is the real library."""
 
 import hashlib
 import io
@@ -27,8 +27,8 @@ from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import ReadTimeout, SSLError
 
 from archive_org.answers import Cut
-from archive_org.asked import Asked, What
 from archive_org.faults import CONCERNS, PASSING, Faults, Kind
+from archive_org.request import Action, LoggedRequest
 from archive_org.server import ACCOUNT, OTHER_ACCOUNT, ArchiveOrg, archive_org
 
 ITEM = "ol_dump_2022-07-31"
@@ -43,8 +43,8 @@ def _md5(content: bytes) -> str:
 
 @pytest.fixture(name="archive")
 def _archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[ArchiveOrg]:
-    """A fake, and this process a client of it."""
-    with archive_org(tmp_path / "archive", faults=Faults(still_seconds=0.3)) as archive:
+    """Run a fake with this process as its client."""
+    with archive_org(tmp_path / "archive", faults=Faults(stall_seconds=0.3)) as archive:
         for name, value in archive.environment().items():
             monkeypatch.setenv(name, value)
         yield archive
@@ -52,7 +52,7 @@ def _archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Archi
 
 @pytest.fixture(name="session")
 def _session(archive: ArchiveOrg) -> Generator[ArchiveSession]:
-    """The library, as the default account, trying nothing again by itself."""
+    """Return the library's session for the default account, without retries."""
     with _session_with() as session:
         yield session
 
@@ -64,7 +64,7 @@ def _session_with(access: str = "", secret: str = "") -> ArchiveSession:
 
 
 def _upload(session: ArchiveSession, content: bytes = BYTES, key: str = KEY, **more: Any) -> Response:
-    """Upload something as oldump would: with its MD5, and no derivation."""
+    """Upload a file as oldump does: with its MD5 and no derivation."""
     arguments = {"metadata": METADATA, "verify": True, "queue_derive": False, **more}
     answer = session.get_item(ITEM, {"uniq": 1}).upload_file(io.BytesIO(content), key=key, **arguments)
     assert isinstance(answer, Response)
@@ -81,7 +81,7 @@ def _shown(session: ArchiveSession) -> list[str]:
 
 
 def _raw(archive: ArchiveOrg, request: bytes) -> bytes:
-    """What comes back on a connection of one's own, till it ends."""
+    """Send bytes on a new connection; return everything received until its end."""
     with socket.create_connection(("127.0.0.1", archive.port)) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(1 << 16), b""))
@@ -93,14 +93,14 @@ def _put(path: str, *headers: str, body: bytes = b"") -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-# ------------------------------------------------------------------------------------------------------ uploading ---
+# Uploads
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, 65_536, 3_000_001])
-def test_an_upload_is_kept_byte_for_byte_and_its_digests_are_shown(
+def test_an_upload_is_stored_byte_for_byte_with_its_digests(
     archive: ArchiveOrg, session: ArchiveSession, size_bytes: int
 ) -> None:
-    """What the library sends is what is stored, and the metadata say so, every value as text."""
+    """The metadata show its digests, every value as text."""
     content = (BYTES * 20)[:size_bytes]
     assert _upload(session, content).status_code == 200
     assert archive.file(ITEM, KEY) == content
@@ -113,7 +113,7 @@ def test_an_upload_is_kept_byte_for_byte_and_its_digests_are_shown(
 
 
 def test_an_item_keeps_the_metadata_of_its_first_upload(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """Lists, spaces, other alphabets and underscores arrive; a later upload changes nothing, unless it insists."""
+    """Lists, spaces, non-ASCII text and underscores arrive. A later upload changes them only if it requests that."""
     given = {"collection": "ol_exports", "title": "Öffne Ünï", "subject": ["b", "a"], "open_library": "1"}
     _upload(session, metadata=given)
     _upload(session, key="second", metadata={"collection": "ol_exports", "title": "other"})
@@ -126,8 +126,8 @@ def test_an_item_keeps_the_metadata_of_its_first_upload(archive: ArchiveOrg, ses
     assert archive.items[ITEM].derives == [False] * 3
 
 
-def test_there_is_no_item_before_its_first_upload(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """The metadata of what does not exist are {}; those of a collection exist."""
+def test_an_item_starts_with_its_first_upload(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """The metadata of a missing item are {}; a collection exists."""
     assert _metadata(session) == {}
     assert not session.get_item(ITEM).exists
     assert session.get_item(ITEM).identifier_available()
@@ -138,15 +138,15 @@ def test_there_is_no_item_before_its_first_upload(archive: ArchiveOrg, session: 
 
 
 def test_parts_of_the_metadata_have_paths(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """As the metadata API says: a part is a result, and what is not there is an error."""
+    """As in the metadata API: a part is in `result`, a missing part is an error."""
     _upload(session)
     assert session.get(f"http://archive.org/metadata/{ITEM}/files/0/name").json() == {"result": KEY}
     assert session.get(f"http://archive.org/metadata/{ITEM}/metadata/title").json() == {"result": METADATA["title"]}
     assert "error" in session.get(f"http://archive.org/metadata/{ITEM}/nothing").json()
 
 
-def test_the_list_of_files_names_what_archive_org_writes_itself(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """ITEM_files.xml has neither size nor date: a client that expects them of each file fails here too."""
+def test_the_file_list_has_archive_orgs_own_files(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """ITEM_files.xml has neither size nor date: a client that expects them fails here too."""
     _upload(session)
     document = _metadata(session)
     by_name = {file["name"]: file for file in document["files"]}
@@ -167,14 +167,14 @@ def test_a_key_can_be_written_again_and_deleted(archive: ArchiveOrg, session: Ar
     assert _shown(session) == []
 
 
-def test_the_library_skips_what_is_there_by_its_checksum(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """The same MD5 there: the library's own checksum mode sends nothing."""
+def test_the_library_skips_equal_files_by_checksum(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """If the MD5 is equal, the library's checksum mode sends nothing."""
     _upload(session)
     session.get_item(ITEM).upload_file(io.BytesIO(BYTES), key=KEY, checksum=True)
     assert archive.puts() == {(ITEM, KEY): 1}
 
 
-def test_a_dry_item_can_be_made(archive: ArchiveOrg, session: ArchiveSession) -> None:
+def test_an_empty_item_can_be_made(archive: ArchiveOrg, session: ArchiveSession) -> None:
     """PUT without a key makes an item without files, once."""
     headers = {"x-archive-meta-collection": "ol_exports"}
     auth = S3Auth(ACCOUNT.access, ACCOUNT.secret)
@@ -185,7 +185,7 @@ def test_a_dry_item_can_be_made(archive: ArchiveOrg, session: ArchiveSession) ->
 
 
 def test_a_large_body_is_not_held_in_memory(archive: ArchiveOrg, session: ArchiveSession, tmp_path: Path) -> None:
-    """A file of 24 MiB passes through in pieces."""
+    """A file of 24 MiB is stored in pieces."""
     large = tmp_path / "large"
     with large.open("wb") as file:
         file.truncate(24 << 20)
@@ -198,7 +198,7 @@ def test_a_large_body_is_not_held_in_memory(archive: ArchiveOrg, session: Archiv
     assert archive.items[ITEM].files[KEY].size_bytes == 24 << 20
 
 
-# ------------------------------------------------------------------------------------------------------- refusals ---
+# Refusals
 
 
 def _refused(session: ArchiveSession, **more: Any) -> tuple[int, str]:
@@ -212,7 +212,7 @@ def _refused(session: ArchiveSession, **more: Any) -> tuple[int, str]:
     ("access", "secret"), [("nobody", ACCOUNT.secret), (ACCOUNT.access, "wrong"), (OTHER_ACCOUNT.access, "wrong")]
 )
 def test_wrong_keys_are_refused(archive: ArchiveOrg, access: str, secret: str) -> None:
-    """403 in S3's XML, which the library understands; nothing is stored."""
+    """403 as S3's XML, which the library parses; nothing is stored."""
     with _session_with(access, secret) as session:
         status, message = _refused(session)
     assert status == 403
@@ -225,20 +225,20 @@ def test_wrong_keys_are_refused(archive: ArchiveOrg, access: str, secret: str) -
 def test_a_collection_without_the_right_to_it_is_refused(
     archive: ArchiveOrg, session: ArchiveSession, collection: str
 ) -> None:
-    """Somebody else's collection and one that does not exist look the same."""
+    """Another account's collection and a missing one give the same answer."""
     refusal = _refused(session, metadata={"collection": collection})
     assert refusal[0] == 403
     assert "Access Denied - You lack sufficient privileges to write to those collections" in refusal[1]
 
 
-def test_a_collection_that_cannot_be_one_is_bad_content(archive: ArchiveOrg, session: ArchiveSession) -> None:
+def test_an_invalid_collection_is_bad_content(archive: ArchiveOrg, session: ArchiveSession) -> None:
     """400 with archive.org's own code."""
     status, message = _refused(session, metadata={"collection": "ol exports"})
     assert (status, "Uploaded content is unacceptable." in message) == (400, True)
 
 
-def test_somebody_elses_item_is_refused(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """Only who made an item may write to it; nobody may write to a collection."""
+def test_an_item_of_another_account_is_refused(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """Only the account that made an item may write to it; nobody may write to a collection."""
     with _session_with(OTHER_ACCOUNT.access, OTHER_ACCOUNT.secret) as stranger:
         _upload(stranger, metadata={"title": "squatting"})
     status, message = _refused(session)
@@ -248,7 +248,7 @@ def test_somebody_elses_item_is_refused(archive: ArchiveOrg, session: ArchiveSes
 
 
 def test_without_auto_make_bucket_there_must_be_an_item(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """404 NoSuchBucket."""
+    """Without the header, a missing item is 404 NoSuchBucket."""
     status, message = _refused(session, headers={"x-archive-auto-make-bucket": "0"})
     assert (status, "The specified bucket does not exist. - ol_dump" in message) == (404, True)
 
@@ -263,8 +263,8 @@ def test_without_auto_make_bucket_there_must_be_an_item(archive: ArchiveOrg, ses
         ("no digest", b"<Code>InvalidDigest</Code>"),
     ],
 )
-def test_a_body_must_have_the_md5_that_it_came_with(archive: ArchiveOrg, digest: str, answer: bytes) -> None:
-    """S3's base64 and the library's digits are understood; what arrived otherwise is not kept."""
+def test_a_body_must_match_its_md5(archive: ArchiveOrg, digest: str, answer: bytes) -> None:
+    """Base64 as in S3 and hexadecimal as in the library are accepted; a body that differs is not stored."""
     request = _put(f"/{ITEM}/{KEY}", f"Content-MD5: {digest}", "Content-Length: 5", body=b"hello")
     assert answer in _raw(archive, request)
     assert len(list((archive.folder / "files").iterdir())) == (b"200" in answer)
@@ -281,19 +281,19 @@ def test_a_body_must_have_the_md5_that_it_came_with(archive: ArchiveOrg, digest:
         (b"GET http://archive.org/download/item/x", b" 404 "),
     ],
 )
-def test_what_makes_no_sense_is_refused(archive: ArchiveOrg, request_line: bytes, answer: bytes) -> None:
-    """Wrong methods, names and paths have the answers that S3 and archive.org give; the end is announced."""
+def test_invalid_requests_are_refused(archive: ArchiveOrg, request_line: bytes, answer: bytes) -> None:
+    """Invalid methods, names and paths get the answers of S3 and archive.org, with `Connection: close`."""
     keys = f"Authorization: LOW {ACCOUNT.access}:{ACCOUNT.secret}".encode()
     answered = _raw(archive, request_line + b" HTTP/1.1\r\nConnection: close\r\n" + keys + b"\r\n\r\n")
     assert answer in answered
     assert b"\r\nConnection: close\r\n" in answered
 
 
-# ----------------------------------------------------------------------------------------------- questions, bodies ---
+# Checks and bodies
 
 
 def test_keys_are_checked_by_check_auth(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """The account's name for right keys, an error for wrong ones."""
+    """The account's name for valid keys, an error for others."""
     url, ask = "http://s3.us.archive.org", {"check_auth": "1"}
     right = session.get(url, params=ask, auth=S3Auth(ACCOUNT.access, ACCOUNT.secret)).json()
     assert (right["authorized"], right["username"]) == (True, ACCOUNT.email)
@@ -301,15 +301,15 @@ def test_keys_are_checked_by_check_auth(archive: ArchiveOrg, session: ArchiveSes
     assert (wrong["authorized"], "error" in wrong) == (False, True)
 
 
-def test_the_limit_is_not_reached_unless_told(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """check_limit as the library reads it."""
+def test_the_limit_is_not_reached_by_default(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """The library parses check_limit."""
     assert session.s3_is_overloaded(ITEM, ACCOUNT.access) is False
-    assert archive.asked(What.LIMIT)[0].query == {"check_limit": "1", "accesskey": ACCOUNT.access, "bucket": ITEM}
+    assert archive.requests(Action.LIMIT)[0].query == {"check_limit": "1", "accesskey": ACCOUNT.access, "bucket": ITEM}
 
 
 @pytest.mark.parametrize("key", ["wanted", ""])
-def test_leave_to_send_the_body_is_given_only_where_it_is_wanted(archive: ArchiveOrg, key: str) -> None:
-    """With `Expect: 100-continue` a refusal comes without the body having been sent."""
+def test_100_continue_is_sent_only_for_a_body_that_is_needed(archive: ArchiveOrg, key: str) -> None:
+    """With `Expect: 100-continue`, a refusal comes before the body is sent."""
     path = f"/{ITEM}/{key}" if key else "/-/x"
     with socket.create_connection(("127.0.0.1", archive.port)) as connection:
         connection.sendall(_put(path, "Expect: 100-continue", "Content-Length: 5"))
@@ -323,8 +323,8 @@ def test_leave_to_send_the_body_is_given_only_where_it_is_wanted(archive: Archiv
             assert (b" 400 " in first, archive.log[0].received_bytes) == (True, 0)
 
 
-def test_bodies_in_chunks_are_refused_as_there_unless_told(archive: ArchiveOrg) -> None:
-    """The library says that the interface takes none; the fake can, and can read past one that it refuses."""
+def test_chunked_bodies_are_refused_by_default(archive: ArchiveOrg) -> None:
+    """The library says that archive.org accepts none. The fake can, and it can skip one that it refuses."""
     chunks = b"3\r\nhel\r\n2;more=1\r\nlo\r\n0\r\n\r\n"
     request = _put(f"/{ITEM}/{KEY}", "Transfer-Encoding: chunked", body=chunks)
     assert b"<Code>MissingContentLength</Code>" in _raw(archive, request)
@@ -335,7 +335,7 @@ def test_bodies_in_chunks_are_refused_as_there_unless_told(archive: ArchiveOrg) 
 
 
 def test_a_connection_serves_many_requests(archive: ArchiveOrg) -> None:
-    """HTTP/1.1: after an upload, a refusal and a download the connection is still good."""
+    """HTTP/1.1: after an upload, a refusal and a download the connection still works."""
     connection = HTTPConnection("127.0.0.1", archive.port)
     keys = {"Authorization": f"LOW {ACCOUNT.access}:{ACCOUNT.secret}", "x-archive-auto-make-bucket": "1"}
     ports = set()
@@ -346,31 +346,31 @@ def test_a_connection_serves_many_requests(archive: ArchiveOrg) -> None:
         assert connection.sock is not None
         ports.add(connection.sock.getsockname())
     connection.close()
-    assert [asked.status for asked in archive.log] == [200, 400, 200]
+    assert [request.status for request in archive.log] == [200, 400, 200]
     assert len(ports) == 1
 
 
-def test_https_goes_nowhere(archive: ArchiveOrg) -> None:
-    """A client that speaks https is refused by the proxy: nothing leaves the machine by mistake."""
+def test_https_is_refused_by_default(archive: ArchiveOrg) -> None:
+    """An https client is refused by the proxy: nothing leaves the machine by mistake."""
     with pytest.raises(requests.exceptions.ProxyError, match="501"):
         requests.get("https://archive.org/metadata/nasa", timeout=5)
 
 
-def test_the_usual_config_is_read(archive: ArchiveOrg, session: ArchiveSession) -> None:
+def test_the_config_is_read(archive: ArchiveOrg, session: ArchiveSession) -> None:
     """The keys come from the ia.ini that the environment names; only its owner may read it."""
     assert (session.access_key, session.secret_key) == (ACCOUNT.access, ACCOUNT.secret)
     assert archive.config.stat().st_mode & 0o777 == 0o600
 
 
-# ---------------------------------------------------------------------------------------------------------- https ---
+# https
 
 
 @pytest.fixture(name="secure")
 def _secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[ArchiveOrg, ArchiveSession]]:
-    """A fake that speaks https, and the library as it is, but for whom it trusts."""
+    """Run a fake that speaks https; the library is unchanged, except that it trusts the certificate."""
     if shutil.which("openssl") is None:
         pytest.skip("there is no openssl to make a certificate")
-    with archive_org(tmp_path / "archive", tls=True, faults=Faults(still_seconds=0.3)) as archive:
+    with archive_org(tmp_path / "archive", tls=True, faults=Faults(stall_seconds=0.3)) as archive:
         for name, value in archive.environment().items():
             monkeypatch.setenv(name, value)
         with get_session(http_adapter_kwargs={"max_retries": 0}) as session:
@@ -378,17 +378,17 @@ def _secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[
             yield archive, session
 
 
-def test_the_library_as_it_is_speaks_https(secure: tuple[ArchiveOrg, ArchiveSession]) -> None:
-    """Upload with a redirect, metadata, keys and download, all over TLS, each on its own host's name."""
+def test_the_unchanged_library_speaks_https(secure: tuple[ArchiveOrg, ArchiveSession]) -> None:
+    """Upload with a redirect, metadata, keys and download, all over TLS, each under its own host name."""
     archive, session = secure
-    archive.faults.at(1, Kind.REDIRECT, What.UPLOAD)
+    archive.faults.at(1, Kind.REDIRECT, Action.UPLOAD)
     _upload(session)
     assert archive.file(ITEM, KEY) == BYTES
     assert _shown(session) == [KEY]
     assert get_username(ACCOUNT.access, ACCOUNT.secret) == ACCOUNT.email
     assert session.get(f"https://archive.org/download/{ITEM}/{KEY}").content == BYTES
-    assert {asked.scheme for asked in archive.log} == {"https"}
-    assert {asked.host for asked in archive.log if asked.method == "CONNECT"} == {
+    assert {request.scheme for request in archive.log} == {"https"}
+    assert {request.host for request in archive.log if request.method == "CONNECT"} == {
         "archive.org",
         "s3.us.archive.org",
         "ia601207.s3dns.us.archive.org",
@@ -396,36 +396,39 @@ def test_the_library_as_it_is_speaks_https(secure: tuple[ArchiveOrg, ArchiveSess
     }
 
 
-@pytest.mark.parametrize("kind", [Kind.RESET_IN_BODY, Kind.RESET_AFTER_STORING, Kind.STILL, Kind.SLOW_DOWN_EARLY])
-def test_connections_break_under_tls_too(secure: tuple[ArchiveOrg, ArchiveSession], kind: Kind) -> None:
-    """A broken connection looks different to a client there, and the next one is good."""
+@pytest.mark.parametrize("kind", [Kind.RESET_IN_BODY, Kind.RESET_AFTER_STORING, Kind.STALL, Kind.SLOW_DOWN_EARLY])
+def test_connections_reset_under_tls_too(secure: tuple[ArchiveOrg, ArchiveSession], kind: Kind) -> None:
+    """A client sees another kind of error, and the next connection works."""
     archive, session = secure
-    archive.faults.at(1, kind, What.UPLOAD)
+    archive.faults.at(1, kind, Action.UPLOAD)
     with pytest.raises((HTTPError, NoConnection, ConnectionResetError)):
         _upload(session, BYTES * 50)
     _upload(session, b"again")
     assert archive.file(ITEM, KEY) == b"again"
 
 
-def test_who_does_not_trust_the_certificate_gets_nothing(secure: tuple[ArchiveOrg, ArchiveSession]) -> None:
-    """It is signed by nobody: a client that was told nothing refuses it."""
+def test_an_untrusted_certificate_is_refused(secure: tuple[ArchiveOrg, ArchiveSession]) -> None:
+    """It is self-signed: a client without it refuses the connection."""
     archive, session = secure
     session.verify = True
     with pytest.raises(SSLError, match="CERTIFICATE_VERIFY_FAILED"):
         _upload(session)
-    assert [asked.method for asked in archive.log] == ["CONNECT"]
+    assert [request.method for request in archive.log] == ["CONNECT"]
 
 
-# ------------------------------------------------------------------------------------------------------ downloads ---
+# Downloads
 
 
-def test_what_was_uploaded_can_be_downloaded(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """From archive.org by way of a data node, from the S3-like interface, whole and in ranges; and HEAD."""
+def test_an_upload_can_be_downloaded(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """From archive.org through a data node, from the S3-like interface, whole and in ranges; and HEAD."""
     _upload(session)
     url = f"http://archive.org/download/{ITEM}/{KEY}"
     assert requests.get(url, timeout=5).content == BYTES
     assert requests.get(f"http://s3.us.archive.org/{ITEM}/{KEY}", timeout=5).content == BYTES
-    assert [asked.host for asked in archive.asked(What.DOWNLOAD)][:2] == ["archive.org", "ia801207.us.archive.org"]
+    assert [request.host for request in archive.requests(Action.DOWNLOAD)][:2] == [
+        "archive.org",
+        "ia801207.us.archive.org",
+    ]
     head = requests.head(url, allow_redirects=True, timeout=5)
     assert (head.headers["Content-Length"], head.content) == (str(len(BYTES)), b"")
     assert requests.get(f"{url}.nothing", timeout=5).status_code == 404
@@ -437,7 +440,7 @@ def test_what_was_uploaded_can_be_downloaded(archive: ArchiveOrg, session: Archi
 def test_a_range_can_be_downloaded(
     archive: ArchiveOrg, session: ArchiveSession, wanted: str, first: int, end: int | None
 ) -> None:
-    """206 with the very bytes, and where they stand in the file."""
+    """206 with the bytes and their position in the file."""
     _upload(session)
     answer = requests.get(f"http://archive.org/download/{ITEM}/{KEY}", headers={"Range": wanted}, timeout=5)
     start, stop, _ = slice(first, end).indices(len(BYTES))
@@ -445,8 +448,8 @@ def test_a_range_can_be_downloaded(
     assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{len(BYTES)}"
 
 
-def test_another_unit_than_bytes_is_no_range(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """What is not understood is left out of account: all is sent."""
+def test_an_unknown_range_unit_is_ignored(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """The whole file is sent."""
     _upload(session)
     url = f"http://archive.org/download/{ITEM}/{KEY}"
     answer = requests.get(url, headers={"Range": "lines=1-2"}, timeout=5)
@@ -461,11 +464,11 @@ def test_a_range_past_the_end_is_refused(archive: ArchiveOrg, session: ArchiveSe
     assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{len(BYTES)}")
 
 
-# --------------------------------------------------------------------------------------------------------- faults ---
+# Faults
 
 
 def _fails_with(session: ArchiveSession, status: int, code: str) -> HTTPError:
-    """The upload fails with this, and nothing is stored."""
+    """Require the upload to fail with this status; nothing is stored."""
     with pytest.raises(HTTPError) as caught:
         _upload(session)
     assert caught.value.response is not None
@@ -488,7 +491,7 @@ def _fails_with(session: ArchiveSession, status: int, code: str) -> HTTPError:
 def test_an_upload_fails_with_a_status_once(
     archive: ArchiveOrg, session: ArchiveSession, kind: Kind, status: int, code: str
 ) -> None:
-    """The chosen request fails as chosen, with nothing stored; the next one succeeds."""
+    """The chosen request fails and nothing is stored; the next one succeeds."""
     archive.faults.at(1, kind)
     error = _fails_with(session, status, code)
     assert error.response is not None
@@ -502,7 +505,7 @@ def test_an_upload_fails_with_a_status_once(
 
 
 def test_a_slow_down_can_come_before_the_body(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """The server reads no body and ends the connection: the client sees a 503 or a broken connection."""
+    """The server ends the connection without reading the body: the client sees a 503 or a broken connection."""
     archive.faults.at(1, Kind.SLOW_DOWN_EARLY)
     with pytest.raises((HTTPError, NoConnection, ConnectionResetError)):
         _upload(session, BYTES * 100)
@@ -511,8 +514,8 @@ def test_a_slow_down_can_come_before_the_body(archive: ArchiveOrg, session: Arch
 
 
 @pytest.mark.parametrize("content", [BYTES * 100, b"tiny"])
-def test_a_connection_is_reset_in_mid_body(archive: ArchiveOrg, session: ArchiveSession, content: bytes) -> None:
-    """Half has arrived, nothing is kept, and there is no answer."""
+def test_a_connection_is_reset_within_the_body(archive: ArchiveOrg, session: ArchiveSession, content: bytes) -> None:
+    """Half has arrived, nothing is stored, and there is no answer."""
     archive.faults.at(1, Kind.RESET_IN_BODY)
     with pytest.raises((NoConnection, ConnectionResetError)):
         _upload(session, content)
@@ -522,15 +525,15 @@ def test_a_connection_is_reset_in_mid_body(archive: ArchiveOrg, session: Archive
     assert list((archive.folder / "files").iterdir()) == []
 
 
-def test_a_reset_is_a_reset(archive: ArchiveOrg) -> None:
-    """On the wire it is RST, not an end in good order: a bare socket sees it."""
+def test_a_reset_is_a_tcp_reset(archive: ArchiveOrg) -> None:
+    """The connection ends with RST, not with FIN: a plain socket sees it."""
     archive.faults.at(1, Kind.RESET_IN_BODY)
     with pytest.raises(ConnectionResetError):
         _raw(archive, _put(f"/{ITEM}/{KEY}", "Content-Length: 10", body=b"hello"))
 
 
-def test_a_connection_is_reset_though_the_file_was_stored(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """The client cannot know: the file is there."""
+def test_a_connection_is_reset_after_the_file_is_stored(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """The client cannot know that the file is stored."""
     archive.faults.at(1, Kind.RESET_AFTER_STORING)
     with pytest.raises((NoConnection, ConnectionResetError), match="reset by peer"):
         _upload(session)
@@ -539,10 +542,10 @@ def test_a_connection_is_reset_though_the_file_was_stored(archive: ArchiveOrg, s
     assert _shown(session) == [KEY]
 
 
-def test_the_server_holds_still(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """A client with less patience gives up by its own time-out; nothing is stored."""
-    archive.faults.still_seconds = 5
-    archive.faults.at(1, Kind.STILL).at(2, Kind.STILL)
+def test_the_server_stalls(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """A client with a shorter time-out gives up; nothing is stored."""
+    archive.faults.stall_seconds = 5
+    archive.faults.at(1, Kind.STALL).at(2, Kind.STALL)
     with pytest.raises((ReadTimeout, NoConnection), match="timed out"):
         _upload(session, request_kwargs={"timeout": 0.2})
     with pytest.raises(ReadTimeout):
@@ -550,10 +553,10 @@ def test_the_server_holds_still(archive: ArchiveOrg, session: ArchiveSession) ->
     assert archive.items == {}
 
 
-def test_the_end_of_standing_still_is_the_end_of_the_connection(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """A client with more patience sees the connection end."""
-    archive.faults.still_seconds = 0.05
-    archive.faults.at(1, Kind.STILL)
+def test_a_stalled_connection_is_closed(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """A client with a longer time-out sees the connection end."""
+    archive.faults.stall_seconds = 0.05
+    archive.faults.at(1, Kind.STALL)
     with pytest.raises((NoConnection, ConnectionResetError)):
         _upload(session)
 
@@ -562,14 +565,17 @@ def test_a_redirect_is_followed_with_the_body(archive: ArchiveOrg, session: Arch
     """307 to another host: the library sends keys, headers and the whole body again."""
     archive.faults.at(1, Kind.REDIRECT)
     _upload(session)
-    assert [(asked.status, asked.received_bytes) for asked in archive.log] == [(307, len(BYTES)), (200, len(BYTES))]
+    assert [(request.status, request.received_bytes) for request in archive.log] == [
+        (307, len(BYTES)),
+        (200, len(BYTES)),
+    ]
     assert archive.log[0].host != archive.log[1].host
     assert archive.file(ITEM, KEY) == BYTES
     assert _metadata(session)["metadata"]["title"] == METADATA["title"]
 
 
 def test_an_upload_shows_late(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """For so many looks a new item does not exist; then it does."""
+    """For some looks a new item does not exist; then it does."""
     archive.faults.late_looks = 2
     archive.faults.at(1, Kind.LATE_METADATA)
     _upload(session)
@@ -580,10 +586,10 @@ def test_an_upload_shows_late(archive: ArchiveOrg, session: ArchiveSession) -> N
     assert requests.get(f"http://archive.org/download/{ITEM}/{KEY}", timeout=5).content == BYTES
 
 
-def test_what_is_written_again_shows_late(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """Till then the catalogue shows the old file and says that there is work to do, and readers get the old file."""
+def test_a_second_upload_shows_late(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """Until then the catalog shows the old file and a pending task, and readers get the old file."""
     archive.faults.late_looks = 1
-    archive.faults.at(2, Kind.LATE_METADATA, What.UPLOAD)
+    archive.faults.at(2, Kind.LATE_METADATA, Action.UPLOAD)
     _upload(session)
     _upload(session, b"new")
     assert requests.get(f"http://archive.org/download/{ITEM}/{KEY}", timeout=5).content == BYTES
@@ -596,7 +602,7 @@ def test_what_is_written_again_shows_late(archive: ArchiveOrg, session: ArchiveS
 
 
 def test_the_last_of_two_late_uploads_shows(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """What waited and was overtaken never shows."""
+    """An upload that was replaced while it waited never shows."""
     archive.late_looks = 2
     _upload(session, b"first")
     archive.late_looks = 1
@@ -606,8 +612,8 @@ def test_the_last_of_two_late_uploads_shows(archive: ArchiveOrg, session: Archiv
     assert sizes == ["6"] * 3
 
 
-def test_the_queue_of_tasks_is_a_look_too(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """A client may ask for the tasks instead of the metadata, and gets on."""
+def test_reading_the_task_queue_is_a_look_too(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """A client may poll the tasks instead of the metadata."""
     archive.late_looks = 2
     _upload(session)
     item = session.get_item(ITEM, {"uniq": 1})
@@ -618,7 +624,7 @@ def test_the_queue_of_tasks_is_a_look_too(archive: ArchiveOrg, session: ArchiveS
 
 
 def test_an_item_exists_before_its_files_show(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """Who takes the item's existence for completeness is wrong (incident 9835)."""
+    """An existing item is not necessarily complete (incident 9835)."""
     archive.faults.late_looks = 1
     archive.faults.at(1, Kind.ITEM_FIRST)
     _upload(session)
@@ -628,7 +634,7 @@ def test_an_item_exists_before_its_files_show(archive: ArchiveOrg, session: Arch
 
 
 def test_a_file_is_stored_wrong(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """A byte differs, and the metadata have the MD5 of what is stored, though Content-MD5 was right."""
+    """One byte differs, and the metadata have the MD5 of the stored bytes, though Content-MD5 was right."""
     archive.faults.at(1, Kind.WRONG_BYTE)
     assert _upload(session).status_code == 200
     stored = archive.file(ITEM, KEY)
@@ -638,7 +644,7 @@ def test_a_file_is_stored_wrong(archive: ArchiveOrg, session: ArchiveSession) ->
 
 
 def test_the_limit_is_reached(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """check_limit says so for as long as it is told to."""
+    """check_limit reports it for as long as the fault is set."""
     archive.faults.always(Kind.OVER_LIMIT)
     assert [session.s3_is_overloaded(ITEM, ACCOUNT.access) for _ in range(2)] == [True, True]
     archive.faults.never()
@@ -656,8 +662,8 @@ def test_the_limit_is_reached(archive: ArchiveOrg, session: ArchiveSession) -> N
     ],
 )
 def test_metadata_fail(archive: ArchiveOrg, session: ArchiveSession, kind: Kind, status: str) -> None:
-    """The chosen look fails, by its number among the looks."""
-    archive.faults.at(2, kind, What.METADATA)
+    """The chosen request fails, by its number among the metadata requests."""
+    archive.faults.at(2, kind, Action.METADATA)
     _upload(session)
     _metadata(session)
     with pytest.raises((HTTPError, NoConnection), match=status):
@@ -668,47 +674,47 @@ def test_metadata_fail(archive: ArchiveOrg, session: ArchiveSession, kind: Kind,
 def test_a_download_breaks_off(archive: ArchiveOrg, session: ArchiveSession) -> None:
     """Half of the file, then a reset."""
     _upload(session)
-    archive.faults.at(2, Kind.RESET_IN_BODY, What.DOWNLOAD)
+    archive.faults.at(2, Kind.RESET_IN_BODY, Action.DOWNLOAD)
     with pytest.raises((requests.exceptions.ChunkedEncodingError, NoConnection)):
         requests.get(f"http://archive.org/download/{ITEM}/{KEY}", timeout=5)
     assert archive.log[-1].sent_bytes == len(BYTES) // 2
 
 
-def test_a_kind_that_a_request_cannot_have_does_not_happen_to_it(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """A plan for uploads leaves everything else alone."""
+def test_a_fault_affects_only_its_own_requests(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """A plan for uploads does not affect other requests."""
     archive.faults.always(Kind.DENIED)
     assert _metadata(session) == {}
     assert archive.faults.happened == []
     with pytest.raises(ValueError, match="cannot happen"):
-        archive.faults.at(1, Kind.DENIED, What.METADATA)
+        archive.faults.at(1, Kind.DENIED, Action.METADATA)
 
 
-def _plan(faults: Faults, count: int, what: What = What.UPLOAD) -> list[Kind | None]:
-    return [faults.next(Asked(number, "PUT", "", "", {}, {}, what=what)) for number in range(count)]
+def _plan(faults: Faults, count: int, action: Action = Action.UPLOAD) -> list[Kind | None]:
+    return [faults.next(LoggedRequest(number, "PUT", "", "", {}, {}, action=action)) for number in range(count)]
 
 
 def test_a_plan_follows_from_its_seed() -> None:
-    """The same seed gives the same faults whatever else is asked in between; another one gives others."""
+    """The same seed gives the same faults, whatever other requests there are; another seed gives others."""
     first, busy = Faults(0.3, 7), Faults(0.3, 7)
-    _plan(busy, 50, What.METADATA)
+    _plan(busy, 50, Action.METADATA)
     assert _plan(first, 200) == _plan(busy, 200)
     assert _plan(Faults(0.3, 8), 200) != _plan(Faults(0.3, 7), 200)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_the_share_of_all_requests_fails_in_all_the_ways(share: float) -> None:
-    """Each way comes in turn, so none is left out."""
+def test_a_share_of_all_requests_fails_in_every_way(share: float) -> None:
+    """Each kind occurs in turn, so none is missing."""
     kinds = [kind for kind in _plan(Faults(share, 1), 1000) if kind is not None]
     assert abs(len(kinds) - share * 1000) < 50
     counts = Counter(kinds)
-    possible = {kind for kind in PASSING if What.UPLOAD in CONCERNS[kind]}
+    possible = {kind for kind in PASSING if Action.UPLOAD in CONCERNS[kind]}
     assert set(counts) == (possible if share else set())
     assert not counts or max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_whoever_tries_again_gets_there(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """With every third request failing, a client that repeats and compares ends with equal files."""
-    archive.faults = Faults(0.35, 3, still_seconds=0.05, late_looks=2)
+def test_a_client_that_retries_succeeds(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """With every third request failing, a client that retries and compares ends with equal files."""
+    archive.faults = Faults(0.35, 3, stall_seconds=0.05, late_looks=2)
     contents = {f"part-{number}": BYTES[number:1000] for number in range(30)}
     for _ in range(1000):
         try:
@@ -723,25 +729,30 @@ def test_whoever_tries_again_gets_there(archive: ArchiveOrg, session: ArchiveSes
     assert len({kind for _, kind in archive.faults.happened}) > 10
 
 
-# ------------------------------------------------------------------------------------------------- seeing, meddling ---
+# Log and hooks
 
 
-def test_the_log_tells_everything(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """Method, host, path, status, bytes and the keys that came; what is printed of it has no keys."""
+def test_the_log_has_every_request(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """Method, host, path, status, bytes and keys; its printed form has no keys."""
     _upload(session)
-    asked = archive.log[0]
-    assert (asked.number, asked.method, asked.host, asked.path) == (1, "PUT", "s3.us.archive.org", f"/{ITEM}/{KEY}")
-    assert (asked.what, asked.item, asked.key, asked.status) == (What.UPLOAD, ITEM, KEY, 200)
-    assert asked.received_bytes == len(BYTES)
-    assert asked.headers["authorization"] == f"LOW {ACCOUNT.access}:{ACCOUNT.secret}"
-    assert asked.headers["x-archive-size-hint"] == str(len(BYTES))
-    assert ACCOUNT.secret not in repr(asked)
+    request = archive.log[0]
+    assert (request.number, request.method, request.host, request.path) == (
+        1,
+        "PUT",
+        "s3.us.archive.org",
+        f"/{ITEM}/{KEY}",
+    )
+    assert (request.action, request.item, request.key, request.status) == (Action.UPLOAD, ITEM, KEY, 200)
+    assert request.received_bytes == len(BYTES)
+    assert request.headers["authorization"] == f"LOW {ACCOUNT.access}:{ACCOUNT.secret}"
+    assert request.headers["x-archive-size-hint"] == str(len(BYTES))
+    assert ACCOUNT.secret not in repr(request)
     session.s3_is_overloaded(ITEM, ACCOUNT.access)
     assert ACCOUNT.access not in repr(archive.log)
 
 
-def test_a_hook_sees_the_bytes_and_may_cut(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """So a test can do something in the very middle of an upload."""
+def test_a_hook_sees_the_bytes_and_may_reset(archive: ArchiveOrg, session: ArchiveSession) -> None:
+    """A test can act in the middle of an upload."""
     seen: list[tuple[str, str, int]] = []
 
     def cut_at_half(item: str, key: str, received_bytes: int) -> None:
@@ -758,12 +769,12 @@ def test_a_hook_sees_the_bytes_and_may_cut(archive: ArchiveOrg, session: Archive
 
 
 def test_a_hook_sees_each_request_before_its_answer(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """It may change what is to come, or cut."""
+    """It may change the answer or reset the connection."""
 
-    def hook(asked: Asked) -> None:
-        if asked.what is What.UPLOAD:
+    def hook(request: LoggedRequest) -> None:
+        if request.action is Action.UPLOAD:
             raise Cut
-        archive.faults.at(1, Kind.UNAVAILABLE, asked.what)
+        archive.faults.at(1, Kind.UNAVAILABLE, request.action)
 
     archive.on_request = hook
     with pytest.raises(HTTPError, match="503"):
@@ -773,8 +784,8 @@ def test_a_hook_sees_each_request_before_its_answer(archive: ArchiveOrg, session
     assert archive.items == {}
 
 
-def test_a_client_that_dies_in_mid_body_leaves_nothing(archive: ArchiveOrg) -> None:
-    """What came of the body is thrown away, and the fake goes on."""
+def test_a_client_that_dies_within_the_body_leaves_nothing(archive: ArchiveOrg) -> None:
+    """The received part is discarded, and the fake continues."""
     answered = threading.Event()
     archive.on_answer = lambda _: answered.set()
     with socket.create_connection(("127.0.0.1", archive.port)) as connection:
@@ -786,7 +797,7 @@ def test_a_client_that_dies_in_mid_body_leaves_nothing(archive: ArchiveOrg) -> N
 
 
 def test_it_can_be_paused(archive: ArchiveOrg, session: ArchiveSession) -> None:
-    """Nothing goes on till it is resumed."""
+    """No request proceeds until it is resumed."""
     arrived = threading.Event()
     archive.on_request = lambda _: arrived.set()
     archive.pause()
@@ -798,17 +809,17 @@ def test_it_can_be_paused(archive: ArchiveOrg, session: ArchiveSession) -> None:
     assert _metadata(session) == {}
 
 
-def test_a_mistake_of_the_fake_is_not_taken_for_a_fault(tmp_path: Path) -> None:
-    """What a hook or the fake itself does wrong is raised at the end: no client's retry hides it."""
+def test_an_error_of_the_fake_is_not_a_fault(tmp_path: Path) -> None:
+    """An error of a hook or of the fake itself is raised at the end: a client's retry cannot hide it."""
 
-    def mistaken(_: Asked) -> None:
+    def mistaken(_: LoggedRequest) -> None:
         raise LookupError("mistaken")
 
     with pytest.raises(LookupError, match="mistaken"):
         _serve_one(tmp_path, mistaken)
 
 
-def _serve_one(folder: Path, on_request: Callable[[Asked], None]) -> None:
+def _serve_one(folder: Path, on_request: Callable[[LoggedRequest], None]) -> None:
     with archive_org(folder) as archive:
         archive.on_request = on_request
         with pytest.raises((RemoteDisconnected, ConnectionResetError)):
@@ -825,7 +836,7 @@ def _get(archive: ArchiveOrg, url: str) -> HTTPResponse:
 
 
 def test_it_can_be_run_by_hand(tmp_path: Path) -> None:
-    """It says what a client's environment needs, fails as told, shows no keys, and ends on SIGTERM."""
+    """It prints the client's environment variables, injects faults, shows no keys, and ends on SIGTERM."""
     tests = Path(__file__).parents[1]
     arguments = ["--folder", str(tmp_path), "--share", "1", "--kinds", "UNAVAILABLE", "--verbose"]
     with subprocess.Popen(

@@ -1,8 +1,8 @@
-"""Record which version of the imitated archive.org its own tests have passed.
+"""Record for which version of the fake archive.org its own tests have passed.
 
-    python -m archive_org.tested     records the current version; `make test-fake` does so when the tests pass
+`python -m archive_org.tested` records the current version; `make test-fake` runs it when the tests pass.
 
-tests/archive_org/conftest.py leaves these tests out as long as the current version is the recorded one.
+tests/archive_org/conftest.py skips these tests while the current version is the recorded one.
 """
 
 import hashlib

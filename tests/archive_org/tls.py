@@ -1,4 +1,4 @@
-"""A certificate for archive.org's names that only those trust who are told to, made anew by openssl each time."""
+"""A self-signed certificate for archive.org's names, created by openssl for each server."""
 
 import shutil
 import ssl
@@ -9,15 +9,15 @@ NAMES = ("archive.org", "*.archive.org", "*.us.archive.org", "*.s3dns.us.archive
 
 
 def tls_context(certificate: Path) -> ssl.SSLContext:
-    """What a server needs that shows this certificate; its key lies beside it. Both are made here.
+    """Create a certificate at this path with its key beside it, and return a server context that uses them.
 
-    Raises FileNotFoundError if there is no openssl on this machine.
+    Raises FileNotFoundError if openssl is not installed.
     """
     if shutil.which("openssl") is None:
-        raise FileNotFoundError("openssl: the fake archive.org needs it to speak https")
+        raise FileNotFoundError("the fake archive.org needs openssl for https")
     key = certificate.with_suffix(".key")
     subprocess.run(
-        ["openssl", "req", *_wishes(), "-keyout", str(key), "-out", str(certificate)],
+        ["openssl", "req", *_certificate_options(), "-keyout", str(key), "-out", str(certificate)],
         check=True,
         capture_output=True,
     )
@@ -26,8 +26,8 @@ def tls_context(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-def _wishes() -> list[str]:
-    """What is signed by itself, for a day: a key quickly made, the names, and what Python 3.13 asks for."""
+def _certificate_options() -> list[str]:
+    """Return openssl's options: self-signed, valid for one day, an EC key, all names, and what Python 3.13 requires."""
     names = ",".join(f"DNS:{name}" for name in NAMES)
     extensions = (f"subjectAltName={names}", "keyUsage=critical,digitalSignature,keyCertSign")
     usual = ["-x509", "-nodes", "-days", "1", "-subj", "/CN=a fake archive.org"]

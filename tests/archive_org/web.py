@@ -1,4 +1,4 @@
-"""The rest of the fake archive.org: the metadata API, the queue of tasks, downloads, and the data node behind them."""
+"""The metadata API, task queue and downloads of the fake archive.org, and its data node."""
 
 import json
 import mimetypes
@@ -8,78 +8,78 @@ from email.utils import formatdate
 from urllib.parse import quote, unquote
 
 from archive_org.answers import Answer, json_answer, moved, page
-from archive_org.asked import Asked, What
+from archive_org.request import Action, LoggedRequest
 from archive_org.store import DATA_NODE, ITEMS_PATH, Store, StoredFile, task_of
 
 
 class Web:
-    """Answers on behalf of archive.org and of its data nodes."""
+    """Answer as archive.org and its data nodes."""
 
     def __init__(self, store: Store) -> None:
-        """Take what there is."""
+        """Use the store's items."""
         self._store = store
 
-    def answer(self, asked: Asked) -> Answer:
-        """What is there."""
-        if asked.method not in {"GET", "HEAD"}:
+    def answer(self, request: LoggedRequest) -> Answer:
+        """Return the answer."""
+        if request.method not in {"GET", "HEAD"}:
             return page(405)
         with self._store.lock:
-            if asked.what is What.METADATA:
-                return self._metadata(asked)
-            if asked.what is What.TASKS:
-                return self._tasks(asked)
-            if asked.what is What.DOWNLOAD:
-                return self._download(asked)
-            if asked.path == "/services/check_identifier.php":
-                return self._identifier(asked)
+            if request.action is Action.METADATA:
+                return self._metadata(request)
+            if request.action is Action.TASKS:
+                return self._tasks(request)
+            if request.action is Action.DOWNLOAD:
+                return self._download(request)
+            if request.path == "/services/check_identifier.php":
+                return self._identifier(request)
         return page(404)
 
-    def _metadata(self, asked: Asked) -> Answer:
-        """The item's document, {} for none; a part of it by its path."""
-        item = self._store.looked_up(asked.item)
+    def _metadata(self, request: LoggedRequest) -> Answer:
+        """Return the item's document, {} if there is none, or the part at the request's path."""
+        item = self._store.looked_up(request.item)
         document: object = {} if item is None else item.document()
-        if not asked.key:
+        if not request.key:
             return json_answer(document)
-        for step in map(unquote, asked.key.strip("/").split("/")):
+        for step in map(unquote, request.key.strip("/").split("/")):
             try:
                 document = document[int(step)] if isinstance(document, list) else document[step]  # type: ignore[index] # a KeyError is answered
             except (KeyError, IndexError, TypeError, ValueError):
-                return json_answer({"error": f"Couldn't get '{asked.key}' of {asked.item}"})
+                return json_answer({"error": f"Couldn't get '{request.key}' of {request.item}"})
         return json_answer({"result": document})
 
-    def _tasks(self, asked: Asked) -> Answer:
-        """The uploads that wait: how many, or each."""
-        items = [item for item in self._store.items.values() if asked.item in {"", item.identifier}]
+    def _tasks(self, request: LoggedRequest) -> Answer:
+        """Return the waiting uploads: their number or their rows."""
+        items = [item for item in self._store.items.values() if request.item in {"", item.identifier}]
         for item in items:
             item.looked_at()
         rows = [task_of(item.identifier, waiting) for item in items for waiting in item.waiting]
-        if asked.query.get("summary", "1") == "1":
+        if request.query.get("summary", "1") == "1":
             counts = Counter(str(row["status"]) for row in rows)
             summary = {status: counts[status] for status in ("queued", "running", "error", "paused")}
             return json_answer({"success": True, "value": {"summary": summary}})
-        if asked.query.get("limit") == "0":
+        if request.query.get("limit") == "0":
             return Answer(200, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
         return json_answer({"success": True, "value": {"catalog": rows, "history": []}})
 
-    def _identifier(self, asked: Asked) -> Answer:
-        """Whether a name is still free for an item."""
-        name = asked.query.get("identifier", "")
+    def _identifier(self, request: LoggedRequest) -> Answer:
+        """Return whether an identifier is free."""
+        name = request.query.get("identifier", "")
         is_taken = name in self._store.items or name in self._store.collections
         code = "not_available" if is_taken else "available"
         return json_answer({"type": "success", "code": code, "identifier": name})
 
-    def _download(self, asked: Asked) -> Answer:
-        """From archive.org itself a redirect to a data node, which has the file."""
-        file = self._store.shown_file(asked.item, asked.key)
+    def _download(self, request: LoggedRequest) -> Answer:
+        """Redirect to a data node, or return its file."""
+        file = self._store.shown_file(request.item, request.key)
         if file is None:
             return page(404)
-        if not asked.is_node:
-            return moved(302, asked.elsewhere(DATA_NODE, f"{ITEMS_PATH}/{asked.item}/{quote(asked.key)}"))
-        return _served(file, asked.headers.get("range", ""))
+        if not request.is_node:
+            return moved(302, request.elsewhere(DATA_NODE, f"{ITEMS_PATH}/{request.item}/{quote(request.key)}"))
+        return _served(file, request.headers.get("range", ""))
 
 
 def _served(file: StoredFile, wanted: str) -> Answer:
-    """A file or a range of it. Source: RFC 9110, 14."""
+    """Return a file or a range of it. Source: RFC 9110, 14."""
     headers = {
         "Content-Type": mimetypes.guess_type(file.name)[0] or "application/octet-stream",
         "Accept-Ranges": "bytes",

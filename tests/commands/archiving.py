@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from archive_org.asked import What
+from archive_org.request import Action
 from archive_org.server import ACCOUNT, ArchiveOrg
 from commands.command import DATE, private_of, published
 
@@ -22,8 +22,8 @@ def client(fake: ArchiveOrg) -> dict[str, str]:
 
 def uploads(fake: ArchiveOrg) -> list[str]:
     """Return the names of the files that were uploaded, in order, without the file of the rights check."""
-    taken = [asked for asked in fake.asked(What.UPLOAD) if asked.status == 200 and asked.item in ITEMS]
-    return [asked.key for asked in taken]
+    taken = [request for request in fake.requests(Action.UPLOAD) if request.status == 200 and request.item in ITEMS]
+    return [request.key for request in taken]
 
 
 def assert_complete(fake: ArchiveOrg, out: Path) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from archive_org.answers import Cut
-from archive_org.asked import Asked, What
 from archive_org.faults import Faults, Kind
+from archive_org.request import Action, LoggedRequest
 from archive_org.server import OTHER_ACCOUNT, ArchiveOrg, archive_org
 from commands.archiving import ITEMS, assert_complete, client, followed, pointed_in, secrets_shown, uploads
 from commands.command import COMMAND, DATE, environment, failed, item_of, oldump, private_of, published, run
@@ -26,7 +26,7 @@ from oldump.synth.table import copy_blocks
 @pytest.fixture
 def fake(tmp_path: Path) -> Generator[ArchiveOrg]:
     """A fake archive.org whose faults each test chooses."""
-    with archive_org(tmp_path / "archive", faults=Faults(still_seconds=0.1, retry_after_seconds=1)) as archive:
+    with archive_org(tmp_path / "archive", faults=Faults(stall_seconds=0.1, retry_after_seconds=1)) as archive:
         yield archive
 
 
@@ -59,8 +59,8 @@ def test_a_rerun_after_a_kill_sends_only_missing_files(fake: ArchiveOrg, complet
     command = (*COMMAND, "archive", str(complete))
     process = subprocess.Popen(command, env=environment(**client(fake)), stderr=subprocess.DEVNULL)
 
-    def kill(asked: Asked) -> None:
-        if asked.what is What.UPLOAD and len(uploads(fake)) == 9:
+    def kill(request: LoggedRequest) -> None:
+        if request.action is Action.UPLOAD and len(uploads(fake)) == 9:
             process.kill()
             process.wait()
             raise Cut
@@ -136,10 +136,10 @@ def test_status_shows_a_separate_upload(fake: ArchiveOrg, complete: Path) -> Non
     failed(oldump("archive", complete, cwd=complete, env=client(fake) | {"IA_CONFIG_FILE": "none"}), 51, "keys")
     shown: list[dict[str, Any]] = [{}]
 
-    def look(asked: Asked) -> None:
+    def look(request: LoggedRequest) -> None:
         """Hold an upload until status.json, which is written every 2 s, reports it."""
         end = time.monotonic() + 30
-        while asked.what is What.UPLOAD and not shown[-1].get("stage") and time.monotonic() < end:
+        while request.action is Action.UPLOAD and not shown[-1].get("stage") and time.monotonic() < end:
             shown.append(json.loads((private_of(complete) / "status.json").read_bytes()))
             time.sleep(0.05)
 
@@ -158,7 +158,7 @@ def test_missing_rights_are_reported(fake: ArchiveOrg, complete: Path, tmp_path:
     ran = oldump("archive", complete, "--ia-config", ini, cwd=complete, env=client(fake))
     told = failed(ran, 51, "AccessDenied", "people of archive.org")
     assert OTHER_ACCOUNT.access not in told
-    assert len(fake.asked(What.UPLOAD)) == 1
+    assert len(fake.requests(Action.UPLOAD)) == 1
     assert not (complete / "latest.json").exists()
 
 
@@ -193,7 +193,7 @@ def test_an_incomplete_run_is_refused(complete: Path, what: str, fake: ArchiveOr
     else:
         item_of(complete).rename(complete / "ol_dump_of_july")
         refused(complete, 2, "ol_dump_of_july")
-    assert fake.asked(What.UPLOAD) == []
+    assert fake.requests(Action.UPLOAD) == []
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from archive_org.asked import What
 from archive_org.faults import Faults, Kind
+from archive_org.request import Action
 from archive_org.server import OTHER_ACCOUNT, ArchiveOrg, archive_org
 from commands.archiving import assert_complete, client, uploads
 from commands.command import DATE, Ran, failed, item_of, oldump, private_of
@@ -17,7 +17,7 @@ from oldump.run.history import completed_runs
 @pytest.fixture
 def site(tmp_path: Path) -> Generator[ArchiveOrg]:
     """The fake archive.org."""
-    with archive_org(tmp_path / "archive", faults=Faults(still_seconds=0.1)) as site:
+    with archive_org(tmp_path / "archive", faults=Faults(stall_seconds=0.1)) as site:
         yield site
 
 
@@ -102,5 +102,5 @@ def test_an_incomplete_run_cannot_be_archived_alone(
     switch = "--archive" if asked_for else "--no-archive"
     told = "is not complete" if asked_for else "Set --archive too"
     failed(archived(site, small, out, switch, "--only", "archive"), 2, told)
-    assert site.asked(What.UPLOAD) == []
+    assert site.requests(Action.UPLOAD) == []
     assert not (private_of(out) / "journal.jsonl").exists()

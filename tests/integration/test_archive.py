@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from archive_org.asked import Asked, What
 from archive_org.faults import CONCERNS, PASSING, Faults, Kind
+from archive_org.request import Action, LoggedRequest
 from archive_org.server import ACCOUNT, OTHER_ACCOUNT, ArchiveOrg, archive_org
 from archive_org.store import Account
 from integration.archiving import TIMEOUT_SECONDS, archived, config_of
@@ -41,7 +41,7 @@ TEXT = "x" * 300_000
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[ArchiveOrg]:
     """Yield a fake archive.org, with this process configured as its client."""
-    with archive_org(tmp_path / "archive", faults=Faults(still_seconds=0.2, retry_after_seconds=1)) as archive:
+    with archive_org(tmp_path / "archive", faults=Faults(stall_seconds=0.2, retry_after_seconds=1)) as archive:
         for name, value in archive.environment().items():
             monkeypatch.setenv(name, value)
         yield archive
@@ -86,7 +86,7 @@ def test_passing_failures_are_retried(fake: ArchiveOrg, folder: RunFolder, kind:
 
 def test_retry_after_is_honoured(fake: ArchiveOrg, folder: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
     """A retry waits as long as Retry-After says, and the log names the delay."""
-    fake.faults.at(4, Kind.SLOW_DOWN_RETRY_AFTER, What.UPLOAD)
+    fake.faults.at(4, Kind.SLOW_DOWN_RETRY_AFTER, Action.UPLOAD)
     lines = log_lines_of(lambda: archived(folder), caplog)
     (line,) = (line for line in lines if "SlowDown" in line)
     assert "retrying in 1.0 s" in line
@@ -123,7 +123,7 @@ def test_a_missing_privilege_is_reported_at_once(
     with pytest.raises(ArchiveRefused, match=message) as caught:
         stage.preflight(site(ini), settings, RetryPolicy(30, 0.01))
     assert caught.value.hint
-    assert len(fake.asked(What.UPLOAD)) == 1
+    assert len(fake.requests(Action.UPLOAD)) == 1
     assert fake.items == {}
 
 
@@ -138,7 +138,7 @@ def test_wrong_keys_are_refused(fake: ArchiveOrg, tmp_path: Path, access: str, s
     with pytest.raises(ArchiveRefused, match=message) as caught:
         stage.preflight(site(ini), Settings.of(), RetryPolicy(30, 0.01))
     assert "ia configure" in str(caught.value)
-    assert fake.asked(What.UPLOAD) == []
+    assert fake.requests(Action.UPLOAD) == []
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_the_library_does_not_log(
     """The library's own logging stays off whatever ia.ini says, because its lines contain keys."""
     ini = config_of(fake, ACCOUNT, tmp_path / "ia.ini")
     ini.write_text(ini.read_text() + "[logging]\nlevel = DEBUG\nlog_to_stdout = true\n")
-    fake.faults.at(2, Kind.RESET_IN_BODY, What.UPLOAD)
+    fake.faults.at(2, Kind.RESET_IN_BODY, Action.UPLOAD)
     archived(folder, ini)
     assert capfd.readouterr().out == ""
 
@@ -312,7 +312,7 @@ def test_metadata_of_a_new_run_replaces_that_of_the_old(fake: ArchiveOrg, tmp_pa
 
 def test_overload_is_logged(fake: ArchiveOrg, folder: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
     """An overloaded archive.org is reported in the log and does not fail the run."""
-    fake.faults.at(1, Kind.OVER_LIMIT, What.LIMIT)
+    fake.faults.at(1, Kind.OVER_LIMIT, Action.LIMIT)
     assert any("accepts no uploads at the moment" in line for line in log_lines_of(lambda: archived(folder), caplog))
 
 
@@ -325,5 +325,5 @@ def test_every_request_is_logged_by_its_file(
         for path in folder.published(item).iterdir():
             (line,) = (line for line in lines if f"{item}/{path.name} sent" in line)
             assert re.search(r", [0-9,]+ bytes, [0-9.]+ s, [0-9.]+ MB/s$", line)
-    asked: list[Asked] = fake.log
-    assert not any(ACCOUNT.secret in each.headers.get("user-agent", "") for each in asked)
+    request: list[LoggedRequest] = fake.log
+    assert not any(ACCOUNT.secret in each.headers.get("user-agent", "") for each in request)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from archive_org.answers import Cut
-from archive_org.asked import Asked, What
 from archive_org.faults import Faults, Kind
+from archive_org.request import Action, LoggedRequest
 from archive_org.server import ArchiveOrg, archive_org
 from commands.archiving import client, followed, missing, pointed_in
 from commands.command import environment, oldump
@@ -77,7 +77,7 @@ class Host:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[ArchiveOrg]:
     """Yield an archive.org at which 30 % of requests fail and uploads are listed late."""
-    faults = Faults(0.3, 7, ALL_KINDS, still_seconds=0.1, retry_after_seconds=1)
+    faults = Faults(0.3, 7, ALL_KINDS, stall_seconds=0.1, retry_after_seconds=1)
     with archive_org(tmp_path / "archive", faults=faults) as site:
         site.late_looks = 1
         yield site
@@ -108,11 +108,11 @@ def host(database: Database, site: ArchiveOrg, switch: Listener, tmp_path: Path)
     )
 
 
-def killer_of(job: "subprocess.Popen[bytes]", site: ArchiveOrg, after: int) -> Callable[[Asked], None]:
+def killer_of(job: "subprocess.Popen[bytes]", site: ArchiveOrg, after: int) -> Callable[[LoggedRequest], None]:
     """Return a hook that kills the job and its processes during an upload, after this many files were stored."""
 
-    def kill(asked: Asked) -> None:
-        if asked.what is What.UPLOAD and len(stored(site)) == after:
+    def kill(request: LoggedRequest) -> None:
+        if request.action is Action.UPLOAD and len(stored(site)) == after:
             os.killpg(job.pid, signal.SIGKILL)
             raise Cut
 
@@ -121,7 +121,7 @@ def killer_of(job: "subprocess.Popen[bytes]", site: ArchiveOrg, after: int) -> C
 
 def stored(site: ArchiveOrg) -> list[str]:
     """Return the files of the two items that archive.org stored, in order."""
-    return [asked.key for asked in site.asked(What.UPLOAD) if asked.status == 200 and asked.item in ITEMS]
+    return [request.key for request in site.requests(Action.UPLOAD) if request.status == 200 and request.item in ITEMS]
 
 
 def test_a_month_end(host: Host, site: ArchiveOrg, switch: Listener, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_month_end(host: Host, site: ArchiveOrg, switch: Listener, tmp_path: P
         follow = site.on_request
         assert follow
         kill = killer_of(job, site, 9)
-        site.on_request = lambda asked: (follow(asked), kill(asked))[0]
+        site.on_request = lambda request: (follow(request), kill(request))[0]
         job.communicate(timeout=240)
         assert job.returncode == -signal.SIGKILL
         assert pointed_in(host.dumps) is None

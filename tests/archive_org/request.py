@@ -1,4 +1,4 @@
-"""What one request asks the fake archive.org for, whatever name it was sent to, and how it was answered."""
+"""A request to the fake archive.org, parsed, with how it was answered."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,8 +7,8 @@ from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 
-class What(StrEnum):
-    """What a request is about."""
+class Action(StrEnum):
+    """The purpose of a request."""
 
     UPLOAD = "upload"
     DELETE = "delete"
@@ -21,80 +21,79 @@ class What(StrEnum):
 
 
 @dataclass
-class Asked:
-    """A request, and a line of the log: the last members are filled in as it is answered."""
+class LoggedRequest:
+    """A request, as the log keeps it. The last members are set when it is answered."""
 
     number: int
-    """The first is 1."""
+    """Counted from 1."""
     method: str
     host: str
     path: str
     query: Mapping[str, str] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
-    """As they were sent, with the keys; their names in lower case."""
+    """As sent, with the keys; names in lower case."""
     scheme: str = "http"
-    what: What = What.OTHER
+    action: Action = Action.OTHER
     item: str = ""
     key: str = ""
     status: int = 0
-    """0: it was never answered."""
+    """0: not answered."""
     received_bytes: int = 0
-    """Of the body."""
+    """Bytes of the request's body."""
     sent_bytes: int = 0
-    """Of the answer's body."""
+    """Bytes of the answer's body."""
     fault: str = ""
-    """What went wrong on purpose."""
+    """The fault that was injected."""
 
     @classmethod
     def of(cls, number: int, method: str, target: str, headers: Mapping[str, str], scheme: str = "http") -> Self:
-        """Understand a request line, in the absolute form that proxies get or with the host in a header."""
+        """Parse a request line in absolute form, as proxies get it, or with the host in a header."""
         parts = urlsplit(target)
         sent = {name.lower(): value for name, value in headers.items()}
         host = (parts.hostname or sent.get("host", "").partition(":")[0]).lower()
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        asked = cls(number, method, host, parts.path or "/", query, sent, scheme)
-        asked._understand()
-        return asked
+        return cls(number, method, host, parts.path or "/", query, sent, scheme)
+
+    def __post_init__(self) -> None:
+        """Derive action, item and key from host, method, path and query."""
+        if self.is_s3:
+            self._parse_s3()
+        elif self.is_node:
+            _, _, _, self.item, self.key = (*map(unquote, self.path.split("/", 4)), "", "", "", "")[:5]
+            self.action = Action.DOWNLOAD
+        else:
+            self._parse_web()
 
     @property
     def is_s3(self) -> bool:
-        """Whether it went to the S3-like interface: its usual name or one that it redirects to."""
+        """Whether it is for the S3-like interface, by its common name or one that it redirects to."""
         return self.host == "s3.us.archive.org" or self.host.endswith(".s3dns.us.archive.org")
 
     @property
     def is_node(self) -> bool:
-        """Whether it went to a data node, which serves files."""
+        """Whether it is for a data node, which serves files."""
         return not self.is_s3 and self.host.endswith(".us.archive.org")
 
     def elsewhere(self, host: str, path: str | None = None) -> str:
-        """The same on another host, or another path there."""
+        """Return the URL of the same path, or of another path, on another host."""
         return f"{self.scheme}://{host}{self.path if path is None else path}"
 
-    def _understand(self) -> None:
-        if self.is_s3:
-            self._understand_s3()
-        elif self.is_node:
-            _, _, _, self.item, self.key = (*map(unquote, self.path.split("/", 4)), "", "", "", "")[:5]
-            self.what = What.DOWNLOAD
-        else:
-            self._understand_web()
-
-    def _understand_s3(self) -> None:
+    def _parse_s3(self) -> None:
         self.item, self.key = _two(self.path[1:])
         if not self.item:
-            self.what = next((what for what in (What.LIMIT, What.AUTH) if what in self.query), What.OTHER)
+            self.action = next((action for action in (Action.LIMIT, Action.AUTH) if action in self.query), Action.OTHER)
         elif self.method in {"GET", "HEAD"}:
-            self.what = What.DOWNLOAD
+            self.action = Action.DOWNLOAD
         else:
-            self.what = {"PUT": What.UPLOAD, "DELETE": What.DELETE}.get(self.method, What.OTHER)
+            self.action = {"PUT": Action.UPLOAD, "DELETE": Action.DELETE}.get(self.method, Action.OTHER)
 
-    def _understand_web(self) -> None:
+    def _parse_web(self) -> None:
         service, _, rest = self.path[1:].partition("/")
         if service in {"metadata", "download"}:
-            self.what = What(service)
+            self.action = Action(service)
             self.item, self.key = _two(rest)
         elif self.path == "/services/tasks.php":
-            self.what, self.item = What.TASKS, self.query.get("identifier", "")
+            self.action, self.item = Action.TASKS, self.query.get("identifier", "")
 
 
 def _two(path: str) -> tuple[str, str]:
