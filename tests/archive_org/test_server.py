@@ -685,7 +685,7 @@ def test_a_fault_affects_only_its_own_requests(archive: ArchiveOrg, session: Arc
     archive.faults.always(Kind.DENIED)
     assert _metadata(session) == {}
     assert archive.faults.happened == []
-    with pytest.raises(ValueError, match="cannot happen"):
+    with pytest.raises(ValueError, match="cannot occur"):
         archive.faults.at(1, Kind.DENIED, Action.METADATA)
 
 
@@ -853,6 +853,6 @@ def test_it_can_be_run_by_hand(tmp_path: Path) -> None:
         rest, _ = process.communicate(timeout=10)
     assert answer.status_code == 503
     assert f"export IA_CONFIG_FILE={tmp_path / 'ia.ini'}\n" in lines
-    assert "1 requests, 1 of them failed on purpose" in rest
+    assert "1 requests, 1 of them with a fault" in rest
     assert ACCOUNT.secret not in rest
     assert process.returncode == 0

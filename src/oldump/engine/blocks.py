@@ -282,17 +282,17 @@ def _opened(path: Path | None) -> Iterator[BinaryIO]:
             yield stream
 
 
-def _ranges(path: Path, start: int, longest_bytes: int = LONGEST_LINE_BYTES) -> Iterator[Block]:
+def _ranges(path: Path, start: int) -> Iterator[Block]:
     """Yield a plain file from this position in ranges that end with a newline, except perhaps the last.
 
-    longest_bytes: of a range; no more is read to find the end of a line.
+    No more than LONGEST_LINE_BYTES is read to find the end of a line.
     """
     with source_errors(path), path.open("rb") as stream:
         size_bytes = os.fstat(stream.fileno()).st_size
         while start < size_bytes:
-            end = _line_end(stream, start + BLOCK_BYTES, min(size_bytes, start + longest_bytes + 1))
-            if end - start > longest_bytes:
-                raise SourceDamaged(f"{path}: a line is longer than {longest_bytes:,} bytes. Is it a table?")
+            end = _line_end(stream, start + BLOCK_BYTES, min(size_bytes, start + LONGEST_LINE_BYTES + 1))
+            if end - start > LONGEST_LINE_BYTES:
+                raise SourceDamaged(f"{path}: a line is longer than {LONGEST_LINE_BYTES:,} bytes. Is it a table?")
             yield Block(ByteRange(path, start, end - start), end)
             start = end
 
