@@ -243,8 +243,8 @@ def _is_before(
 
 @cython.final
 @cython.cclass
-class Document:
-    """Reads the JSON of one document, and remembers where in the text its columns are and what is to be changed."""
+class DocumentScanner:
+    """Reads the JSON of one document and records the positions of its columns and the edits to make."""
 
     text: cython.p_uchar
     plain: cython.p_uchar
@@ -745,7 +745,7 @@ class Heads:
 class RowReader:
     """Reads blocks of rows, one after another."""
 
-    _document: Document
+    _document: DocumentScanner
     _plain: cython.p_uchar
     _heads: Heads
     _private: Prefixes
@@ -770,7 +770,7 @@ class RowReader:
     def __init__(self, tables: Tables) -> None:
         """Take the tables."""
         self._room = bytearray(_ROOM_BYTES)
-        self._document = Document(tables, 2)
+        self._document = DocumentScanner(tables, 2)
         self._plain = _PLAIN
         self._heads = Heads(tables)
         self._private, self._public = (Prefixes([part]) for part in tables.private)
@@ -855,7 +855,7 @@ class RowReader:
     @cython.exceptval(check=False)
     def _record_bytes(self, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """The most that the record takes whose document ends there in the source."""
-        document: Document = self._document
+        document: DocumentScanner = self._document
         size: cython.Py_ssize_t = document.type_end - document.type + document.key_end - document.key
         size += document.revision_end - document.revision + document.modified_end - document.modified
         size += end - document.start + _HEAD_ROOM
@@ -898,7 +898,7 @@ class RowReader:
     @cython.exceptval(check=False)
     def _write_head(self) -> cython.void:
         """Write the columns of the document that was read, each with its tab, but for its JSON."""
-        document: Document = self._document
+        document: DocumentScanner = self._document
         self._put(document.type, document.type_end)
         self._put_break(ord("\t"))
         self._key = self._at
@@ -922,7 +922,7 @@ class RowReader:
     @cython.exceptval(check=False)
     def _write_document(self, end: cython.Py_ssize_t) -> cython.void:
         """Write the JSON, which ends there in the source, with its edits, and a newline."""
-        document: Document = self._document
+        document: DocumentScanner = self._document
         at: cython.Py_ssize_t = self._document.start
         number: cython.Py_ssize_t
         for number in range(document.edits):
@@ -993,7 +993,7 @@ class Held(NamedTuple):
 class RecordReader:
     """Reads texts of records, one after another, and proves that nothing in them would be written otherwise today."""
 
-    _document: Document
+    _document: DocumentScanner
     _heads: Heads
     _plain: cython.p_uchar
     _source: cython.p_uchar
@@ -1005,7 +1005,7 @@ class RecordReader:
 
     def __init__(self, tables: Tables) -> None:
         """Take the tables."""
-        self._document = Document(tables, 1)
+        self._document = DocumentScanner(tables, 1)
         self._heads = Heads(tables)
         self._plain = _PLAIN
 
@@ -1087,7 +1087,7 @@ class RecordReader:
     @cython.exceptval(check=False)
     def _record(self, start: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Read a record: its columns, and its document, which needs no edit and is what the columns say."""
-        document: Document = self._document
+        document: DocumentScanner = self._document
         source: cython.p_uchar = self._source
         plain: cython.p_uchar = self._plain
         self._type_end = _column(source, plain, start)

@@ -13,6 +13,16 @@ from oldump.outside.timed_tasks import TaskFailed
 
 _HOW_TO_INSTALL = "the SDK is not installed: pip install 'oldump[sentry]'"
 _FLUSH_SECONDS = 30.0
+_SDK_OPTIONS: dict[str, Any] = {
+    "default_integrations": False,
+    "auto_enabling_integrations": False,
+    "include_local_variables": False,
+    "send_client_reports": False,
+    "auto_session_tracking": False,
+    "max_breadcrumbs": 0,
+    "debug": False,
+    "spotlight": False,
+}
 
 
 def what_is_wrong(dsn: str, sdk: str = "sentry_sdk") -> str | None:
@@ -54,20 +64,8 @@ def capture(
             event["exception"]["values"][-1]["value"] = str(error)
         return redacted_in(event, redacted)
 
-    sentry_sdk.init(
-        dsn=dsn,
-        release=f"oldump@{version('oldump')}",
-        transport=Transport,
-        before_send=before_send,
-        default_integrations=False,
-        auto_enabling_integrations=False,
-        include_local_variables=False,
-        send_client_reports=False,
-        auto_session_tracking=False,
-        max_breadcrumbs=0,
-        debug=False,
-        spotlight=False,
-    )
+    release = f"oldump@{version('oldump')}"
+    sentry_sdk.init(dsn=dsn, release=release, transport=Transport, before_send=before_send, **_SDK_OPTIONS)
     with sentry_sdk.new_scope() as scope:
         for name, value in tags.items():
             scope.set_tag(name, value)

@@ -1,12 +1,10 @@
 """The vocabulary: prepared tables of names, titles, publishers, subjects and sentences.
 
-A table has one entry for each value of a die (0 to 65,535), already escaped as it stands in JSON
-inside COPY text, so that a document takes an entry by its die and pastes it. Frequent entries stand
-in a table many times, rare ones once, roughly as Zipf's law has it. The vocabulary is the same for
-every seed.
+A table has one entry for each value of a die (0 to 65,535), already escaped for JSON inside COPY text. Frequent entries
+occur many times in a table, rare ones once, roughly by Zipf's law. The vocabulary is the same for every seed.
 """
 
-# ruff: noqa: RUF001  (letters of other scripts are the point here)
+# ruff: noqa: RUF001 - letters of other scripts are intended
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,13 +13,13 @@ from functools import cache
 from random import Random
 
 SIDES = 65_536
-"""How many values a die has, and so how many entries a table has."""
+"""The number of values of a die, and of entries in a table."""
 
 Table = Sequence[str]
 
 
 def listed(text: str) -> list[str]:
-    """The entries of `text`: what stands between bars if there are any, else between spaces."""
+    """Return the entries of `text`, which are separated by bars if it has any, else by spaces."""
     if "|" in text:
         return "".join(line.strip() for line in text.splitlines()).split("|")
     return text.split()
