@@ -5,9 +5,11 @@ are merged slice by slice.
 """
 
 import heapq
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import accumulate, count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +31,7 @@ from oldump.engine.frames import (
 from oldump.engine.spill_files import spill_path
 from oldump.engine.text_lines import Lines
 from oldump.errors import storage_errors
+from oldump.kernel.arrays import Places
 from oldump.run.steps import STEPS
 
 
@@ -132,10 +135,33 @@ def in_order(batch: Batch, sort_key: SortKey) -> Batch:
     """Return the batch sorted by rank, and lines of equal rank by their sort key."""
     order = np.argsort(batch.ranks, kind="stable")
     for start, end in _equal_runs(batch.ranks[order]):
-        tied = order[start:end].tolist()
-        keys = {place: sort_key(batch.lines.line(place)) for place in tied}
-        order[start:end] = sorted(tied, key=keys.__getitem__)
+        order[start:end] = _by_sort_key(batch.lines, order[start:end], sort_key)
     return batch.take(order)
+
+
+_SORT_KEY_BYTES = 1 << 10
+"""Memory of a sort key besides the line's text."""
+_MOST_SORT_KEYS_BYTES = 4 << 20
+"""The most memory of the sort keys that are held at a time, unless there are two longer ones."""
+
+
+def _by_sort_key(lines: Lines, places: Places, sort_key: SortKey) -> Places:
+    """Return the places sorted by the sort keys of their lines.
+
+    Only the keys of one part, or of one line of each part, are held at a time: they take more memory than the lines.
+    """
+
+    def key(place: int) -> Any:  # noqa: ANN401 - a sort key is of any type
+        return sort_key(lines.line(place))
+
+    held_bytes = lines.lengths[places] + _SORT_KEY_BYTES
+    parts = [places[start:end].tolist() for start, end in _groups(held_bytes.tolist(), _MOST_SORT_KEYS_BYTES)]
+    sorted_parts = [np.array(sorted(part, key=key), np.int64) for part in parts]
+    at_once = max(2, _MOST_SORT_KEYS_BYTES // int(held_bytes.max()))
+    while len(sorted_parts) > 1:
+        merges = [sorted_parts[at : at + at_once] for at in range(0, len(sorted_parts), at_once)]
+        sorted_parts = [np.fromiter(heapq.merge(*each, key=key), np.int64) for each in merges]
+    return sorted_parts[0]
 
 
 def _equal_runs(ranks: Ranks) -> Iterator[tuple[int, int]]:
@@ -150,40 +176,63 @@ def _equal_runs(ranks: Ranks) -> Iterator[tuple[int, int]]:
 
 
 _RUNS = 4
-"""A run is 1/_RUNS of bucket_bytes, since its buffer is kept while the runs are merged."""
+"""A run is 1/_RUNS of bucket_bytes, since a long line can make it much longer."""
 _SLICES = 8
-"""A slice of an oversized bucket is 1/_SLICES of bucket_bytes, since its lines are Python objects."""
+"""A slice of an oversized bucket is 1/_SLICES of bucket_bytes, since it is copied."""
+_HELD_PER_FRAME = 3
+"""Frames' worth of memory for each run that is merged: its frame, and copies of what is taken from it."""
+
+_NO_RECORDS = Batch.of([], [])
 
 
-class _Item(NamedTuple):
-    rank: int
-    place: Any
-    line: bytes
-    tag: int
+class _Run:
+    """A sorted run in a file, of which one frame is read at a time."""
 
+    def __init__(self, path: Path, frames: Frames) -> None:
+        self._path = path
+        self._frames = iter(frames)
+        self.open_bytes = _HELD_PER_FRAME * int(frames["text_bytes"].max())
+        """Memory that the run takes while it is merged."""
+        self.batch = _NO_RECORDS
+        """The records of the current frame that have not been taken."""
 
-class _Run(NamedTuple):
-    path: Path
-    frames: Frames
+    def is_open(self) -> bool:
+        """Read the next frame if all of the current one was taken; return False, and remove the file, at the end."""
+        if not len(self.batch.lines):
+            self.batch = _NO_RECORDS  # free the frame before the next one is read
+            frame = next(self._frames, None)
+            if frame is None:
+                self._path.unlink(missing_ok=True)
+                return False
+            self.batch = read_frame(self._path, frame)
+        return True
+
+    def taken(self, rank: np.uint64, key: Any, sort_key: SortKey) -> Batch:  # noqa: ANN401 - of any type
+        """Remove and return the records of the current frame up to this rank and sort key."""
+        lines, ranks, _ = batch = self.batch
+        start, end = (int(np.searchsorted(ranks, rank, side)) for side in ("left", "right"))
+        end = bisect_right(range(end), key, start, key=lambda place: sort_key(lines.line(place)))
+        self.batch = batch.take(slice(end, None))
+        return batch.take(slice(end))
 
 
 def _merged_slices(frames: Frames, sort_key: SortKey, runs: Path, budget: Budget, buffer: Buffer) -> Iterator[Batch]:
     """Yield the records of an oversized bucket in order, in slices that fit in memory."""
-    numbers = iter(range(1 << 62))
-    fan_in = max(2, budget.bucket_bytes // (4 * RUN_FRAME_BYTES))
+    paths = (Path(f"{runs}-{number}") for number in count())
     written = [
-        _write_run(
-            Path(f"{runs}-{next(numbers)}"),
-            [in_order(_read_spilled(runs.parent, frames[start:end], buffer), sort_key)],
-        )
+        _write_run(next(paths), [in_order(_read_spilled(runs.parent, frames[start:end], buffer), sort_key)])
         for start, end in _groups(frames["text_bytes"].tolist(), budget.bucket_bytes // _RUNS)
     ]
-    while len(written) > fan_in:
-        merging, written = written[:fan_in], written[fan_in:]
-        written.append(_write_run(Path(f"{runs}-{next(numbers)}"), _merged(merging, sort_key, RUN_FRAME_BYTES)))
-        for run in merging:
-            run.path.unlink()
+    buffer.release()
+    while (fitting := _fitting(written, budget.bucket_bytes)) < len(written):
+        merging, written = written[:fitting], written[fitting:]
+        written.append(_write_run(next(paths), _merged(merging, sort_key, RUN_FRAME_BYTES)))
     yield from _merged(written, sort_key, budget.bucket_bytes // _SLICES)
+
+
+def _fitting(runs: list[_Run], memory_bytes: int) -> int:
+    """Return how many of the runs, at least two, can be merged at once in this memory."""
+    return max(2, bisect_right([*accumulate(run.open_bytes for run in runs)], memory_bytes))
 
 
 def _write_run(path: Path, batches: Iterable[Batch]) -> _Run:
@@ -196,29 +245,36 @@ def _write_run(path: Path, batches: Iterable[Batch]) -> _Run:
 
 
 def _merged(runs: list[_Run], sort_key: SortKey, slice_bytes: int) -> Iterator[Batch]:
-    items = heapq.merge(*(_items(run, sort_key) for run in runs), key=lambda item: item[:2])
-    held: list[_Item] = []
-    held_bytes = 0
-    for item in items:
-        held.append(item)
-        held_bytes += len(item.line) + 1
-        if held_bytes >= slice_bytes:
-            yield _batch_of_items(held)
-            held, held_bytes = [], 0
+    """Yield the records of the runs in order, in slices of about this size."""
+    held: list[Batch] = []
+    for piece in _merged_pieces(runs, sort_key):
+        held.append(piece)
+        if sum(each.lines.text_bytes for each in held) >= slice_bytes:
+            held = [_concatenated(held)]
+            yield held.pop()
     if held:
-        yield _batch_of_items(held)
+        yield _concatenated(held)
 
 
-def _items(run: _Run, sort_key: SortKey) -> Iterator[_Item]:
-    for frame in run.frames:
-        batch = read_frame(run.path, frame)
-        for line, rank, tag in zip(batch.lines, batch.ranks.tolist(), batch.tags.tolist(), strict=True):
-            yield _Item(rank, sort_key(line), line, tag)
+def _merged_pieces(runs: list[_Run], sort_key: SortKey) -> Iterator[Batch]:
+    """Yield the records of the runs in order, in pieces.
+
+    A piece ends with the first of the last records of the current frames: no later frame has a record before it.
+    """
+    while runs := [run for run in runs if run.is_open()]:
+        rank = min(run.batch.ranks[-1] for run in runs)
+        key = min(sort_key(run.batch.lines.line(-1)) for run in runs if run.batch.ranks[-1] == rank)
+        yield in_order(_concatenated([run.taken(rank, key, sort_key) for run in runs]), sort_key)
 
 
-def _batch_of_items(items: list[_Item]) -> Batch:
-    return Batch(
-        Lines.of([item.line for item in items]),
-        np.array([item.rank for item in items], np.uint64),
-        np.array([item.tag for item in items], np.uint8),
+def _concatenated(batches: list[Batch]) -> Batch:
+    """Return one batch of all records, whose text is a copy if there are several."""
+    batches = [batch for batch in batches if len(batch.lines)]
+    if len(batches) == 1:
+        return batches[0]
+    text = b"".join(batch.lines.joined() for batch in batches)
+    lengths, ranks, tags = (
+        np.concatenate(column)
+        for column in zip(*((batch.lines.lengths, batch.ranks, batch.tags) for batch in batches), strict=True)
     )
+    return Batch(Lines.within(text, lengths), ranks, tags)

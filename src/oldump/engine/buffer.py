@@ -22,6 +22,10 @@ class Buffer:
             )  # a power of 2, so that slightly longer texts fit
         return self._memory[:size_bytes]
 
+    def release(self) -> None:
+        """Return the memory to the system, as soon as no text in it is used."""
+        self._memory = _memory(0)
+
 
 def _memory(size_bytes: int) -> memoryview:
     return memoryview(mmap.mmap(-1, max(size_bytes, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))

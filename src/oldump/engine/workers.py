@@ -353,6 +353,8 @@ def _run_task(pipe: Connection, task: Task) -> None:
                 pipe.send(("result", (end.value, STEPS.take())))
                 return
             pipe.send(("message", message))
+            del message  # do not hold it while the task goes on
+            _return_freed_memory()
             answer = pipe.recv()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise

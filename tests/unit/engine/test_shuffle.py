@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oldump.engine.buckets import Buckets, in_order
+from oldump.engine.buckets import Buckets, in_order, slices
 from oldump.engine.budget import Budget, budget_within
+from oldump.engine.buffer import Buffer
 from oldump.engine.frames import FRAME, FRAME_BYTES, Batch, Frames, read_frame
 from oldump.engine.gather import Gathering, Stream, gather_worker
 from oldump.engine.scatter import FLUSH, scatter_worker
@@ -239,6 +240,45 @@ def test_lines_of_one_rank_are_sorted_exactly() -> None:
     assert [*batch.lines] == [b"b", b"c", b"xa", b"ya", b"za", b"xb"]
     assert batch.tags.tolist() == [1, 3, 5, 2, 0, 4]
     assert sorted(asked) == [b"xa", b"xb", b"ya", b"za"]
+
+
+def _tied_key(line: bytes) -> tuple[bytes, ...]:
+    """A sort key that holds a copy of the line, as that of a record does."""
+    return line[:4], line[4:]
+
+
+def test_a_long_tie_is_sorted_in_parts() -> None:
+    """20,000 lines of one rank take little memory besides their text: only the sort keys of one part are held."""
+    numbers = [number * 7919 % 20_000 for number in range(20_000)]
+    lines = Lines.of([b"%06d" % (number // 3) + b"x" * 100 for number in numbers])
+    batch = Batch(lines, np.full(len(lines), 9, np.uint64), np.array(numbers, np.uint64).astype(np.uint8))
+    tracemalloc.start()
+    found = in_order(batch, _tied_key)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    order = sorted(range(20_000), key=lambda place: numbers[place] // 3)  # stable
+    assert [*found.lines] == [lines.line(place) for place in order]
+    assert found.tags.tolist() == [numbers[place] % 256 for place in order]
+    assert peak_bytes < 3 << 20  # all sort keys take 6 MB
+
+
+def test_merging_long_lines_stays_within_the_budget(tmp_path: Path) -> None:
+    """24 lines of 1 MiB where a worker may hold 4 MiB: as many runs are merged at once as fit."""
+    budget = Budget(spill_bytes=4 << 20, bucket_bytes=4 << 20, bucket_shift=60)
+    spill = Spill(tmp_path, 0, budget)
+    ranks = [number * 7 % 12 for number in range(24)]
+    flushed = [_added(spill, [b"%02d" % number + bytes(1 << 20)], [rank], [0]) for number, rank in enumerate(ranks)]
+    frames = np.concatenate([*flushed, spill.flush()])
+    tracemalloc.start()
+    found = [
+        (rank, line[:2])
+        for batch, _ in slices(frames, _tied_key, tmp_path / "runs", budget, Buffer())
+        for line, rank in zip(batch.lines, batch.ranks.tolist(), strict=True)
+    ]
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == sorted((rank, b"%02d" % number) for number, rank in enumerate(ranks))
+    assert peak_bytes < 2.8 * budget.bucket_bytes
 
 
 def test_no_runs_are_left(tmp_path: Path) -> None:
