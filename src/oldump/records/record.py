@@ -49,7 +49,7 @@ LAST_MODIFIED = 3
 
 _REVISION = re.compile(rb"-?[0-9]+")
 
-RecordOrder = tuple[OrderKey, Decimal, bytes, bytes]
+RecordOrder = tuple[OrderKey, Decimal, bytes, bytes, bytes, bytes]
 
 
 class Columns(NamedTuple):
@@ -95,9 +95,12 @@ def revision_of(column: bytes) -> Decimal:
 
 
 def record_order(record: bytes) -> RecordOrder:
-    """Return the sort key: key, revision, last_modified, JSON. Raises ValueError if the line is not a record."""
-    _, key, revision, last_modified, text = columns(record)
-    return order_key(key), revision_of(revision), last_modified, text
+    """Return the sort key: key, revision, last_modified, JSON, type, and the revision as it is written.
+
+    Only equal lines have equal sort keys, so the order is total. Raises ValueError if the line is not a record.
+    """
+    type_key, key, revision, last_modified, text = columns(record)
+    return order_key(key), revision_of(revision), last_modified, text, type_key, revision
 
 
 def record_rank(record: bytes) -> int:

@@ -12,7 +12,12 @@ from urllib.parse import quote
 
 from oldump.records.record import CONTROLS, FURTHER_CONTROLS
 
-UNTITLED = {b"/type/author": "unnamed", b"/type/edition": "untitled", b"/type/work": "untitled"}
+UNTITLED = {
+    b"/type/author": "unnamed",
+    b"/type/edition": "untitled",
+    b"/type/list": "unnamed",
+    b"/type/work": "untitled",
+}
 """The types whose pages have a slug, and the site's slug for a page without a title."""
 MOST_SLUG_CHARACTERS = 100
 

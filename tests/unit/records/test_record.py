@@ -126,6 +126,17 @@ def test_records_are_ordered_by_key_revision_time_and_json() -> None:
     assert ranks == sorted(ranks)
 
 
+def test_the_order_is_total() -> None:
+    """Lines that differ only in type, or in how the revision is written, still have one order."""
+    in_order = [
+        b"/a\t/books/OL9M\t01\t2010\t{}",
+        b"/a\t/books/OL9M\t1\t2010\t{}",
+        b"/b\t/books/OL9M\t1\t2010\t{}",
+    ]
+    for shuffled in permutations(in_order):
+        assert sorted(shuffled, key=record_order) == in_order
+
+
 def test_the_rank_of_a_record_is_that_of_its_key_and_revision() -> None:
     """The other columns do not matter."""
     assert record_rank(RECORD) == keys.rank(b"/works/OL1W", Decimal(7))

@@ -105,6 +105,19 @@ def test_index_has_a_line_for_each_record(tmp_path: Path, settings: Settings) ->
     ]
 
 
+def test_index_treats_a_list_as_an_author(tmp_path: Path, settings: Settings) -> None:
+    """A list has its name as the title, and the slug of that in its path, as the site's own script writes it."""
+    lists = [
+        record("list", "/people/ann/lists/OL1L", name="Books: to read"),
+        record("list", "/people/ann/lists/OL2L", title="not a name"),
+    ]
+    lines = index_of(written(tmp_path / "dump", lists), settings).decode().splitlines()
+    assert lines == [
+        f"/people/ann/lists/OL1L/Books_to_read\tBooks: to read\t{CREATED}\t{MODIFIED}",
+        f"/people/ann/lists/OL2L/unnamed\tunnamed\t{CREATED}\t{MODIFIED}",
+    ]
+
+
 def test_sitemaps_are_valid_and_hold_works_and_authors_alone(tmp_path: Path, settings: Settings) -> None:
     """In the range of their keys; nothing of editions, other pages, or what was deleted or redirected."""
     counts = make_sitemaps([written(tmp_path / "dump", DUMP)], tmp_path / "out", settings, NoProgress())

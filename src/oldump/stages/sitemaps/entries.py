@@ -33,6 +33,8 @@ _USUAL = {
     b"/type/edition": re.compile(rb"/books/OL([1-9][0-9]{0,17})M"),
     b"/type/work": re.compile(rb"/works/OL([1-9][0-9]{0,17})W"),
 }
+_NAMED = {b"/type/author", b"/type/list"}
+"""The types whose documents have a name instead of a title."""
 _TYPE_OF_FOLDER = {b"authors": b"/type/author", b"books": b"/type/edition", b"works": b"/type/work"}
 _NOT_AN_ENTRY = (
     "is neither a record (five columns, separated by tabs, the third an integer and the fifth a JSON object) "
@@ -58,8 +60,8 @@ class PageEntry(msgspec.Struct, gc=False):
 
     @property
     def has_page(self) -> bool:
-        """Whether it is an author, an edition or a work: what was deleted or redirected is none any more."""
-        return self.type_key in UNTITLED
+        """Whether it is an author, an edition or a work, which sitemaps and the HTML index list."""
+        return self.type_key in _USUAL
 
     def is_before(self, other: "PageEntry") -> bool:
         """Whether the other one, of the same part, may follow."""
@@ -110,7 +112,7 @@ def _of_record(type_key: bytes, key: bytes, revision: bytes, last_modified: byte
 
 
 def _number(type_key: bytes, key: bytes) -> int:
-    usual = _USUAL[type_key].fullmatch(key)
+    usual = _USUAL[type_key].fullmatch(key) if type_key in _USUAL else None
     return int(usual[1]) if usual else 0
 
 
@@ -120,13 +122,13 @@ def _title_and_date(type_key: bytes, text: bytes) -> tuple[str, str]:
         members = _decode(text)
     except (msgspec.DecodeError, RecursionError):  # a lone surrogate, or a member of another shape
         return _exact_title_and_date(type_key, text)
-    title = members.name if type_key == b"/type/author" else members.title
+    title = members.name if type_key in _NAMED else members.title
     return title or "", members.created.value if members.created else ""
 
 
 def _exact_title_and_date(type_key: bytes, text: bytes) -> tuple[str, str]:
     document = parsed(text)
-    title = document.get("name" if type_key == b"/type/author" else "title")
+    title = document.get("name" if type_key in _NAMED else "title")
     created = document.get("created")
     date = created.get("value") if isinstance(created, dict) else None
     return _text(title), _text(date)
