@@ -38,7 +38,7 @@ def test_the_database_that_it_names_is_read(library: str, tmp_path: Path) -> Non
     )
     assert ran.code == 0, ran.err
     assert gzip.decompress((private_of(tmp_path / "out") / "data.txt.gz").read_bytes()) == copied(library)
-    assert f"PSQL_PARAMS names host={named['host']}" in ran.err
+    assert f"using PSQL_PARAMS, which names host={named['host']}" in ran.err
     again = extracted(tmp_path / "out", "--source", library, env={"PSQL_PARAMS": "-h nowhere.invalid x"})
     assert again.code == 0, again.err
     assert "extract: already committed" in again.err

@@ -208,8 +208,8 @@ def test_swapped_tables_fail_the_run(empty: str, tmp_path: Path) -> None:
     failed(
         oldump("run", DATE, "--source", empty, "--out", ".", "--only", "ratings", cwd=tmp_path),
         40,
-        "another shape",
-        "table ratings",
+        "ratings: the database gave a line that is not work_key, edition_key, rating, date",
+        "that ratings is the expected table",
     )
     assert final_names(tmp_path) == []
 
@@ -226,9 +226,10 @@ def test_ratings_for_a_reading_log_fail_the_run(empty: str, tmp_path: Path) -> N
         "('somebody', 7, NULL, 4, '2020-01-01')",
     )
     line = ("run", DATE, "--source", empty, "--out", ".", "--only", "reading-log")
-    failed(oldump(*line, cwd=tmp_path), 40, "another shape", "table bookshelves_books")
+    words = ("gave a line that is not work_key, edition_key, shelf, date", "bookshelves_books is the expected table")
+    failed(oldump(*line, cwd=tmp_path), 40, *words)
     execute(empty, "UPDATE ratings SET rating = NULL")
-    failed(oldump(*line, cwd=tmp_path), 40, "another shape", "table bookshelves_books")
+    failed(oldump(*line, cwd=tmp_path), 40, *words)
     assert final_names(tmp_path) == []
 
 
