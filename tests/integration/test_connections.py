@@ -11,8 +11,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from commands.command import DATE, private_of, started
-from integration.amid import AMID
 from integration.conftest import Proxied, extract, psql
+from integration.mid_copy import MID_COPY_BYTES
 from oldump.errors import SnapshotLost, SourceUnreachable, VerificationError
 from oldump.outside.postgres.copying import ResumableCopy, SnapshotReader
 from oldump.outside.postgres.snapshot import SnapshotConnection
@@ -47,14 +47,14 @@ def test_a_long_copy_arrives_in_pieces(wide: str) -> None:
 def test_a_changed_text_after_a_cut_is_detected(wide: str, proxied: Proxied) -> None:
     """A resumed copy fails if its text differs from what was already passed on."""
     proxy = proxied(wide)
-    proxy.when(1, AMID, lambda: proxy.cut(1))
+    proxy.when(1, MID_COPY_BYTES, lambda: proxy.cut(1))
     with SnapshotConnection(wide) as snapshot, SnapshotReader(proxy.conninfo, snapshot.exported) as reader:
         copying = ResumableCopy(reader, "(SELECT random(), data FROM data)")
         with pytest.raises(VerificationError, match="different text the second time"):
             pieces_of(copying)
 
 
-@pytest.mark.parametrize("passed_bytes", [1, 1_000, AMID, 5_000_000])
+@pytest.mark.parametrize("passed_bytes", [1, 1_000, MID_COPY_BYTES, 5_000_000])
 def test_a_copy_resumes_where_its_connection_was_cut(wide: str, proxied: Proxied, passed_bytes: int) -> None:
     """A copy resumes after a cut, before the first row or between rows, without losing or repeating a byte."""
     proxy = proxied(wide)
@@ -69,7 +69,7 @@ def test_a_copy_resumes_where_its_connection_was_cut(wide: str, proxied: Proxied
 def test_a_copy_whose_connection_goes_silent(wide: str, proxied: Proxied) -> None:
     """A silent connection is replaced when the server reports that it only waits for the client."""
     proxy = proxied(wide)
-    proxy.when(1, AMID, lambda: proxy.silence(1))
+    proxy.when(1, MID_COPY_BYTES, lambda: proxy.silence(1))
     with (
         SnapshotConnection(wide) as snapshot,
         SnapshotReader(proxy.conninfo, snapshot.exported, silence_seconds=0.3) as reader,
@@ -239,7 +239,7 @@ def test_no_deadline_thread_is_left(wide: str) -> None:
 def test_the_connection_of_a_worker_is_cut(wide: str, proxied: Proxied, tmp_path: Path) -> None:
     """After a worker's connection is cut, the run finishes with the same rows and logs the failure."""
     proxy = proxied(wide)
-    proxy.when(3, AMID, lambda: proxy.cut(3))
+    proxy.when(3, MID_COPY_BYTES, lambda: proxy.cut(3))
     ran, text = extract(proxy.conninfo, tmp_path / "out")
     assert text == psql(wide, "copy data to stdout")
     assert "a connection failed and was replaced" in ran.err
@@ -249,7 +249,7 @@ def test_the_connection_of_a_worker_is_cut(wide: str, proxied: Proxied, tmp_path
 def test_the_connection_of_a_worker_goes_silent(wide: str, proxied: Proxied, tmp_path: Path) -> None:
     """After a worker's connection goes silent for half a minute, the run finishes with the same rows."""
     proxy = proxied(wide)
-    proxy.when(3, AMID, lambda: proxy.silence(3))
+    proxy.when(3, MID_COPY_BYTES, lambda: proxy.silence(3))
     ran, text = extract(proxy.conninfo, tmp_path / "out")
     assert text == psql(wide, "copy data to stdout")
     assert "has been silent for 30 s" in ran.err
@@ -258,7 +258,7 @@ def test_the_connection_of_a_worker_goes_silent(wide: str, proxied: Proxied, tmp
 def test_the_snapshot_connection_is_cut(wide: str, proxied: Proxied, tmp_path: Path) -> None:
     """After the snapshot connection is cut, all rows are copied again in a new snapshot."""
     proxy = proxied(wide)
-    proxy.when(3, AMID, lambda: proxy.cut(2))
+    proxy.when(3, MID_COPY_BYTES, lambda: proxy.cut(2))
     ran, text = extract(proxy.conninfo, tmp_path / "out")
     assert text == psql(wide, "copy data to stdout")
     assert "snapshot lost; copying everything from this database again" in ran.err
@@ -267,7 +267,7 @@ def test_the_snapshot_connection_is_cut(wide: str, proxied: Proxied, tmp_path: P
 def test_the_server_restarts(wide: str, proxied: Proxied, tmp_path: Path) -> None:
     """After the server restarts, all rows are copied again in a new snapshot."""
     proxy = proxied(wide)
-    proxy.when(4, AMID, lambda: proxy.restart(1.5))
+    proxy.when(4, MID_COPY_BYTES, lambda: proxy.restart(1.5))
     ran, text = extract(proxy.conninfo, tmp_path / "out")
     assert text == psql(wide, "copy data to stdout")
     assert "snapshot lost; copying everything from this database again" in ran.err
@@ -284,7 +284,7 @@ def test_a_stopped_extract_leaves_nothing(wide: str, proxied: Proxied, tmp_path:
         workers.extend(psutil.Process(process.pid).children())
         process.terminate()
 
-    proxy.when(3, AMID, stop)
+    proxy.when(3, MID_COPY_BYTES, stop)
     with started(*line, cwd=tmp_path) as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM

@@ -111,7 +111,7 @@ def test_a_password_is_in_no_process_list(locked: str, proxied: Proxied, tmp_pat
         lists.extend(" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"]))
         process.terminate()
 
-    proxy.when(3, 1_000, look)  # behind preflight and the snapshot connection
+    proxy.when(3, 1_000, look)  # after the connections of preflight and the snapshot
     (tmp_path / "oldump.toml").write_text(f'source = "{make_conninfo(proxy.conninfo, password=PASSWORD)}"\n')
     with started("run", DATE, "--out", ".", *ONLY_EXTRACT, cwd=tmp_path) as process:
         _, err = process.communicate(timeout=60)

@@ -11,8 +11,8 @@ from commands.command import DATE, failed, item_of, oldump, private_of, publishe
 from faults.driver import Rule
 from faults.faulty import SOON, Faulty, has_published
 from faults.faulty import faulty as faulty  # noqa: PLC0414 - a fixture
-from integration.amid import AMID
 from integration.conftest import Database, Proxied
+from integration.mid_copy import MID_COPY_BYTES
 from oldump.outside.synthetic_databases import Databases, fill
 from oldump.synth.table import copy_blocks
 
@@ -83,7 +83,7 @@ def test_a_worker_that_copies_is_killed(wide: str, proxied: Proxied, tmp_path: P
         for worker in psutil.Process(process.pid).children():
             worker.send_signal(signal.SIGKILL)
 
-    proxy.when(3, AMID, kill)
+    proxy.when(3, MID_COPY_BYTES, kill)
     with started(*line, cwd=tmp_path) as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 60, err
