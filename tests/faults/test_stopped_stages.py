@@ -96,7 +96,7 @@ def test_a_run_whose_workers_are_killed(
     for step, (rule, task) in KILLED.items():
         ran = faulty([rule], *arguments_of(table, out), cwd=tmp_path)
         assert ran.code == 60, (step, ran.err)
-        failed(ran, 60, "died of signal SIGKILL", task, "Give the command again")
+        failed(ran, 60, "died of signal SIGKILL", task, "Rerun: the run resumes after the last committed stage")
         assert ("dumps: already committed" in ran.err) == step.startswith("deworks")
         if step == "gather":
             run(table, out, "--only", "dumps", "--only", "splice", cwd=tmp_path)
