@@ -1,1 +1,1 @@
-"""Loops over single bytes: plain Python, which Cython compiles where there is a C compiler."""
+"""Loops over single bytes: plain Python that Cython compiles if there is a C compiler."""

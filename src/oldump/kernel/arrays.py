@@ -1,4 +1,4 @@
-"""Texts and arrays that are handed about, by what they hold."""
+"""Type aliases of texts and arrays, named for their content."""
 
 import numpy as np
 
@@ -8,4 +8,4 @@ Places = np.ndarray[tuple[int], np.dtype[np.int64]]
 """Positions in a text, or numbers of its lines."""
 Ranks = np.ndarray[tuple[int], np.dtype[np.uint64]]
 Text = bytes | memoryview
-"""Something to look into that nobody changes meanwhile; a memoryview is of single bytes."""
+"""A text that does not change while it is read. A memoryview has bytes as items."""

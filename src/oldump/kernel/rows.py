@@ -1,14 +1,19 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""Rows of COPY text become records, byte by byte, where nothing about them is unusual.
+"""The fast path: convert rows of COPY text to records, and check existing records, in one pass over their bytes.
 
-One pass over a row proves that its text is JSON just as json.dumps prints it, and notes what is to be changed in it:
-an edit for each doubled backslash, legacy key, spaced datetime and id. Then the record is written, span by span.
-Whatever is not proved is left for the exact way (records.document), so both ways always give the same bytes; among
-what is left are names that stand twice in an object, and escapes that json.dumps does not write.
+The pass over a row proves that its JSON is exactly what `json.dumps` prints, and collects the edits that turn it into
+the record's JSON: one for each doubled backslash, legacy key, datetime with a space, and `id`. Then the record is
+written, span by span. A row that cannot be proved is left to the slow path (`records.document`), for example because
+an object repeats a name, or because of an escape sequence that `json.dumps` does not write. So both paths give the
+same bytes.
 
-This is plain Python, which Cython compiles in its pure Python mode. Uncompiled it gives the same, too slowly to be of
-use. Texts are read like arrays of bytes; each line ends with a newline, at which all reading stops. Methods take the
-place where they begin and give the place behind what they have read, or FAILED where only the exact way can tell.
+Texts are arrays of bytes. Each line ends with a newline, at which all reading stops. Methods that read take the
+position where they start and return the position after what they read, or _FAILED if only the slow path can decide.
+
+This is plain Python that Cython compiles in its pure Python mode. Uncompiled, it gives the same results, but too slowly
+to be useful.
+
+Does not: know types, keys or collections. The caller passes them in as `Tables`.
 """
 
 from typing import NamedTuple
@@ -20,45 +25,50 @@ from oldump.kernel.arrays import Ranks
 from oldump.kernel.spans import breaks
 
 COMPILED: bool = cython.compiled
-"""Whether this is worth its use."""
+"""Whether this module is compiled. If it is not, the slow path is faster."""
 
-# What becomes of a row.
-USUAL = 0
-"""A record, of which nothing more has to be found out."""
-UNUSUAL = 1
-"""Written as a record; whether it is published, its rank and its part are to be found out from its columns."""
+# Outcomes of a row.
+CONVERTED = 0
+"""The record is written, and its rank and part are set."""
+UNRANKED = 1
+"""The record is written, but the caller must apply the drop rules and derive rank and part from its columns."""
 UNPROVED = 2
-"""Only the exact way can tell."""
+"""The row must take the slow path."""
 PRIVATE = 3
-"""Nothing is written: it is a private page."""
+"""The row is a private page. Nothing is written."""
+
+_CONVERTED = cython.declare(cython.uchar, CONVERTED)
+_UNRANKED = cython.declare(cython.uchar, UNRANKED)
+_UNPROVED = cython.declare(cython.uchar, UNPROVED)
+_PRIVATE = cython.declare(cython.uchar, PRIVATE)
 
 _FAILED = cython.declare(cython.Py_ssize_t, -1)
-_NOWHERE = cython.declare(cython.Py_ssize_t, -1)
-NOTHING = -1
-"""The number of what is none of the tables'."""
+_UNSET = cython.declare(cython.Py_ssize_t, -1)
+NO_MATCH = -1
+"""The number for a text that no entry of the tables matches."""
 
-_NOTHING = cython.declare(cython.int, NOTHING)
+_NO_MATCH = cython.declare(cython.int, NO_MATCH)
 
-_DEPTH = cython.declare(cython.int, 64)
-"""Objects and arrays within each other that are read."""
-_NAMES = cython.declare(cython.Py_ssize_t, 1 << 12)
-"""Names that open objects may have together."""
-_EDITS = cython.declare(cython.Py_ssize_t, 1 << 17)
-"""Edits that a document may need."""
+_MAX_DEPTH = cython.declare(cython.int, 64)
+"""The deepest nesting of objects and arrays."""
+_MAX_NAMES = cython.declare(cython.Py_ssize_t, 1 << 12)
+"""The most names in all open objects together."""
+_MAX_EDITS = cython.declare(cython.Py_ssize_t, 1 << 17)
+"""The most edits of one document."""
 _REVISION_DIGITS = cython.declare(cython.int, 9)
 _NUMBER_DIGITS = cython.declare(cython.int, 11)
-_GROWTH = cython.declare(cython.Py_ssize_t, 3)
-"""A record is at most so many times as long as its row: its head repeats members, and keys become longer."""
-_HEAD_ROOM = cython.declare(cython.Py_ssize_t, 64)
-"""For tabs and newline, and for the longer prefix of a key."""
-_ROOM_BYTES = 1 << 20
-_MOST_ROOM_BYTES = 8 << 20
-"""Room that is kept for the next block."""
+_MAX_GROWTH = cython.declare(cython.Py_ssize_t, 3)
+"""A record is at most this many times as long as its row: its columns repeat members, and keys become longer."""
+_HEAD_BYTES = cython.declare(cython.Py_ssize_t, 64)
+"""Space for the tabs, the newline, and the longer prefix of a key."""
+_BUFFER_BYTES = 1 << 20
+_MAX_BUFFER_BYTES = 8 << 20
+"""The largest buffer that is kept for the next block."""
 
 _PLAIN = bytes(32 <= c < 127 and c not in b'"\\' for c in range(256))
-"""For each byte, whether it stands for itself within a string, and goes on with it."""
+"""For each byte, whether a string may contain it unescaped."""
 
-# Names that mean something.
+# Kinds of member names.
 _OTHER = cython.declare(cython.int, 0)
 _KEY = cython.declare(cython.int, 1)
 _TYPE = cython.declare(cython.int, 2)
@@ -70,63 +80,62 @@ _LAST_MODIFIED = cython.declare(cython.int, 7)
 
 
 class Tables(NamedTuple):
-    """What is known of types, collections and spellings: see records.keys and records.record."""
+    """The types, collections and key spellings, from records.keys and records.record."""
 
     types: list[tuple[bytes, int]]
     """Type keys and the numbers of their parts."""
     collections: list[tuple[bytes, bytes, int]]
-    """Of each big collection: what its keys start with, the letter they end with, the upper bits of its ranks."""
+    """For each large collection: the prefix and the last letter of its keys, and the upper bits of their ranks."""
     legacy: list[tuple[bytes, bytes]]
-    """Old prefixes of keys and the new ones."""
+    """Legacy key prefixes, each with its replacement."""
     revision_bits: int
     redirect: bytes
     """The type whose location may be a legacy key."""
     private: tuple[bytes, bytes]
-    """What keys of private pages start with, in today's spelling; and what all of those contain that are public."""
+    """The prefix of private keys in today's spelling, and a text that marks keys with that prefix as public."""
     marks: tuple[bytes, ...] = ()
-    """Names of members, at any depth, with which a document is left to the exact way."""
+    """Names of members that, at any depth, send a document to the slow path."""
 
 
-class Read(NamedTuple):
-    """What became of the rows of a block. Arrays have an entry for each row, in their order."""
+class ConvertedBlock(NamedTuple):
+    """The converted rows of a block. Each array has one entry per row, in the order of the rows."""
 
     text: memoryview
-    """Records with their newlines."""
-    fates: np.ndarray[tuple[int], np.dtype[np.uint8]]
+    """The records, each with its newline."""
+    outcomes: np.ndarray[tuple[int], np.dtype[np.uint8]]
     starts: np.ndarray[tuple[int], np.dtype[np.int64]]
-    """Where the row's record starts in the text; of an unproved row, where the row starts in the block."""
+    """The offset of the row's record in the text. For an unproved row: the offset of the row in the block."""
     ends: np.ndarray[tuple[int], np.dtype[np.int64]]
-    """Likewise, behind the newline."""
+    """The offset after the newline, in the text or in the block as for starts."""
     ranks: np.ndarray[tuple[int], np.dtype[np.uint64]]
-    """Of usual records."""
+    """The ranks of converted rows."""
     parts: np.ndarray[tuple[int], np.dtype[np.uint8]]
-    """Of usual records, the numbers of their parts."""
+    """The part numbers of converted rows."""
     newest: bytes
-    """The latest last_modified of the usual records."""
+    """The latest last_modified of the converted rows."""
 
 
 def _packed(texts: list[bytes]) -> bytes:
-    """Texts one after another, each behind its length; a length of 0 ends them."""
+    """Concatenate texts, each after a byte with its length. A zero byte ends them."""
     return b"".join(bytes([len(text)]) + text for text in texts) + b"\0"
 
 
 @cython.final
 @cython.cclass
 class Prefixes:
-    """Texts that others start with."""
+    """A list of prefixes to search for."""
 
-    _held: bytes
+    _bytes: bytes
     _packed: cython.p_uchar
 
     def __init__(self, texts: list[bytes]) -> None:
-        """Take the texts."""
-        self._held = _packed(texts)
-        self._packed = self._held
+        self._bytes = _packed(texts)
+        self._packed = self._bytes
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def found(self, text: cython.p_uchar, start: cython.Py_ssize_t) -> cython.int:
-        """The number of the first one that stands there, NOTHING if none does."""
+    def find(self, text: cython.p_uchar, start: cython.Py_ssize_t) -> cython.int:
+        """Return the number of the first prefix that the text has at this position, or NO_MATCH."""
         number: cython.int = 0
         at: cython.Py_ssize_t = 0
         place: cython.Py_ssize_t
@@ -140,15 +149,15 @@ class Prefixes:
                 return number
             at += size + 1
             number += 1
-        return _NOTHING
+        return _NO_MATCH
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def _is(
+def _equals(
     text: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t, other: cython.p_uchar, size: cython.int
 ) -> cython.bint:
-    """Whether just this text of this size stands there."""
+    """Whether a span of the text equals `other`, which has this size."""
     place: cython.int
     if end - start != size:
         return False
@@ -161,14 +170,14 @@ def _is(
 @cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
-def _are_same(
+def _spans_equal(
     text: cython.p_uchar,
     start: cython.Py_ssize_t,
     end: cython.Py_ssize_t,
     other_start: cython.Py_ssize_t,
     other_end: cython.Py_ssize_t,
 ) -> cython.bint:
-    """Whether the same stands at both places of a text."""
+    """Whether two spans of a text are equal."""
     offset: cython.Py_ssize_t
     if end - start != other_end - other_start:
         return False
@@ -181,8 +190,8 @@ def _are_same(
 @cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
-def _column(text: cython.p_uchar, plain: cython.p_uchar, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Read a column without escapes, up to its tab."""
+def _skip_column(text: cython.p_uchar, plain: cython.p_uchar, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Read a column without escape sequences, up to its tab."""
     while plain[text[at]] or text[at] == ord('"'):
         at += 1
     return at if text[at] == ord("\t") else _FAILED
@@ -196,15 +205,15 @@ def _is_digit(c: cython.uchar) -> cython.bint:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def _is_low_hex(c: cython.uchar) -> cython.bint:
-    """Whether it is a hexadecimal digit as json.dumps writes it."""
+def _is_lowercase_hex(c: cython.uchar) -> cython.bint:
+    """Whether a byte is a hexadecimal digit as json.dumps writes it."""
     return (c >= ord("0") and c <= ord("9")) or (c >= ord("a") and c <= ord("f"))
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def _number(text: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.longlong:
-    """The number that these digits are."""
+def _integer(text: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.longlong:
+    """Return the integer that these digits represent."""
     value: cython.longlong = 0
     place: cython.Py_ssize_t
     for place in range(start, end):
@@ -232,7 +241,7 @@ def _is_before(
     other_start: cython.Py_ssize_t,
     other_end: cython.Py_ssize_t,
 ) -> cython.bint:
-    """Whether one text sorts before another."""
+    """Whether a span of one text sorts before a span of another."""
     while start < end and other_start < other_end:
         if text[start] != other[other_start]:
             return text[start] < other[other_start]
@@ -244,31 +253,31 @@ def _is_before(
 @cython.final
 @cython.cclass
 class DocumentScanner:
-    """Reads the JSON of one document and records the positions of its columns and the edits to make."""
+    """Reads the JSON of one document. Stores the positions of its columns and the edits that it needs."""
 
     text: cython.p_uchar
     plain: cython.p_uchar
     backslash: cython.int
-    """How many bytes a backslash has in the text: two in COPY text."""
+    """The number of bytes of a backslash: two in COPY text."""
     legacy: Prefixes
     old_sizes: cython.longlong[::1]
 
     edits: cython.Py_ssize_t
     edit_places: cython.longlong[::1]
     edit_sizes: cython.longlong[::1]
-    """How many bytes are skipped there."""
+    """The number of bytes that each edit removes."""
     edit_codes: cython.longlong[::1]
-    """What is put in their place: the number of a legacy prefix, the next number for a T, or NOTHING."""
-    letter_t: cython.int
+    """What each edit inserts: the number of a legacy prefix, t_code for a T, or NO_MATCH for nothing."""
+    t_code: cython.int
 
     _marks: Prefixes
     _mark_sizes: cython.ulonglong
-    """A bit for each length that a mark has."""
+    """A bit for each length of a mark."""
     _names: cython.Py_ssize_t
     _name_starts: cython.longlong[::1]
     _name_ends: cython.longlong[::1]
 
-    # Of the object that ended last: its members key and value, if they are strings without escapes.
+    # The members key and value of the object that ended last, if they are strings without escape sequences.
     _inner_key: cython.Py_ssize_t
     _inner_key_end: cython.Py_ssize_t
     _inner_key_code: cython.int
@@ -276,7 +285,7 @@ class DocumentScanner:
     _inner_value_end: cython.Py_ssize_t
     _inner_space: cython.Py_ssize_t
 
-    # Of the document: what its columns are made of.
+    # The spans of the document that become its columns.
     start: cython.Py_ssize_t
     key: cython.Py_ssize_t
     key_end: cython.Py_ssize_t
@@ -288,32 +297,31 @@ class DocumentScanner:
     modified: cython.Py_ssize_t
     modified_end: cython.Py_ssize_t
     modified_space: cython.Py_ssize_t
-    """The place of the space in it that becomes a T, or _NOWHERE."""
+    """The position of the space that becomes a T, or _UNSET."""
     has_legacy_location: cython.bint
 
     def __init__(self, tables: Tables, backslash: int) -> None:
-        """Take the tables, and how many bytes a backslash has."""
         self.plain = _PLAIN
         self.backslash = backslash
         self.legacy = Prefixes([old for old, _ in tables.legacy])
         self.old_sizes = np.array([len(old) for old, _ in tables.legacy], np.longlong)
-        self.letter_t = len(tables.legacy)
+        self.t_code = len(tables.legacy)
         self._marks = Prefixes([mark + b'"' for mark in tables.marks])
         self._mark_sizes = sum({1 << len(mark) for mark in tables.marks})
-        self.edit_places = np.empty(_EDITS, np.longlong)
-        self.edit_sizes = np.empty(_EDITS, np.longlong)
-        self.edit_codes = np.empty(_EDITS, np.longlong)
-        self._name_starts = np.empty(_NAMES, np.longlong)
-        self._name_ends = np.empty(_NAMES, np.longlong)
+        self.edit_places = np.empty(_MAX_EDITS, np.longlong)
+        self.edit_sizes = np.empty(_MAX_EDITS, np.longlong)
+        self.edit_codes = np.empty(_MAX_EDITS, np.longlong)
+        self._name_starts = np.empty(_MAX_NAMES, np.longlong)
+        self._name_ends = np.empty(_MAX_NAMES, np.longlong)
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def read(self, text: cython.p_uchar, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Read the document that starts there."""
+        """Read the document that starts at this position."""
         self.text = text
         self.start = at
         self.edits = self._names = 0
-        self.key = self.type = self.revision = self.modified = _NOWHERE
+        self.key = self.type = self.revision = self.modified = _UNSET
         self.has_legacy_location = False
         if text[at] != ord("{"):
             return _FAILED
@@ -327,7 +335,7 @@ class DocumentScanner:
     @cython.cfunc
     @cython.exceptval(check=False)
     def _object(self, at: cython.Py_ssize_t, depth: cython.int) -> cython.Py_ssize_t:
-        """Read an object from behind its brace."""
+        """Read an object, from the position after its brace."""
         text: cython.p_uchar = self.text
         first_name: cython.Py_ssize_t = self._names
         seen: cython.ulonglong = 0
@@ -335,17 +343,17 @@ class DocumentScanner:
         kind: cython.int
         edits: cython.Py_ssize_t
         value: cython.Py_ssize_t
-        key: cython.Py_ssize_t = _NOWHERE
-        key_end: cython.Py_ssize_t = _NOWHERE
-        key_code: cython.int = _NOTHING
-        moment: cython.Py_ssize_t = _NOWHERE
-        moment_end: cython.Py_ssize_t = _NOWHERE
+        key: cython.Py_ssize_t = _UNSET
+        key_end: cython.Py_ssize_t = _UNSET
+        key_code: cython.int = _NO_MATCH
+        value_text: cython.Py_ssize_t = _UNSET
+        value_text_end: cython.Py_ssize_t = _UNSET
         is_datetime: cython.bint = False
         is_escaped: cython.bint = False
-        is_escaped_moment: cython.bint = False
+        is_value_text_escaped: cython.bint = False
 
         if text[at] == ord("}"):
-            self._end_object(_NOWHERE, _NOWHERE, _NOTHING, _NOWHERE, _NOWHERE)
+            self._end_object(_UNSET, _UNSET, _NO_MATCH, _UNSET, _UNSET)
             return at + 1
         while True:
             if text[at] != ord('"'):
@@ -354,13 +362,14 @@ class DocumentScanner:
             at = self._string(name)
             if at < 0 or text[at] != ord(":") or text[at + 1] != ord(" "):
                 return _FAILED
+            # A filter for repeated names: only those that share a bit are compared.
             bit: cython.ulonglong = cython.cast(cython.ulonglong, 1) << (
                 (text[name] * 7 + text[at - 2] * 3 + (at - name)) & 63
             )
-            if (seen & bit and self._is_twice(first_name, name, at - 1)) or not self._keep_name(name, at - 1):
+            if (seen & bit and self._is_repeated(first_name, name, at - 1)) or not self._add_name(name, at - 1):
                 return _FAILED
             seen |= bit
-            kind = self._kind(name, at - 1)
+            kind = self._name_kind(name, at - 1)
             if kind == _OTHER and self._is_mark(name, at - 1):
                 return _FAILED
             at += 2
@@ -371,13 +380,13 @@ class DocumentScanner:
                 if at < 0:
                     return _FAILED
                 if kind != _OTHER and depth == 0:
-                    at = self._top(kind, name, value, at, edits)
+                    at = self._top_level_member(kind, name, value, at, edits)
                     if at < 0:
                         return _FAILED
             else:
                 if kind == _KEY:
-                    key_code = self.legacy.found(text, at + 1)
-                    if key_code >= 0 and not self._edit(at + 1, self.old_sizes[key_code], key_code):
+                    key_code = self.legacy.find(text, at + 1)
+                    if key_code >= 0 and not self._add_edit(at + 1, self.old_sizes[key_code], key_code):
                         return _FAILED
                     edits = self.edits
                 at = self._string(at + 1)
@@ -385,21 +394,25 @@ class DocumentScanner:
                     return _FAILED
                 is_escaped = self.edits != edits or (self.backslash == 1 and self._has_backslash(value, at))
                 if kind == _KEY:
-                    key, key_end = _NOWHERE if is_escaped else value + 1, at - 1
+                    key, key_end = _UNSET if is_escaped else value + 1, at - 1
                 elif kind == _TYPE:
-                    is_datetime = _is(text, value + 1, at - 1, b"/type/datetime", 14)
+                    is_datetime = _equals(text, value + 1, at - 1, b"/type/datetime", 14)
                 else:
-                    moment, moment_end, is_escaped_moment = value + 1, at - 1, is_escaped
+                    value_text, value_text_end, is_value_text_escaped = value + 1, at - 1, is_escaped
             if text[at] == ord("}"):
                 break
             if text[at] != ord(",") or text[at + 1] != ord(" "):
                 return _FAILED
             at += 2
         self._names = first_name
-        self._end_object(key, key_end, key_code, moment, moment_end)
-        if is_escaped_moment:
-            self._inner_value = _NOWHERE
-        if is_datetime and moment >= 0 and (is_escaped_moment or not self._letter_t(moment, moment_end)):
+        self._end_object(key, key_end, key_code, value_text, value_text_end)
+        if is_value_text_escaped:
+            self._inner_value = _UNSET
+        if (
+            is_datetime
+            and value_text >= 0
+            and (is_value_text_escaped or not self._replace_space(value_text, value_text_end))
+        ):
             return _FAILED
         if depth == 0:
             self.key, self.key_end, self.key_code = key, key_end, key_code
@@ -415,14 +428,14 @@ class DocumentScanner:
         value: cython.Py_ssize_t,
         value_end: cython.Py_ssize_t,
     ) -> cython.void:
-        """Remember what its outer object may want to know of it."""
+        """Store the members that the enclosing object may need."""
         self._inner_key, self._inner_key_end, self._inner_key_code = key, key_end, key_code
         self._inner_value, self._inner_value_end = value, value_end
-        self._inner_space = _NOWHERE
+        self._inner_space = _UNSET
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def _top(
+    def _top_level_member(
         self,
         kind: cython.int,
         name: cython.Py_ssize_t,
@@ -430,7 +443,7 @@ class DocumentScanner:
         at: cython.Py_ssize_t,
         edits: cython.Py_ssize_t,
     ) -> cython.Py_ssize_t:
-        """Take what is wanted of a member of the document itself, whose value stands between value and at."""
+        """Handle a member of the top-level object. Its value is between value and at."""
         is_object: cython.bint = self.text[value] == ord("{")
         if kind == _TYPE and is_object:
             self.type, self.type_end = self._inner_key, self._inner_key_end
@@ -442,44 +455,44 @@ class DocumentScanner:
         elif kind == _REVISION:
             self.revision, self.revision_end = value, at
         elif kind == _LOCATION:
-            self.has_legacy_location = self.text[value] == ord('"') and self.legacy.found(self.text, value + 1) >= 0
+            self.has_legacy_location = self.text[value] == ord('"') and self.legacy.find(self.text, value + 1) >= 0
         elif kind == _ID:
-            return self._without(name - 1, value, at, edits)
+            return self._remove_member(name - 1, value, at, edits)
         return at
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def _without(
+    def _remove_member(
         self, member: cython.Py_ssize_t, value: cython.Py_ssize_t, end: cython.Py_ssize_t, edits: cython.Py_ssize_t
     ) -> cython.Py_ssize_t:
-        """Cut out a member, with the comma behind it, or the one before it if it is the last."""
+        """Remove a member and the comma after it, or the comma before it if the member is the last."""
         text: cython.p_uchar = self.text
         if self.edits != edits or text[value] == ord("{") or text[value] == ord("["):
             return _FAILED
         if text[end] == ord(","):
-            return end if self._edit(member, end + 2 - member, _NOTHING) else _FAILED
+            return end if self._add_edit(member, end + 2 - member, _NO_MATCH) else _FAILED
         if text[member - 1] != ord(" "):
             return _FAILED
-        return end if self._edit(member - 2, end + 2 - member, _NOTHING) else _FAILED
+        return end if self._add_edit(member - 2, end + 2 - member, _NO_MATCH) else _FAILED
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def _letter_t(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
-        """Let the first space of a datetime become a T; False if that edit would come too late."""
+    def _replace_space(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
+        """Replace the first space of a datetime with a T. Return False if a later edit is already in the list."""
         place: cython.Py_ssize_t
         for place in range(start, end):
             if self.text[place] == ord(" "):
                 if self.edits > 0 and self.edit_places[self.edits - 1] > place:
                     return False
                 self._inner_space = place
-                return self._edit(place, 1, self.letter_t)
+                return self._add_edit(place, 1, self.t_code)
         return True
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def _edit(self, place: cython.Py_ssize_t, size: cython.Py_ssize_t, code: cython.int) -> cython.bint:
-        """Note an edit; False if there is no room for it."""
-        if self.edits == _EDITS:
+    def _add_edit(self, place: cython.Py_ssize_t, size: cython.Py_ssize_t, code: cython.int) -> cython.bint:
+        """Add an edit. Return False if there are too many."""
+        if self.edits == _MAX_EDITS:
             return False
         self.edit_places[self.edits] = place
         self.edit_sizes[self.edits] = size
@@ -489,9 +502,9 @@ class DocumentScanner:
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def _keep_name(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
-        """Keep a name of an open object; False if there is no room for it."""
-        if self._names == _NAMES:
+    def _add_name(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
+        """Add a name of an open object. Return False if there are too many."""
+        if self._names == _MAX_NAMES:
             return False
         self._name_starts[self._names] = start
         self._name_ends[self._names] = end
@@ -500,65 +513,65 @@ class DocumentScanner:
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def _is_twice(self, first: cython.Py_ssize_t, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
-        """Whether one of the names from first on is the same."""
+    def _is_repeated(self, first: cython.Py_ssize_t, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
+        """Whether the name equals one of the stored names, from number `first`."""
         number: cython.Py_ssize_t
         for number in range(first, self._names):
-            if _are_same(self.text, start, end, self._name_starts[number], self._name_ends[number]):
+            if _spans_equal(self.text, start, end, self._name_starts[number], self._name_ends[number]):
                 return True
         return False
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def _is_mark(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.bint:
-        """Whether a name is one of the tables' marks, which here have their closing quotes."""
+        """Whether a name is one of the marks, which are stored with their closing quotes."""
         if end - start > 63 or not (self._mark_sizes >> (end - start)) & 1:
             return False
-        return self._marks.found(self.text, start) >= 0
+        return self._marks.find(self.text, start) >= 0
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def _kind(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
-        """What a name means."""
+    def _name_kind(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
+        """Return the kind of a name."""
         text: cython.p_uchar = self.text
         size: cython.Py_ssize_t = end - start
         if size == 3:
-            return _KEY if _is(text, start, end, b"key", 3) else _OTHER
+            return _KEY if _equals(text, start, end, b"key", 3) else _OTHER
         if size == 4:
-            return _TYPE if _is(text, start, end, b"type", 4) else _OTHER
+            return _TYPE if _equals(text, start, end, b"type", 4) else _OTHER
         if size == 5:
-            return _VALUE if _is(text, start, end, b"value", 5) else _OTHER
+            return _VALUE if _equals(text, start, end, b"value", 5) else _OTHER
         if size == 2:
-            return _ID if _is(text, start, end, b"id", 2) else _OTHER
+            return _ID if _equals(text, start, end, b"id", 2) else _OTHER
         if size == 8:
-            if _is(text, start, end, b"revision", 8):
+            if _equals(text, start, end, b"revision", 8):
                 return _REVISION
-            return _LOCATION if _is(text, start, end, b"location", 8) else _OTHER
-        return _LAST_MODIFIED if _is(text, start, end, b"last_modified", 13) else _OTHER
+            return _LOCATION if _equals(text, start, end, b"location", 8) else _OTHER
+        return _LAST_MODIFIED if _equals(text, start, end, b"last_modified", 13) else _OTHER
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def _value(self, at: cython.Py_ssize_t, depth: cython.int) -> cython.Py_ssize_t:
-        """Read any value."""
+        """Read a value of any type."""
         c: cython.uchar = self.text[at]
         if c == ord('"'):
             return self._string(at + 1)
         if c == ord("{"):
-            return _FAILED if depth == _DEPTH else self._object(at + 1, depth + 1)
+            return _FAILED if depth == _MAX_DEPTH else self._object(at + 1, depth + 1)
         if c == ord("["):
-            return _FAILED if depth == _DEPTH else self._array(at + 1, depth + 1)
+            return _FAILED if depth == _MAX_DEPTH else self._array(at + 1, depth + 1)
         if c == ord("t"):
-            return at + 4 if _is(self.text, at, at + 4, b"true", 4) else _FAILED
+            return at + 4 if _equals(self.text, at, at + 4, b"true", 4) else _FAILED
         if c == ord("f"):
-            return at + 5 if _is(self.text, at, at + 5, b"false", 5) else _FAILED
+            return at + 5 if _equals(self.text, at, at + 5, b"false", 5) else _FAILED
         if c == ord("n"):
-            return at + 4 if _is(self.text, at, at + 4, b"null", 4) else _FAILED
+            return at + 4 if _equals(self.text, at, at + 4, b"null", 4) else _FAILED
         return self._numeral(at)
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def _array(self, at: cython.Py_ssize_t, depth: cython.int) -> cython.Py_ssize_t:
-        """Read an array from behind its bracket."""
+        """Read an array, from the position after its bracket."""
         text: cython.p_uchar = self.text
         if text[at] == ord("]"):
             return at + 1
@@ -575,7 +588,7 @@ class DocumentScanner:
     @cython.cfunc
     @cython.exceptval(check=False)
     def _numeral(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Read a number, as JSON spells them."""
+        """Read a number in JSON's grammar."""
         text: cython.p_uchar = self.text
         if text[at] == ord("-"):
             at += 1
@@ -595,7 +608,7 @@ class DocumentScanner:
     @cython.cfunc
     @cython.exceptval(check=False)
     def _digits(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Read digits, at least one."""
+        """Read one or more digits."""
         if not _is_digit(self.text[at]):
             return _FAILED
         while _is_digit(self.text[at]):
@@ -605,7 +618,7 @@ class DocumentScanner:
     @cython.cfunc
     @cython.exceptval(check=False)
     def _string(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Read a string from behind its quote."""
+        """Read a string, from the position after its quote."""
         text: cython.p_uchar = self.text
         plain: cython.p_uchar = self.plain
         while True:
@@ -631,19 +644,19 @@ class DocumentScanner:
     @cython.cfunc
     @cython.exceptval(check=False)
     def _backslash(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Read one backslash of the JSON."""
+        """Read one backslash of the JSON, which COPY text doubles."""
         if self.text[at] != ord("\\"):
             return _FAILED
         if self.backslash == 1:
             return at + 1
-        if self.text[at + 1] != ord("\\") or not self._edit(at, 1, _NOTHING):
+        if self.text[at + 1] != ord("\\") or not self._add_edit(at, 1, _NO_MATCH):
             return _FAILED
         return at + 2
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def _escape(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Read an escape, if json.dumps writes it so."""
+        """Read an escape sequence that json.dumps could have written."""
         at = self._backslash(at)
         if at < 0:
             return _FAILED
@@ -659,11 +672,11 @@ class DocumentScanner:
     @cython.cfunc
     @cython.exceptval(check=False)
     def _code_unit(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        r"""Read the four digits of \uXXXX: of a character that is not ASCII, or a control without a letter."""
+        r"""Read the digits of \uXXXX: of a non-ASCII character, or of a control without a short escape."""
         text: cython.p_uchar = self.text
         place: cython.Py_ssize_t
         for place in range(at, at + 4):
-            if not _is_low_hex(text[place]):
+            if not _is_lowercase_hex(text[place]):
                 return _FAILED
         if text[at] != ord("0") or text[at + 1] != ord("0") or text[at + 2] >= ord("8"):
             return at + 4
@@ -680,11 +693,11 @@ class DocumentScanner:
 
 @cython.final
 @cython.cclass
-class Heads:
-    """What can be told of a record by its type, key and revision."""
+class RankTables:
+    """Derives the part and the rank of a record from its type, key and revision."""
 
     redirect: cython.int
-    """The type's number whose location may be a legacy key."""
+    """The number of the type whose location may be a legacy key."""
     _types: Prefixes
     _type_sizes: cython.longlong[::1]
     _type_parts: cython.uchar[::1]
@@ -695,7 +708,6 @@ class Heads:
     _revision_bits: cython.int
 
     def __init__(self, tables: Tables) -> None:
-        """Take the tables."""
         type_keys = [type_key for type_key, _ in tables.types]
         self._types = Prefixes(type_keys)
         self._type_sizes = np.array([len(type_key) for type_key in type_keys], np.longlong)
@@ -710,16 +722,16 @@ class Heads:
     @cython.cfunc
     @cython.exceptval(check=False)
     def type_number(self, text: cython.p_uchar, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.int:
-        """The type's number among those of the tables, NOTHING if it is none of them."""
-        number: cython.int = self._types.found(text, start)
+        """Return the number of the type in the tables, or NO_MATCH."""
+        number: cython.int = self._types.find(text, start)
         if number >= 0 and self._type_sizes[number] != end - start:
-            return _NOTHING
+            return _NO_MATCH
         return number
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def part(self, type_number: cython.int) -> cython.uchar:
-        """The number of the type's part."""
+        """Return the part number of a type in the tables."""
         return self._type_parts[type_number]
 
     @cython.cfunc
@@ -727,8 +739,8 @@ class Heads:
     def rank(
         self, text: cython.p_uchar, key: cython.Py_ssize_t, key_end: cython.Py_ssize_t, revision: cython.longlong
     ) -> cython.ulonglong:
-        """The rank of a record with this key, 0 if key or revision is not usual."""
-        collection: cython.int = self._stems.found(text, key)
+        """Return the rank of a record with this key and revision, or 0 if either is uncommon."""
+        collection: cython.int = self._stems.find(text, key)
         if collection < 0 or text[key_end - 1] != self._letters[collection]:
             return 0
         digits: cython.Py_ssize_t = key + self._stem_sizes[collection]
@@ -737,29 +749,29 @@ class Heads:
             return 0
         if revision >= (1 << self._revision_bits) - 1:
             return 0
-        return self._collection_ranks[collection] + (_number(text, digits, end) << self._revision_bits) + revision
+        return self._collection_ranks[collection] + (_integer(text, digits, end) << self._revision_bits) + revision
 
 
 @cython.final
 @cython.cclass
 class RowReader:
-    """Reads blocks of rows, one after another."""
+    """Converts blocks of rows to records."""
 
     _document: DocumentScanner
     _plain: cython.p_uchar
-    _heads: Heads
+    _rank_tables: RankTables
     _private: Prefixes
     _public: Prefixes
-    _new_text: bytes
-    _news: cython.p_uchar
-    _new_starts: cython.longlong[::1]
+    _replacement_text: bytes
+    _replacements: cython.p_uchar
+    _replacement_starts: cython.longlong[::1]
 
     _source: cython.p_uchar
-    _room: bytearray
-    """Where records are written; kept from block to block, since memory is dear when it is new to a process."""
+    _buffer: bytearray
+    """Receives the records. It is reused for the next block, because the first write to new memory is slow."""
     _target: cython.p_uchar
     _at: cython.Py_ssize_t
-    """How much of the target has been written."""
+    """The number of bytes in the buffer."""
     _key: cython.Py_ssize_t
     _key_end: cython.Py_ssize_t
     _modified: cython.Py_ssize_t
@@ -768,24 +780,23 @@ class RowReader:
     _newest_end: cython.Py_ssize_t
 
     def __init__(self, tables: Tables) -> None:
-        """Take the tables."""
-        self._room = bytearray(_ROOM_BYTES)
+        self._buffer = bytearray(_BUFFER_BYTES)
         self._document = DocumentScanner(tables, 2)
         self._plain = _PLAIN
-        self._heads = Heads(tables)
+        self._rank_tables = RankTables(tables)
         self._private, self._public = (Prefixes([part]) for part in tables.private)
-        news = [*(new for _, new in tables.legacy), b"T"]
-        self._new_text = b"".join(news)
-        self._news = self._new_text
-        self._new_starts = np.cumsum([0, *map(len, news)]).astype(np.longlong)
+        replacements = [*(new for _, new in tables.legacy), b"T"]
+        self._replacement_text = b"".join(replacements)
+        self._replacements = self._replacement_text
+        self._replacement_starts = np.cumsum([0, *map(len, replacements)]).astype(np.longlong)
 
-    def read(self, block: bytes, cutoff: bytes) -> Read:
-        """What becomes of whole lines of COPY text. cutoff: the first last_modified that is too late."""
+    def read(self, block: bytes, cutoff: bytes) -> ConvertedBlock:
+        """Convert complete lines of COPY text. cutoff: the first last_modified that is too late."""
         rows = breaks(block)
-        fates = np.empty(rows, np.uint8)
+        outcomes = np.empty(rows, np.uint8)
         starts, ends = np.empty(rows, np.int64), np.empty(rows, np.int64)
         ranks, parts = np.zeros(rows, np.uint64), np.zeros(rows, np.uint8)
-        fate_of: cython.uchar[::1] = fates
+        outcome_of: cython.uchar[::1] = outcomes
         start_of: cython.longlong[::1] = starts
         end_of: cython.longlong[::1] = ends
         rank_of: cython.ulonglong[::1] = ranks
@@ -798,22 +809,22 @@ class RowReader:
         type_number: cython.int
         rank: cython.ulonglong
 
-        self._source, self._target, self._at = block, self._room, 0
+        self._source, self._target, self._at = block, self._buffer, 0
         self._newest = self._newest_end = 0
         for row in range(rows):
             end = self._row(start)
             if end < 0:
-                fate_of[row] = 2
+                outcome_of[row] = _UNPROVED
                 start_of[row] = start
                 start = block.index(b"\n", start) + 1
                 end_of[row] = start
                 continue
-            if self._at + _GROWTH * (end - start) + _HEAD_ROOM > len(self._room):
-                self._make_room(self._at + self._record_bytes(end - 1))
+            if self._at + _MAX_GROWTH * (end - start) + _HEAD_BYTES > len(self._buffer):
+                self._grow_buffer(self._at + self._max_record_bytes(end - 1))
             start_of[row] = self._at
             self._write_head()
             if self._is_private():
-                fate_of[row] = 3
+                outcome_of[row] = _PRIVATE
                 self._at = start_of[row]
                 end_of[row] = self._at
                 start = end
@@ -822,124 +833,124 @@ class RowReader:
             end_of[row] = self._at
             start = end
             type_number = self._type_number()
-            rank = self._heads.rank(self._target, self._key, self._key_end, self._revision())
+            rank = self._rank_tables.rank(self._target, self._key, self._key_end, self._revision())
             if (
                 type_number < 0
                 or rank == 0
                 or not _is_before(self._target, self._modified, self._modified_end, limit, 0, limit_size)
             ):
-                fate_of[row] = 1
+                outcome_of[row] = _UNRANKED
                 continue
-            fate_of[row] = 0
+            outcome_of[row] = _CONVERTED
             rank_of[row] = rank
-            part_of[row] = self._heads.part(type_number)
+            part_of[row] = self._rank_tables.part(type_number)
             if _is_before(
                 self._target, self._newest, self._newest_end, self._target, self._modified, self._modified_end
             ):
                 self._newest, self._newest_end = self._modified, self._modified_end
-        newest = bytes(self._room[self._newest : self._newest_end])
-        text = np.frombuffer(self._room, np.uint8, self._at).copy().data
-        if len(self._room) > _MOST_ROOM_BYTES:
-            self._room = bytearray(_ROOM_BYTES)
-        return Read(text, fates, starts, ends, ranks, parts, newest)
+        newest = bytes(self._buffer[self._newest : self._newest_end])
+        text = np.frombuffer(self._buffer, np.uint8, self._at).copy().data
+        if len(self._buffer) > _MAX_BUFFER_BYTES:
+            self._buffer = bytearray(_BUFFER_BYTES)
+        return ConvertedBlock(text, outcomes, starts, ends, ranks, parts, newest)
 
-    def _make_room(self, size_bytes: int) -> None:
-        """See that so much has room, and keep what has been written."""
-        if size_bytes > len(self._room):
-            room = bytearray(max(size_bytes, len(self._room) + _ROOM_BYTES))
-            room[: self._at] = memoryview(self._room)[: self._at]
-            self._room = room
-            self._target = room
+    def _grow_buffer(self, size_bytes: int) -> None:
+        """Enlarge the buffer to at least this size. Its content stays."""
+        if size_bytes > len(self._buffer):
+            buffer = bytearray(max(size_bytes, len(self._buffer) + _BUFFER_BYTES))
+            buffer[: self._at] = memoryview(self._buffer)[: self._at]
+            self._buffer = buffer
+            self._target = buffer
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def _record_bytes(self, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """The most that the record takes whose document ends there in the source."""
+    def _max_record_bytes(self, end: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Return an upper bound of the record's size, if its document ends at this position of the source."""
         document: DocumentScanner = self._document
         size: cython.Py_ssize_t = document.type_end - document.type + document.key_end - document.key
         size += document.revision_end - document.revision + document.modified_end - document.modified
-        size += end - document.start + _HEAD_ROOM
+        size += end - document.start + _HEAD_BYTES
         number: cython.Py_ssize_t
         code: cython.Py_ssize_t
         for number in range(document.edits):
             code = document.edit_codes[number]
             if code >= 0:
-                size += self._new_starts[code + 1] - self._new_starts[code]
+                size += self._replacement_starts[code + 1] - self._replacement_starts[code]
         return size
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def _row(self, at: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Read a row: two columns without escapes, and the document."""
-        at = _column(self._source, self._plain, at)
+        """Read a row: two columns without escape sequences, then the document."""
+        at = _skip_column(self._source, self._plain, at)
         if at >= 0:
-            at = _column(self._source, self._plain, at + 1)
+            at = _skip_column(self._source, self._plain, at + 1)
         if at >= 0:
             at = self._document.read(self._source, at + 1)
         if at < 0 or self._source[at] != ord("\n"):
             return _FAILED
-        if self._document.has_legacy_location and self._type_number() == self._heads.redirect:
+        if self._document.has_legacy_location and self._type_number() == self._rank_tables.redirect:
             return _FAILED
         return at + 1
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def _is_private(self) -> cython.bint:
-        """Whether the key that was written is certainly one of a private page."""
+        """Whether the key of the current record is certainly that of a private page."""
         place: cython.Py_ssize_t
-        if self._private.found(self._target, self._key) < 0:
+        if self._private.find(self._target, self._key) < 0:
             return False
         for place in range(self._key, self._key_end):
-            if self._public.found(self._target, place) >= 0:
+            if self._public.find(self._target, place) >= 0:
                 return False
         return True
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def _write_head(self) -> cython.void:
-        """Write the columns of the document that was read, each with its tab, but for its JSON."""
+        """Write the columns before the JSON, each with its tab."""
         document: DocumentScanner = self._document
         self._put(document.type, document.type_end)
-        self._put_break(ord("\t"))
+        self._put_byte(ord("\t"))
         self._key = self._at
         if document.key_code >= 0:
-            self._put_new(document.key_code)
+            self._put_replacement(document.key_code)
             self._put(document.key + document.old_sizes[document.key_code], document.key_end)
         else:
             self._put(document.key, document.key_end)
         self._key_end = self._at
-        self._put_break(ord("\t"))
+        self._put_byte(ord("\t"))
         self._put(document.revision, document.revision_end)
-        self._put_break(ord("\t"))
+        self._put_byte(ord("\t"))
         self._modified = self._at
         self._put(document.modified, document.modified_end)
         self._modified_end = self._at
         if document.modified_space >= 0:
             self._target[self._modified + document.modified_space - document.modified] = ord("T")
-        self._put_break(ord("\t"))
+        self._put_byte(ord("\t"))
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def _write_document(self, end: cython.Py_ssize_t) -> cython.void:
-        """Write the JSON, which ends there in the source, with its edits, and a newline."""
+        """Write the JSON, which ends at this position of the source, with its edits applied, and a newline."""
         document: DocumentScanner = self._document
         at: cython.Py_ssize_t = self._document.start
         number: cython.Py_ssize_t
         for number in range(document.edits):
             self._put(at, document.edit_places[number])
             if document.edit_codes[number] >= 0:
-                self._put_new(document.edit_codes[number])
+                self._put_replacement(document.edit_codes[number])
             at = document.edit_places[number] + document.edit_sizes[number]
         self._put(at, end)
-        self._put_break(ord("\n"))
+        self._put_byte(ord("\n"))
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def _put_new(self, code: cython.Py_ssize_t) -> cython.void:
-        """Write one of the texts that edits put in."""
+    def _put_replacement(self, code: cython.Py_ssize_t) -> cython.void:
+        """Write the text that an edit inserts."""
         place: cython.Py_ssize_t
-        for place in range(self._new_starts[code], self._new_starts[code + 1]):
-            self._target[self._at] = self._news[place]
+        for place in range(self._replacement_starts[code], self._replacement_starts[code + 1]):
+            self._target[self._at] = self._replacements[place]
             self._at += 1
 
     @cython.cfunc
@@ -956,61 +967,60 @@ class RowReader:
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def _put_break(self, character: cython.uchar) -> cython.void:
+    def _put_byte(self, character: cython.uchar) -> cython.void:
         self._target[self._at] = character
         self._at += 1
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def _type_number(self) -> cython.int:
-        return self._heads.type_number(self._source, self._document.type, self._document.type_end)
+        return self._rank_tables.type_number(self._source, self._document.type, self._document.type_end)
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def _revision(self) -> cython.longlong:
-        return _number(self._source, self._document.revision, self._document.revision_end)
+        return _integer(self._source, self._document.revision, self._document.revision_end)
 
 
-class Held(NamedTuple):
-    """What is known of the records of a text. Arrays have an entry for each line, in their order."""
+class RecordProofs(NamedTuple):
+    """Which records of a text are proved correct. Each array has one entry per line, in the order of the lines."""
 
     is_proved: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    """Whether the line is what its own JSON would be written as; of what is not, only the exact way can tell."""
+    """Whether the line is exactly the record of its JSON. Other lines must take the slow path."""
     starts: np.ndarray[tuple[int], np.dtype[np.int64]]
-    """Where each line starts."""
+    """The offset of each line."""
     text_starts: np.ndarray[tuple[int], np.dtype[np.int64]]
-    """Where the JSON of proved lines starts."""
+    """The offset of the JSON in proved lines."""
     ends: np.ndarray[tuple[int], np.dtype[np.int64]]
-    """Behind the newline of each line."""
+    """The offset after the newline of each line."""
     ranks: np.ndarray[tuple[int], np.dtype[np.uint64]]
-    """Of proved lines, 0 where key or revision is not usual."""
+    """The ranks of proved lines, 0 where the key or the revision is uncommon."""
     types: np.ndarray[tuple[int], np.dtype[np.int8]]
-    """The numbers of proved lines' types among those of the tables, NOTHING if they are others."""
+    """The numbers of proved lines' types in the tables, or NO_MATCH."""
 
 
 @cython.final
 @cython.cclass
 class RecordReader:
-    """Reads texts of records, one after another, and proves that nothing in them would be written otherwise today."""
+    """Checks texts of records: proves for most lines that today's conversion gives exactly these bytes."""
 
     _document: DocumentScanner
-    _heads: Heads
+    _rank_tables: RankTables
     _plain: cython.p_uchar
     _source: cython.p_uchar
-    # Where the columns of the line end that was read last, at their tabs.
+    # The positions of the tabs after the columns of the current line.
     _type_end: cython.Py_ssize_t
     _key_end: cython.Py_ssize_t
     _revision_end: cython.Py_ssize_t
     _modified_end: cython.Py_ssize_t
 
     def __init__(self, tables: Tables) -> None:
-        """Take the tables."""
         self._document = DocumentScanner(tables, 1)
-        self._heads = Heads(tables)
+        self._rank_tables = RankTables(tables)
         self._plain = _PLAIN
 
-    def read(self, text: bytes) -> Held:
-        """What is known of whole lines."""
+    def read(self, text: bytes) -> RecordProofs:
+        """Check complete lines."""
         lines = breaks(text)
         is_proved, types = np.zeros(lines, np.bool_), np.zeros(lines, np.int8)
         starts, text_starts, ends = (np.zeros(lines, np.int64) for _ in range(3))
@@ -1033,16 +1043,16 @@ class RecordReader:
                 start = text.index(b"\n", start) + 1
             else:
                 proved_of[line] = 1
-                type_of[line] = self._heads.type_number(self._source, start, self._type_end)
-                revision = _number(self._source, self._key_end + 1, self._revision_end)
-                rank_of[line] = self._heads.rank(self._source, self._type_end + 1, self._key_end, revision)
+                type_of[line] = self._rank_tables.type_number(self._source, start, self._type_end)
+                revision = _integer(self._source, self._key_end + 1, self._revision_end)
+                rank_of[line] = self._rank_tables.rank(self._source, self._type_end + 1, self._key_end, revision)
                 text_start_of[line] = self._modified_end + 1
                 start = end
             end_of[line] = start
-        return Held(is_proved, starts, text_starts, ends, ranks, types)
+        return RecordProofs(is_proved, starts, text_starts, ends, ranks, types)
 
     def ranks(self, text: bytes) -> Ranks:
-        """The ranks of whole lines, 0 of those that are not plainly usual records. Their JSON is not looked at."""
+        """Return the ranks of complete lines, 0 where the key or the revision is uncommon. Does not read the JSON."""
         lines = breaks(text)
         ranks = np.zeros(lines, np.uint64)
         rank_of: cython.ulonglong[::1] = ranks
@@ -1075,39 +1085,41 @@ class RecordReader:
     def _rank_between(
         self, key: cython.Py_ssize_t, key_end: cython.Py_ssize_t, revision_end: cython.Py_ssize_t
     ) -> cython.ulonglong:
-        """The rank of a record whose key and revision stand there, 0 if one of them is not usual."""
+        """Return the rank of a record with the key and revision at these positions, 0 if either is uncommon."""
         start: cython.Py_ssize_t = key_end + 1
         if revision_end - start > _REVISION_DIGITS or self._source[start] == ord("0"):
             return 0
         if not _are_digits(self._source, start, revision_end):
             return 0
-        return self._heads.rank(self._source, key, key_end, _number(self._source, start, revision_end))
+        return self._rank_tables.rank(self._source, key, key_end, _integer(self._source, start, revision_end))
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def _record(self, start: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Read a record: its columns, and its document, which needs no edit and is what the columns say."""
+        """Read a record: its columns, then its document, which must match them and need no edit."""
         document: DocumentScanner = self._document
         source: cython.p_uchar = self._source
         plain: cython.p_uchar = self._plain
-        self._type_end = _column(source, plain, start)
-        self._key_end = _FAILED if self._type_end < 0 else _column(source, plain, self._type_end + 1)
-        self._revision_end = _FAILED if self._key_end < 0 else _column(source, plain, self._key_end + 1)
-        self._modified_end = _FAILED if self._revision_end < 0 else _column(source, plain, self._revision_end + 1)
+        self._type_end = _skip_column(source, plain, start)
+        self._key_end = _FAILED if self._type_end < 0 else _skip_column(source, plain, self._type_end + 1)
+        self._revision_end = _FAILED if self._key_end < 0 else _skip_column(source, plain, self._key_end + 1)
+        self._modified_end = _FAILED if self._revision_end < 0 else _skip_column(source, plain, self._revision_end + 1)
         if self._modified_end < 0:
             return _FAILED
         at: cython.Py_ssize_t = document.read(source, self._modified_end + 1)
         if at < 0 or document.edits > 0 or source[at] != ord("\n"):
             return _FAILED
-        is_held: cython.bint = (
-            _are_same(source, document.type, document.type_end, start, self._type_end)
-            and _are_same(source, document.key, document.key_end, self._type_end + 1, self._key_end)
-            and _are_same(source, document.revision, document.revision_end, self._key_end + 1, self._revision_end)
-            and _are_same(source, document.modified, document.modified_end, self._revision_end + 1, self._modified_end)
+        matches: cython.bint = (
+            _spans_equal(source, document.type, document.type_end, start, self._type_end)
+            and _spans_equal(source, document.key, document.key_end, self._type_end + 1, self._key_end)
+            and _spans_equal(source, document.revision, document.revision_end, self._key_end + 1, self._revision_end)
+            and _spans_equal(
+                source, document.modified, document.modified_end, self._revision_end + 1, self._modified_end
+            )
         )
-        if not is_held or (
+        if not matches or (
             document.has_legacy_location
-            and self._heads.type_number(self._source, start, self._type_end) == self._heads.redirect
+            and self._rank_tables.type_number(self._source, start, self._type_end) == self._rank_tables.redirect
         ):
             return _FAILED
         return at + 1

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""Many lines of a text, copied or looked at without an object for each.
+"""Operations on many lines of a text that create no Python object for each line.
 
-A line is where it starts and ends in the text, its newline included. This is plain Python, which Cython compiles in its
-pure Python mode; uncompiled it gives the same.
+A line is given by its start and end offsets, newline included. This is plain Python that Cython compiles in its pure
+Python mode. Uncompiled, it gives the same results.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,13 @@ _NEWLINE = b"\n"
 
 
 def gathered(text: Text, starts: Places, ends: Places, head: bytes = b"") -> bytes:
-    """The head, and behind it what lies in the text from each start to its end."""
+    """Return the head followed by the spans of the text from each start to its end."""
     size_bytes: cython.Py_ssize_t = len(head) + int((ends - starts).sum())
-    if not cython.compiled or size_bytes < 2:  # Python keeps one object for each single byte, which is not ours to fill
+    if not cython.compiled or size_bytes < 2:  # bytes of length 1 are shared objects, which must not be changed
         return b"".join((head, *(text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True))))
-    made = bytes(size_bytes)
-    goal: cython.p_uchar = made  # nobody else has it yet
-    beginning: cython.p_uchar = head
+    result = bytes(size_bytes)
+    target: cython.p_uchar = result  # no other reference to it exists yet
+    head_bytes: cython.p_uchar = head
     source: cython.const[cython.uchar][::1] = text
     start_of: cython.longlong[::1] = starts
     end_of: cython.longlong[::1] = ends
@@ -32,18 +32,18 @@ def gathered(text: Text, starts: Places, ends: Places, head: bytes = b"") -> byt
     begin: cython.Py_ssize_t
     size: cython.Py_ssize_t
     for offset in range(place):
-        goal[offset] = beginning[offset]
+        target[offset] = head_bytes[offset]
     for number in range(start_of.shape[0]):
         begin = start_of[number]
         size = end_of[number] - begin
         for offset in range(size):
-            goal[place + offset] = source[begin + offset]
+            target[place + offset] = source[begin + offset]
         place += size
-    return made
+    return result
 
 
 def breaks(text: Text) -> int:
-    """How many newlines there are."""
+    """Return the number of newlines."""
     if not cython.compiled:
         return bytes(text).count(_NEWLINE)
     source: cython.const[cython.uchar][::1] = text
@@ -51,36 +51,36 @@ def breaks(text: Text) -> int:
     found: cython.Py_ssize_t = 0
     start: cython.Py_ssize_t
     place: cython.Py_ssize_t
-    few: cython.uchar  # a byte, so that many are counted at once
+    in_chunk: cython.uchar  # one byte wide, so that the compiler can vectorize the loop
     for start in range(0, size, 255):
-        few = 0
+        in_chunk = 0
         for place in range(start, min(start + 255, size)):
-            few += source[place] == ord("\n")
-        found += few
+            in_chunk += source[place] == ord("\n")
+        found += in_chunk
     return found
 
 
 def digests(text: Text, starts: Places, ends: Places, digest: Callable[[bytes], int]) -> Digests:
-    """The digest of each line without its newline. digest: gives 64 bits."""
-    made = np.empty(len(starts), np.uint64)
-    if not cython.compiled or not len(made):
-        made[:] = [digest(bytes(text[start : end - 1])) for start, end in zip(starts, ends, strict=True)]
-        return made
+    """Return the 64-bit digest of each line without its newline."""
+    result = np.empty(len(starts), np.uint64)
+    if not cython.compiled or not len(result):
+        result[:] = [digest(bytes(text[start : end - 1])) for start, end in zip(starts, ends, strict=True)]
+        return result
     view: cython.const[cython.uchar][::1] = text
     source: cython.p_uchar = cython.cast(cython.p_uchar, cython.address(view[0]))
     start_of: cython.longlong[::1] = starts
     end_of: cython.longlong[::1] = ends
-    digest_of: cython.ulonglong[::1] = made
+    digest_of: cython.ulonglong[::1] = result
     number: cython.Py_ssize_t
     for number in range(start_of.shape[0]):
         digest_of[number] = digest(source[start_of[number] : end_of[number] - 1])
-    return made
+    return result
 
 
 def greatest_column(text: Text, starts: Places, ends: Places, column: int) -> bytes:
-    """The greatest text that stands in this column of the lines, counted from 0.
+    """Return the greatest text in this column of the lines. Columns count from 0.
 
-    Each line must have a tab behind that column: compiled, no other end is looked for.
+    Each line must have a tab after the column: the compiled function looks for no other end.
     """
     if not cython.compiled:
         lines = (bytes(text[start:end]).split(b"\t", column + 1) for start, end in zip(starts, ends, strict=True))
@@ -92,12 +92,12 @@ def greatest_column(text: Text, starts: Places, ends: Places, column: int) -> by
     end: cython.Py_ssize_t
     offset: cython.Py_ssize_t
     _skipped: cython.Py_ssize_t
-    before: cython.Py_ssize_t = column
+    columns_before: cython.Py_ssize_t = column
     best: cython.Py_ssize_t = 0
     best_size: cython.Py_ssize_t = 0
     for number in range(start_of.shape[0]):
         begin = start_of[number]
-        for _skipped in range(before):
+        for _skipped in range(columns_before):
             while source[begin] != ord("\t"):
                 begin += 1
             begin += 1

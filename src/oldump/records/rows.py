@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from oldump.kernel.arrays import Flags, Places, Ranks
-from oldump.kernel.rows import COMPILED, PRIVATE, UNPROVED, UNUSUAL, USUAL, Read, RowReader, Tables
+from oldump.kernel.rows import COMPILED, CONVERTED, PRIVATE, UNPROVED, UNRANKED, ConvertedBlock, RowReader, Tables
 from oldump.records import copytext
 from oldump.records.document import Document, Reject, Rejected, normalised
 from oldump.records.keys import COLLECTIONS, LEGACY_PREFIXES, REVISION_BITS, rank
@@ -59,20 +59,20 @@ class ConvertedRows:
         self.newest = read.newest.decode()
         """The latest last_modified of the records."""
         self.rows = self._end_of_data(read)
-        self.ended = self.rows < len(read.fates)
+        self.ended = self.rows < len(read.outcomes)
         """Whether the block contains the end-of-data marker."""
-        self.text_after_end = self.rows + 1 < len(read.fates)
+        self.text_after_end = self.rows + 1 < len(read.outcomes)
         """Whether text follows the end-of-data marker."""
         self._read = read
         self._slow_records: list[bytes] = []
         """Records from the slow path. Their text follows that of the kernel's records."""
         self._end = len(read.text)
-        self._kept: Flags = read.fates == USUAL
+        self._kept: Flags = read.outcomes == CONVERTED
         self._kept[self.rows :] = False
-        fates = read.fates[: self.rows]
-        if private := int(np.count_nonzero(fates == PRIVATE)):
+        outcomes = read.outcomes[: self.rows]
+        if private := int(np.count_nonzero(outcomes == PRIVATE)):
             self.drops[Drop.PRIVATE_PAGE] = private
-        for row in np.flatnonzero((fates == UNUSUAL) | (fates == UNPROVED)).tolist():
+        for row in np.flatnonzero((outcomes == UNRANKED) | (outcomes == UNPROVED)).tolist():
             self._finish(row)
         self.text = memoryview(b"".join((read.text, *self._slow_records))) if self._slow_records else read.text
         """Contains the records, each with its newline."""
@@ -94,22 +94,22 @@ class ConvertedRows:
             for start, end in zip(self.starts.tolist(), self.ends.tolist(), strict=True)
         ]
 
-    def _end_of_data(self, read: Read) -> int:
+    def _end_of_data(self, read: ConvertedBlock) -> int:
         """Return the number of rows before the end-of-data marker, or of all rows."""
         is_short = read.ends - read.starts == len(copytext.END_OF_DATA) + 1
-        for row in np.flatnonzero((read.fates == UNPROVED) & is_short).tolist():
+        for row in np.flatnonzero((read.outcomes == UNPROVED) & is_short).tolist():
             if self._line(read, row) == copytext.END_OF_DATA:
                 return row
-        return len(read.fates)
+        return len(read.outcomes)
 
-    def _line(self, read: Read, row: int) -> bytes:
+    def _line(self, read: ConvertedBlock, row: int) -> bytes:
         """Return an unproved row without its newline."""
         return self._lines[read.starts[row] : read.ends[row] - 1]
 
     def _finish(self, row: int) -> None:
         """Convert a row that the kernel did not, or apply the drop rules to a record that it made."""
         read = self._read
-        if read.fates[row] == UNPROVED:
+        if read.outcomes[row] == UNPROVED:
             self._convert(self._line(read, row), row)
             return
         record = read.text[read.starts[row] : read.ends[row]].tobytes()
@@ -147,13 +147,13 @@ class ConvertedRows:
         self.newest = max(self.newest, last_modified.decode())
 
 
-def _unproved(lines: bytes) -> Read:
+def _unproved(lines: bytes) -> ConvertedBlock:
     """Return all rows as unproved, which sends them to the slow path."""
     ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n")) + 1
     starts = np.concatenate(([0], ends))[:-1]
-    return Read(
+    return ConvertedBlock(
         text=memoryview(b""),
-        fates=np.full(len(ends), UNPROVED, np.uint8),
+        outcomes=np.full(len(ends), UNPROVED, np.uint8),
         starts=starts,
         ends=ends,
         ranks=np.zeros(len(ends), np.uint64),

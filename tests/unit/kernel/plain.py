@@ -1,4 +1,4 @@
-"""The kernel's modules as plain Python, whatever is compiled here."""
+"""Imports the kernel's modules as plain Python, even where they are compiled."""
 
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -9,7 +9,7 @@ import oldump.kernel
 
 
 def plain(name: str) -> ModuleType:
-    """The module of the kernel of this name, from its source."""
+    """Return a kernel module, loaded from its source."""
     (folder,) = oldump.kernel.__path__
     loader = SourceFileLoader(f"plain_{name}", str(Path(folder) / f"{name}.py"))
     spec = spec_from_loader(loader.name, loader)

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from oldump.kernel.rows import UNPROVED, USUAL, RowReader
+from oldump.kernel.rows import CONVERTED, UNPROVED, RowReader
 from oldump.records.document import Reject
 from oldump.records.privacy import Drop, first_text_after
 from oldump.records.record import PARTS, record_rank
@@ -241,7 +241,7 @@ def test_common_documents_take_the_fast_path(stored: str, published: str | None)
     """The kernel converts them completely."""
     for members in ((stored, CORE), (CORE, stored)):
         row = copy_row(1, 1, "{" + ", ".join(members) + "}")
-        assert READER.read(row, CUTOFF.encode()).fates.tolist() == [USUAL]
+        assert READER.read(row, CUTOFF.encode()).outcomes.tolist() == [CONVERTED]
         assert text_of(*members) == "{" + ", ".join(members).replace(stored, published or stored) + "}"
 
 
@@ -253,7 +253,7 @@ def test_del_is_escaped_in_the_json_too() -> None:
 def test_one_odd_row_does_not_slow_its_block() -> None:
     """Its neighbours still take the fast path."""
     for odd in (b"x\n", b"\xff\n", GOOD.replace(b", ", b","), GOOD[:-1] + b"}\n", copy_row(1, 1, '{"a": "\\/"}')):
-        assert READER.read(GOOD + odd + GOOD, CUTOFF.encode()).fates.tolist() == [USUAL, UNPROVED, USUAL]
+        assert READER.read(GOOD + odd + GOOD, CUTOFF.encode()).outcomes.tolist() == [CONVERTED, UNPROVED, CONVERTED]
         made = batch(GOOD, odd, GOOD)
         assert (made.records[0], made.records[-1]) == (GOOD_RECORD, GOOD_RECORD)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from oldump.engine.text_lines import Lines
 from oldump.kernel.arrays import Flags
-from oldump.kernel.rows import COMPILED, NOTHING, Held, RecordReader
+from oldump.kernel.rows import COMPILED, NO_MATCH, RecordProofs, RecordReader
 from oldump.records.record import LAST_MODIFIED, OTHER_NUMBER, part_number
 from oldump.records.rows import TABLES
 from oldump.records.tally import newest_of
@@ -31,7 +31,7 @@ _COLUMN_COUNT = 5
 PartNumbers = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 _PART_OF_TYPE = np.array([*(part for _, part in TABLES.types), OTHER_NUMBER], np.uint8)
-"""The part of each type of the tables, and of NOTHING."""
+"""The part of each type of the tables, and of NO_MATCH."""
 
 
 class RecordBlock:
@@ -39,37 +39,37 @@ class RecordBlock:
 
     def __init__(self, text: bytes, rules: RecordRules) -> None:
         whole = text if text.endswith(b"\n") else text + b"\n"
-        held = _read(whole) if COMPILED else _unproved(whole)
-        self.lines = Lines(whole, held.starts, held.ends)
-        self.ranks = held.ranks
+        proofs = _read(whole) if COMPILED else _unproved(whole)
+        self.lines = Lines(whole, proofs.starts, proofs.ends)
+        self.ranks = proofs.ranks
         """Ranks of common keys in proved lines; 0 for all others."""
-        self._text, self._held = whole, held
-        self.is_doubtful: Flags = ~held.is_proved
+        self._text, self._proofs = whole, proofs
+        self.is_doubtful: Flags = ~proofs.is_proved
         """Lines that must be checked one by one."""
-        self.parts: PartNumbers = _PART_OF_TYPE[held.types]
-        counts = np.bincount(held.types[held.is_proved & (held.types != NOTHING)], minlength=len(TABLES.types))
+        self.parts: PartNumbers = _PART_OF_TYPE[proofs.types]
+        counts = np.bincount(proofs.types[proofs.is_proved & (proofs.types != NO_MATCH)], minlength=len(TABLES.types))
         self.by_type = Counter(
             {each.decode(): n for (each, _), n in zip(TABLES.types, counts.tolist(), strict=True) if n}
         )
-        proved = self.lines.take(held.is_proved)
+        proved = self.lines.take(proofs.is_proved)
         self.newest = newest_of(whole, proved.starts, proved.ends)
-        self._text_starts = held.text_starts.copy()
-        for place in np.flatnonzero((self.ranks == 0) | (held.types == NOTHING)).tolist():
+        self._text_starts = proofs.text_starts.copy()
+        for place in np.flatnonzero((self.ranks == 0) | (proofs.types == NO_MATCH)).tolist():
             self._examine(place)
         self._mark_doubtful(rules)
 
     def _examine(self, place: int) -> None:
         """Complete the figures with a line of which the kernel could not read everything."""
-        held = self._held
-        end = held.text_starts[place] if held.is_proved[place] else held.ends[place] - 1
-        head = self._text[held.starts[place] : end]
+        proofs = self._proofs
+        end = proofs.text_starts[place] if proofs.is_proved[place] else proofs.ends[place] - 1
+        head = self._text[proofs.starts[place] : end]
         fields = head.split(b"\t")
-        if held.is_proved[place]:
+        if proofs.is_proved[place]:
             self.is_doubtful[place] |= not fields[1].startswith(b"/") or any(mark in head for mark in _HEAD_MARKS)
         else:
-            self._text_starts[place] = end - len(fields[4]) if len(fields) == _COLUMN_COUNT else NOTHING
+            self._text_starts[place] = end - len(fields[4]) if len(fields) == _COLUMN_COUNT else NO_MATCH
             self.newest = max(self.newest, _column(fields, LAST_MODIFIED))
-        if not held.is_proved[place] or held.types[place] == NOTHING:
+        if not proofs.is_proved[place] or proofs.types[place] == NO_MATCH:
             self.by_type[_column(fields, 0)] += 1
             self.parts[place] = part_number(fields[0])
 
@@ -82,7 +82,7 @@ class RecordBlock:
             self.is_doubtful |= self.parts != rules.part
         if b"$" in self._text:
             for match in SALTED_HASH_END.finditer(self._text):
-                self.is_doubtful[np.searchsorted(self._held.ends, match.start(), side="right")] = True
+                self.is_doubtful[np.searchsorted(self._proofs.ends, match.start(), side="right")] = True
 
     @property
     def documents(self) -> Lines:
@@ -90,11 +90,11 @@ class RecordBlock:
         return Lines(self.lines.text, self._text_starts, self.lines.ends).take(self._text_starts >= 0)
 
 
-def _unproved(text: bytes) -> Held:
+def _unproved(text: bytes) -> RecordProofs:
     """Return all lines as unproved, for a kernel that is not compiled."""
     lines = Lines.of_text(text)
-    none, types = np.zeros(len(lines), np.int64), np.full(len(lines), NOTHING, np.int8)
-    return Held(np.zeros(len(lines), np.bool_), lines.starts, none, lines.ends, none.astype(np.uint64), types)
+    none, types = np.zeros(len(lines), np.int64), np.full(len(lines), NO_MATCH, np.int8)
+    return RecordProofs(np.zeros(len(lines), np.bool_), lines.starts, none, lines.ends, none.astype(np.uint64), types)
 
 
 def _column(fields: list[bytes], number: int) -> str:
