@@ -156,8 +156,8 @@ def test_missing_rights_are_reported(fake: ArchiveOrg, complete: Path, tmp_path:
     """Without the right to upload: exit code 51, one error line, no key in it, and nothing sent except the check."""
     ini = config_of(fake, OTHER_ACCOUNT, tmp_path / "other.ini")
     ran = oldump("archive", complete, "--ia-config", ini, cwd=complete, env=client(fake))
-    told = failed(ran, 51, "AccessDenied", "people of archive.org")
-    assert OTHER_ACCOUNT.access not in told
+    error = failed(ran, 51, "AccessDenied", "people of archive.org")
+    assert OTHER_ACCOUNT.access not in error
     assert len(fake.requests(Action.UPLOAD)) == 1
     assert not (complete / "latest.json").exists()
 

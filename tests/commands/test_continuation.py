@@ -417,8 +417,8 @@ def test_a_selection_without_stages_is_refused(small: Path, tmp_path: Path) -> N
         failed(oldump(*line, "--only", "ratings", cwd=tmp_path), 2, "ratings", "from a file")
         failed(oldump(*line, "--only", "splice", "--skip", "splice", cwd=tmp_path), 2, "leave nothing to run")
     for more in ((), ("--dry-run",)):
-        anew = ("run", DATE, "--source", small, "--out", "o", "--overwrite", "--only", "dumps", *more)
-        failed(oldump(*anew, cwd=tmp_path), 2, "--overwrite reruns all stages")
+        again = ("run", DATE, "--source", small, "--out", "o", "--overwrite", "--only", "dumps", *more)
+        failed(oldump(*again, cwd=tmp_path), 2, "--overwrite reruns all stages")
 
 
 def test_another_database_may_be_named_before_it_is_read(small: Path, tmp_path: Path) -> None:

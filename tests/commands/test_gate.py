@@ -149,8 +149,8 @@ def test_a_reason_overrides_the_gate_and_is_kept(june: Path, rows: list[bytes], 
     assert "half of it was spam" in ran.err
     gate = gate_of(june, JULY)
     assert gate["override"] == "half of it was spam"
-    told = {(each["rule"], each["about"]) for each in gate["findings"]}
-    assert {("records", "dump, records"), ("bytes", "dump, size_bytes"), ("lost", "dump, records lost")} <= told
+    found = {(each["rule"], each["about"]) for each in gate["findings"]}
+    assert {("records", "dump, records"), ("bytes", "dump, size_bytes"), ("lost", "dump, records lost")} <= found
     assert "half of it was spam" in (june / f"run-{JULY}" / "journal.jsonl").read_text(encoding="utf-8")
 
 
@@ -225,8 +225,8 @@ def test_without_the_previous_files_the_manifest_suffices(
     shutil.rmtree(june / f"run-{JULY}")
     ran = run(JULY, source, june)
     assert ran.code == 0, ran.err
-    (told,) = gate_of(june, JULY)["warnings"]
-    assert "records changed since 2022-06-30 are not counted" in told
+    (warning,) = gate_of(june, JULY)["warnings"]
+    assert "records changed since 2022-06-30 are not counted" in warning
     assert gate_of(june, JULY)["changes"] is None
 
 
@@ -255,8 +255,8 @@ def test_a_newly_skipped_artifact_gives_a_warning(june: Path, source: Path) -> N
     """Skipping by name is the operator's choice."""
     ran = run(JULY, source, june, "--skip", "deworks")
     assert ran.code == 0, ran.err
-    (told,) = gate_of(june, JULY)["warnings"]
-    assert told.startswith("deworks: the run of 2022-06-30 has it")
+    (warning,) = gate_of(june, JULY)["warnings"]
+    assert warning.startswith("deworks: the run of 2022-06-30 has it")
 
 
 def test_overwrite_is_compared_with_what_it_replaces(

@@ -98,10 +98,10 @@ def test_a_stopped_run_notifies_in_time(
     with running(*line, cwd=tmp_path, env=settings) as process:
         assert wait_for(lambda: is_scattering(out))
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 143, said
+        _, error = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 143, error
         assert is_gone(process.pid)
-    assert "WARNING notification on_failure failed: timed out after 3 s" in said.decode()
+    assert "WARNING notification on_failure failed: timed out after 3 s" in error.decode()
     events = [heard.event for heard in listener.heard if heard.path.startswith("/api")]
     assert [event["tags"] for event in events] == [{"exit_code": "143", "stage": "dumps", "date": DATE}]
     assert [heard.body.endswith(b"exit code 143: stopped by SIGTERM") for heard in listener.heard][1] is True

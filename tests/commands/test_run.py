@@ -125,37 +125,37 @@ def test_the_manifest_has_the_members_of_the_design(synth: Table, made: Path) ->
 
 def test_the_manifest_describes_every_artifact(made: Path) -> None:
     """Sizes, digests, records by type, first and last key and newest record agree with a recount of the files."""
-    for name, said in manifest_of(made)["artifacts"].items():
+    for name, entry in manifest_of(made)["artifacts"].items():
         data = path_of(made, name).read_bytes()
         lines = gzip.decompress(data).splitlines()
         columns = [line.split(b"\t") for line in lines]
         is_deworks = name == name_of("deworks")
         assert {len(each) for each in columns} <= {2 if is_deworks else 5}
-        assert said["item"] == (f"ol_cdump_{DATE}" if name.startswith("ol_cdump") else f"ol_dump_{DATE}")
-        assert said["size_bytes"] == len(data)
-        assert said["sha256"] == hashlib.sha256(data).hexdigest()
-        assert said["md5"] == hashlib.md5(data, usedforsecurity=False).hexdigest()
-        assert said["records"] == len(lines)
-        assert said["text_bytes"] == sum(map(len, lines)) + len(lines)
+        assert entry["item"] == (f"ol_cdump_{DATE}" if name.startswith("ol_cdump") else f"ol_dump_{DATE}")
+        assert entry["size_bytes"] == len(data)
+        assert entry["sha256"] == hashlib.sha256(data).hexdigest()
+        assert entry["md5"] == hashlib.md5(data, usedforsecurity=False).hexdigest()
+        assert entry["records"] == len(lines)
+        assert entry["text_bytes"] == sum(map(len, lines)) + len(lines)
         key_at = 0 if is_deworks else 1
-        assert said["first_key"] == columns[0][key_at].decode()
-        assert said["last_key"] == columns[-1][key_at].decode()
+        assert entry["first_key"] == columns[0][key_at].decode()
+        assert entry["last_key"] == columns[-1][key_at].decode()
         if is_deworks:
-            assert (said["columns"], said["by_type"], said["newest"]) == (["key", "json"], {}, None)
+            assert (entry["columns"], entry["by_type"], entry["newest"]) == (["key", "json"], {}, None)
         else:
-            assert said["by_type"] == Counter(each[0].decode() for each in columns)
-            assert said["newest"] == max(each[3] for each in columns).decode()
-        assert said["digest"] == f"{sum(map(xxh3_64_intdigest, lines)) % 2**64:016x}"
+            assert entry["by_type"] == Counter(each[0].decode() for each in columns)
+            assert entry["newest"] == max(each[3] for each in columns).decode()
+        assert entry["digest"] == f"{sum(map(xxh3_64_intdigest, lines)) % 2**64:016x}"
 
 
 def test_gzip_and_wc_agree_with_the_manifest(made: Path) -> None:
     """Standard tools agree: gzip -t accepts every file, and zcat | wc -l counts its records."""
-    for name, said in manifest_of(made)["artifacts"].items():
+    for name, entry in manifest_of(made)["artifacts"].items():
         path = path_of(made, name)
         subprocess.run(["gzip", "-t", path], check=True)
         line = ["bash", "-o", "pipefail", "-c", 'zcat "$1" | wc -l', "bash", str(path)]
         counted = subprocess.run(line, check=True, capture_output=True)
-        assert int(counted.stdout) == said["records"]
+        assert int(counted.stdout) == entry["records"]
 
 
 @pytest.mark.parametrize(("program", "sums"), [("sha256sum", "SHA256SUMS"), ("md5sum", "MD5SUMS")])

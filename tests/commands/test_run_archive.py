@@ -100,7 +100,7 @@ def test_an_incomplete_run_cannot_be_archived_alone(
     """`--only archive` needs a complete run and --archive."""
     out = tmp_path / "out"
     switch = "--archive" if asked_for else "--no-archive"
-    told = "is not complete" if asked_for else "Set --archive too"
-    failed(archived(site, small, out, switch, "--only", "archive"), 2, told)
+    error = "is not complete" if asked_for else "Set --archive too"
+    failed(archived(site, small, out, switch, "--only", "archive"), 2, error)
     assert site.requests(Action.UPLOAD) == []
     assert not (private_of(out) / "journal.jsonl").exists()

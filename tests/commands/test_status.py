@@ -171,11 +171,11 @@ def test_a_run_is_followed_to_its_end(small: Path, tmp_path: Path) -> None:
         assert lines.stdout
         first = lines.stdout.readline().decode()
         run.process.communicate(small.read_bytes()[len(small.read_bytes()) // 2 :], SECONDS)
-        told, errors = lines.communicate(timeout=SECONDS)
+        output, errors = lines.communicate(timeout=SECONDS)
     finally:
         run.process.kill()
     assert (lines.returncode, errors) == (0, b"")
-    last = told.decode().splitlines()[-1]
+    last = output.decode().splitlines()[-1]
     assert first.startswith(f"{DATE}, running, dumps")
     assert last.startswith(f"{DATE}, complete, ")
     assert item_of(out).exists()

@@ -89,8 +89,8 @@ def test_the_documents_name_only_existing_options() -> None:
         for line in path.read_text(encoding="utf-8").splitlines():
             for command, rest in re.findall(r"\boldump ([a-z]+)((?: [^|;&`#]*)?)", line):
                 if command in commands():
-                    told = {(command, option) for option in re.findall(r"(?<!\S)\[?(--[a-z-]+)", rest)}
-                    assert told <= known, line
+                    documented = {(command, option) for option in re.findall(r"(?<!\S)\[?(--[a-z-]+)", rest)}
+                    assert documented <= known, line
 
 
 def test_exit_codes_are_unique() -> None:

@@ -278,7 +278,7 @@ member_names = st.sampled_from(
 )  # fmt: skip
 
 
-def meant(name: str) -> str:
+def decoded(name: str) -> str:
     """Return the decoded name of a member."""
     text: str = json.loads(f'"{name}"')
     return text
@@ -286,7 +286,7 @@ def meant(name: str) -> str:
 
 def tricky_objects(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     """Return JSON text of an object with distinct member names."""
-    members = st.lists(st.tuples(member_names, values), max_size=3, unique_by=lambda member: meant(member[0]))
+    members = st.lists(st.tuples(member_names, values), max_size=3, unique_by=lambda member: decoded(member[0]))
     return members.map(lambda chosen: "{" + ", ".join(f'"{name}": {value}' for name, value in chosen) + "}")
 
 
@@ -313,7 +313,7 @@ core_revisions = st.sampled_from(
 @st.composite
 def tricky_rows(draw: st.DrawFn) -> bytes:
     """Return a row that makes the fast path fall back to the slow path, or should."""
-    more = draw(st.lists(st.tuples(top_names, tricky_values), max_size=4, unique_by=lambda member: meant(member[0])))
+    more = draw(st.lists(st.tuples(top_names, tricky_values), max_size=4, unique_by=lambda member: decoded(member[0])))
     members = [f'"{name}": {value}' for name, value in more]
     if draw(st.integers(0, 9)) == 0:
         members.append(draw(st.sampled_from(('"id": 8', '"\\u0069d": {"id": 9}', '"id": "x"'))))

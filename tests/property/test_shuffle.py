@@ -68,9 +68,9 @@ def shuffled(tasks: list[list[Line]], workers: int, budget: Budget, folder: Path
     """Return the segments' texts of each stream, with the same number of workers in scatter and gather."""
     with Crew(workers, scatter_worker(read, folder, budget)) as crew:
         scattering = Scattering(crew)
-        said = list(scattering.run([("a task", task) for task in tasks]))
+        messages = list(scattering.run([("a task", task) for task in tasks]))
     buckets = Buckets(scattering.frames(), budget)
-    assert sorted(said) == [(number, len(task)) for number, task in enumerate(tasks)]
+    assert sorted(messages) == [(number, len(task)) for number, task in enumerate(tasks)]
     sinks: dict[str, list[Segment]] = {name: [] for name in ("all", "tag 0", "tag 1", "tag 2")}
     with Crew(workers, gather_worker(lambda line: line, ByTag, compress, folder, budget)) as crew:
         tallies = list(Gathering(crew, {name: Stream(sink) for name, sink in sinks.items()}, compress).run(buckets))

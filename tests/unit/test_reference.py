@@ -32,14 +32,14 @@ def dated(value: str) -> str:
     return f'{{"type": "/type/datetime", "value": "{value}"}}'
 
 
-def judged(*texts: str) -> Reference:
+def made_of(*texts: str) -> Reference:
     """Return what the reference makes of rows with these documents."""
     return dumps_of(b"".join(copy_row(1, 1, text) for text in texts), DATE)
 
 
 def json_of(text: str) -> str:
     """Return the JSON column of the document's one record."""
-    (line,) = judged(text).cdump.splitlines()
+    (line,) = made_of(text).cdump.splitlines()
     return line.split(b"\t", 4)[4].decode("ascii")
 
 
@@ -74,7 +74,7 @@ def outcome_of(text: str) -> str:
 
 def test_a_record_has_five_columns() -> None:
     """Type key, key, revision, last_modified, JSON, with tabs between and a newline at the end."""
-    assert judged(document('"title": "A"', revision="7")).cdump == (
+    assert made_of(document('"title": "A"', revision="7")).cdump == (
         b"/type/work\t/works/OL1W\t7\t2010-01-01T00:00:00\t"
         b'{"key": "/works/OL1W", "type": {"key": "/type/work"}, "revision": 7, "last_modified":'
         b' {"type": "/type/datetime", "value": "2010-01-01T00:00:00"}, "title": "A"}\n'
@@ -135,7 +135,7 @@ def test_odd_but_legal_documents_stay() -> None:
 
 def test_controls_and_surrogates_in_columns_are_escaped() -> None:
     """Columns are UTF-8; a control character or lone surrogate is escaped as in JSON."""
-    (line,) = judged(
+    (line,) = made_of(
         document(
             key="/works/\\ta\\n\\u0001\\u001f\\r\\ud83d é\\u8a9e😀\\\\t\x7f\x85\u2028",
             type_key="/type/\\t",
@@ -161,14 +161,14 @@ def test_controls_and_surrogates_in_columns_are_escaped() -> None:
 def test_what_is_escaped_in_a_column_and_what_is_not(escaped: str, others: str) -> None:
     """DEL, the Latin-1 control characters, line separators and lone surrogates are; other characters are not."""
     spelled = json.dumps(escaped)[1:-1]
-    assert keys_of(judged(document(key=f"/works/{spelled}{others}")).cdump) == [f"/works/{spelled}{others}"]
-    assert keys_of(judged(document(key=f"/works/{json.dumps(others)[1:-1]}")).cdump) == [f"/works/{others}"]
+    assert keys_of(made_of(document(key=f"/works/{spelled}{others}")).cdump) == [f"/works/{spelled}{others}"]
+    assert keys_of(made_of(document(key=f"/works/{json.dumps(others)[1:-1]}")).cdump) == [f"/works/{others}"]
 
 
 @pytest.mark.parametrize(("stored", "column"), [("-1", "-1"), ("-0", "0"), ("9" * 5000, "9" * 5000)])
 def test_revisions_are_integers_of_any_size(stored: str, column: str) -> None:
     """The revision is written as a decimal integer; the JSON keeps its spelling."""
-    cdump = judged(document(revision=stored)).cdump
+    cdump = made_of(document(revision=stored)).cdump
     assert columns_of(cdump, 2) == [column]
     assert columns_of(cdump, 4) == [document(revision=stored)]
 
@@ -202,7 +202,7 @@ def test_old_prefixes_of_keys_are_rewritten_at_any_depth(stored: str, published:
 
 def test_the_document_key_and_type_are_rewritten() -> None:
     """The columns show the keys after the rewrite."""
-    cdump = judged(document(key="/a/OL1A", type_key="/l/x")).cdump
+    cdump = made_of(document(key="/a/OL1A", type_key="/l/x")).cdump
     assert cdump.startswith(b"/languages/x\t/authors/OL1A\t")
     assert columns_of(cdump, 4) == [document(key="/authors/OL1A", type_key="/languages/x")]
 
@@ -256,8 +256,8 @@ def test_spaces_outside_datetimes_stay() -> None:
 
 def test_last_modified_is_normalised_before_it_is_a_column() -> None:
     """The column has the T; without the type the value stays unchanged."""
-    spaced = judged(document(last_modified=dated("2008-04-30 20:50")))
-    untyped = judged(document(last_modified='{"value": "2008-04-30 20:50"}'))
+    spaced = made_of(document(last_modified=dated("2008-04-30 20:50")))
+    untyped = made_of(document(last_modified='{"value": "2008-04-30 20:50"}'))
     assert columns_of(spaced.cdump, 3) == ["2008-04-30T20:50"]
     assert columns_of(untyped.cdump, 3) == ["2008-04-30 20:50"]
 
@@ -367,7 +367,7 @@ def test_the_cutoff_of_a_leap_year() -> None:
 def test_only_the_first_reason_counts() -> None:
     """A row is dropped once, under the first of private, admin, obsolete and cutoff."""
     late = dated("2023-01-01")
-    reference = judged(
+    reference = made_of(
         document(key="/people/x", last_modified=late),
         document(key="/admin/x", last_modified=late),
         document(key="/old/x", last_modified=late),
@@ -555,20 +555,20 @@ def test_keys_are_ordered_by_number() -> None:
         "/works-old/OL1W",
     ]
     expected = [key.replace("\\u00e9", "é") for key in in_order]
-    reference = judged(*(document(key=key, type_key="/type/page") for key in sorted(in_order)))
+    reference = made_of(*(document(key=key, type_key="/type/page") for key in sorted(in_order)))
     assert keys_of(reference.cdump) == expected
     assert keys_of(reference.dump) == expected
 
 
 def test_the_component_comes_before_the_rest_of_the_key() -> None:
     """As bytes "/works-old" sorts before "/works/", by component it does not."""
-    reference = judged(document(key="/works-old/OL1W"), document(key="/works/OL1W"))
+    reference = made_of(document(key="/works-old/OL1W"), document(key="/works/OL1W"))
     assert keys_of(reference.cdump) == ["/works/OL1W", "/works-old/OL1W"]
 
 
 def test_keys_are_ordered_as_utf_8() -> None:
     """U+FFFF sorts before U+1F600, unlike in UTF-16."""
-    reference = judged(
+    reference = made_of(
         document(key="/x/\\ud83d\\ude00"),
         document(key="/x/\\uffff"),
         document(key="/x/z"),
@@ -578,7 +578,7 @@ def test_keys_are_ordered_as_utf_8() -> None:
 
 def test_keys_are_ordered_by_their_columns() -> None:
     """An escaped character sorts as its backslash: between Z and a, whatever it encodes."""
-    reference = judged(
+    reference = made_of(
         document(key="/x/a"),
         document(key="/x/\\ud83d"),
         document(key="/x/\\t"),
@@ -591,19 +591,19 @@ def test_keys_are_ordered_by_their_columns() -> None:
 
 def test_keys_with_equal_columns_are_the_same() -> None:
     """A column does not distinguish a tab from a backslash before a t."""
-    reference = judged(
+    reference = made_of(
         document(key="/x/\\t", type_key="/type/page"), document(key="/x/\\\\t", type_key="/type/page", revision="2")
     )
     assert keys_of(reference.cdump) == ["/x/\\t", "/x/\\t"]
     assert columns_of(reference.dump, 2) == ["2"]
-    again = judged(document(key="/x/\\t", type_key="/type/page"), document(key="/x/\\\\t", type_key="/type/page"))
+    again = made_of(document(key="/x/\\t", type_key="/type/page"), document(key="/x/\\\\t", type_key="/type/page"))
     assert again.same_revision == 1
 
 
 @pytest.mark.parametrize("odd", ["\\ud83d", "\\u0001", "\\n", "\\u007f", "\\u0085"])
 def test_a_finished_cdump_can_be_sorted_again(odd: str) -> None:
     """Sorting by the columns leaves a finished cdump unchanged."""
-    reference = judged(
+    reference = made_of(
         *(document(key=f"/x/{key}") for key in (odd, "Z", "a", f"OL2{odd}W", f"{odd}OL2W", f"OL2W{odd}"))
     )
     lines = reference.cdump.splitlines(keepends=True)
@@ -621,7 +621,7 @@ def test_the_cdump_is_ordered_by_revision_then_time_then_json() -> None:
         late_but_small,
         document(revision="18446744073709551616"),
     ]
-    reference = judged(*reversed(texts))
+    reference = made_of(*reversed(texts))
     assert columns_of(reference.cdump, 4) == texts
     assert reference.same_revision == 2
     assert columns_of(reference.dump, 4) == texts[-1:]
@@ -632,14 +632,14 @@ def test_the_latest_of_two_of_the_same_revision_is_the_later() -> None:
     first = document()
     last = '{"!": 0, ' + document(last_modified=dated("2010-01-02"))[1:]
     small, great = document('"a": 1', key="/works/OL2W"), document('"a": 2', key="/works/OL2W")
-    for reference in (judged(first, last, small, great), judged(great, small, last, first)):
+    for reference in (made_of(first, last, small, great), made_of(great, small, last, first)):
         assert columns_of(reference.dump, 4) == [last, great]
         assert reference.same_revision == 2
 
 
 def test_duplicates_of_a_record_are_kept() -> None:
     """N equal records count n - 1 pairs, and the cdump has n."""
-    reference = judged(document(), document(), document(), document(revision="2"))
+    reference = made_of(document(), document(), document(), document(revision="2"))
     assert len(keys_of(reference.cdump)) == 4
     assert reference.same_revision == 2
     assert len(keys_of(reference.dump)) == 1
@@ -647,7 +647,7 @@ def test_duplicates_of_a_record_are_kept() -> None:
 
 def test_old_and_new_keys_name_one_document() -> None:
     """Keys are compared after the rewrite."""
-    reference = judged(
+    reference = made_of(
         document(key="/a/OL1A", type_key="/type/author", revision="2"),
         document(key="/authors/OL1A", type_key="/type/author"),
     )
@@ -657,7 +657,7 @@ def test_old_and_new_keys_name_one_document() -> None:
 
 def test_a_dropped_revision_hides_nothing() -> None:
     """The latest record is the highest revision that is kept."""
-    reference = judged(
+    reference = made_of(
         document(),
         document(revision="2", last_modified=dated("2022-08-01")),
         document(revision="3", type_key="/type/user"),
@@ -676,7 +676,7 @@ def test_the_type_of_the_latest_decides_the_part() -> None:
         "redirects": document(key="/books/OL2M", type_key="/type/redirect"),
         "works": document(key="/authors/OL2A", type_key="/type/work"),
     }
-    reference = judged(document(), *texts.values())
+    reference = made_of(document(), *texts.values())
     assert list(reference.parts) == list(texts)
     assert {name: columns_of(part, 4) for name, part in reference.parts.items()} == {
         name: [text] for name, text in texts.items()
