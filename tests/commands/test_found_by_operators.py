@@ -1,5 +1,6 @@
 """Problems that an operator found: each stays fixed."""
 
+import json
 import signal
 import stat
 import subprocess
@@ -124,8 +125,13 @@ def test_a_journal_of_another_version_is_named(small: Path, tmp_path: Path) -> N
     failed(run(small, tmp_path / "out", cwd=tmp_path), 30, "journal.jsonl", "line 1")
 
 
-def test_a_date_that_has_not_ended_gives_a_warning(small: Path, tmp_path: Path) -> None:
-    """Records written later that day would be missing."""
-    ran = oldump("run", "2999-12-31", "--source", small, "--out", "out", cwd=tmp_path)
-    assert ran.code == 0
+def test_a_date_that_has_not_ended_needs_a_reason(small: Path, tmp_path: Path) -> None:
+    """Edits of the rest of the day would be missing. The manifest says so, also if the run ends on another day."""
+    arguments = ("run", "2999-12-31", "--source", small, "--out", "out")
+    failed(oldump(*arguments, cwd=tmp_path), 2, "2999-12-31 is not over yet", "--override-gate REASON")
+    ran = oldump(*arguments, "--override-gate", "the server moves tonight", cwd=tmp_path)
+    assert ran.code == 0, ran.err
     assert "WARNING 2999-12-31 is not over" in ran.err
+    gate = json.loads((tmp_path / "out" / "ol_dump_2999-12-31" / "manifest.json").read_bytes())["gate"]
+    assert [finding["rule"] for finding in gate["findings"]] == ["unfinished"]
+    assert gate["override"] == "the server moves tonight"

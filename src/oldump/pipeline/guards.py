@@ -5,13 +5,23 @@ A guard raises ConfigurationError or StorageError, or returns None. What it must
 Does not: check anything outside of the run's folder (`preflight` does).
 """
 
+from datetime import date
 from itertools import groupby
 from operator import attrgetter
 
 from oldump.errors import ConfigurationError, StorageError
 from oldump.pipeline.choice import Choice
+from oldump.pipeline.preflight import UNFINISHED_DAY_HINT
 from oldump.pipeline.stage import Stage
 from oldump.pipeline.state import RunState
+
+
+def require_finished_day(to_do: list[Stage], day: date, today: date, override_gate: str | None) -> None:
+    """Refuse to make dumps for a day that is not over, unless the gate is overridden. today: in UTC."""
+    if to_do and day >= today and override_gate is None:
+        raise ConfigurationError(
+            f"{day} is not over yet (UTC): later edits of that day would be missing", UNFINISHED_DAY_HINT
+        )
 
 
 def require_all_stages(choice: Choice, *, overwrite: bool) -> None:

@@ -29,6 +29,7 @@ from oldump.run.spill import require_place
 from oldump.settings import flag_of
 from oldump.stages import extract
 
+UNFINISHED_DAY_HINT = "Rerun when the date is over, or publish what there is until then with --override-gate REASON."
 _SPARE = 1.2
 """Free space relative to the estimate; with less, a check warns."""
 _CLOCK_WARNING_SECONDS = 120
@@ -106,7 +107,7 @@ def checks(work: PlannedWork) -> Iterator[Check]:
     yield memory_check(work.memory_bytes, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     yield kernel_check()
     yield clock_check({name: each.ahead_seconds for name, each in examined.items()})
-    yield date_check(work.folder.date, datetime.now(UTC).date())
+    yield date_check(work.folder.date, datetime.now(UTC).date(), UNFINISHED_DAY_HINT)
 
 
 # ----------------------------------------------------------------------------------------------- files and folders
@@ -300,9 +301,9 @@ def _format_seconds(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < _CLOCK_WARNING_SECONDS else str(timedelta(seconds=round(seconds)))
 
 
-def date_check(day: date, today: date) -> Check:
-    """Check that the run's date is over. today: in UTC."""
+def date_check(day: date, today: date, hint: str = "Rerun when the date is over.") -> Check:
+    """Check that the date is over. today: in UTC."""
     if day >= today:
         message = f"{day} is not over yet (UTC): later edits of that day will be missing"
-        return Check.warned("date", message, "Rerun when the date is over.")
+        return Check.warned("date", message, hint)
     return Check.passed("date", f"{day} is over (UTC)")

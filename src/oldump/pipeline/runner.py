@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -86,6 +86,7 @@ def run(
             _deliver(active)
         else:
             to_do = _plan(state, overwrite=overwrite)
+            guards.require_finished_day(to_do, day, datetime.now(UTC).date(), override_gate)
             work = planned_work(to_do, to_do, state, overwrite=overwrite)
             needed_bytes = _preflight(work, state)
             _start(to_do, active, overwrite=overwrite)

@@ -18,7 +18,7 @@ from oldump.errors import ArchiveUnreachable, OldumpError
 from oldump.outside.postgres.snapshot import SnapshotConnection
 from oldump.pipeline.check import Check
 from oldump.pipeline.preflight import folder_check
-from oldump.pipeline.sources import DATABASES, file_of, is_database
+from oldump.pipeline.sources import DATABASES, description_of, file_of, is_database
 from oldump.pipeline.stage import ComputingStage, DatabaseStage, Delivery, DeliveryContext, Outcome, Stage, StageContext
 from oldump.records.record import PARTS
 from oldump.settings import Settings
@@ -101,10 +101,20 @@ def _deworks(context: StageContext) -> Outcome:
 def _gate(context: StageContext) -> Outcome:
     from oldump.stages.gate import stage as gate  # noqa: PLC0415 - not every run has this stage
 
-    counts = {"deworks": context.committed["deworks"].counts} if "deworks" in context.committed else {}
+    counts: dict[str, Any] = {"read_at": _read_at(context)}
+    if "deworks" in context.committed:
+        counts["deworks"] = context.committed["deworks"].counts
     result = gate.assess(context.published, counts, context.folder, context.settings, context.progress)
     gate.require_open(result, context.folder, context.override_gate)
     return Outcome([], result.as_json(context.override_gate))
+
+
+def _read_at(context: StageContext) -> str | None:
+    """Return when the rows of table `data` were read from the database, or written to the source file."""
+    if "extract" in context.committed:
+        return str(context.committed["extract"].counts["started"])
+    modified: str | None = description_of(context.settings).get("modified")
+    return modified
 
 
 def _verify(context: StageContext) -> Outcome:

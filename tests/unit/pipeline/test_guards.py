@@ -1,6 +1,7 @@
 """Guards: each refuses what would mix two runs, or replace or publish the wrong files, and nothing else."""
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from oldump.pipeline import guards
 from oldump.pipeline.choice import choose
 from oldump.pipeline.state import RunState
 from oldump.pipeline.table import STAGE_OF
-from unit.pipeline.runs import artifact_in, commit, settings_in, state_in
+from unit.pipeline.runs import DAY, artifact_in, commit, settings_in, state_in
 
 
 def refusal(guard: Callable[[], None], kind: type[OldumpError] = ConfigurationError) -> str:
@@ -27,6 +28,19 @@ def test_overwriting_with_a_part_of_the_stages_is_refused(tmp_path: Path) -> Non
     guards.require_all_stages(choose([], ["deworks"], settings), overwrite=True)
     message = refusal(lambda: guards.require_all_stages(choose(["dumps"], [], settings), overwrite=True))
     assert message.startswith("--overwrite reruns all stages. Omit --only")
+
+
+@pytest.mark.parametrize(("today", "is_refused"), [(DAY, True), (DAY + timedelta(days=1), False)])
+def test_a_day_that_is_not_over_needs_a_reason(tmp_path: Path, today: date, *, is_refused: bool) -> None:
+    """A date that was typed too early would be published short. Nothing is asked if nothing is to be made."""
+    to_do = state_in(tmp_path).choice.stages
+    guards.require_finished_day(to_do, DAY, today, "the server moves tonight")
+    guards.require_finished_day([], DAY, today, None)
+    if is_refused:
+        message = refusal(lambda: guards.require_finished_day(to_do, DAY, today, None))
+        assert message.startswith(f"{DAY} is not over yet (UTC): later edits of that day would be missing. Rerun when")
+    else:
+        guards.require_finished_day(to_do, DAY, today, None)
 
 
 def test_other_inputs_are_refused(tmp_path: Path) -> None:

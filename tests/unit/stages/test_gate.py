@@ -70,6 +70,21 @@ def test_a_usual_month_has_no_findings() -> None:
 
 
 @pytest.mark.parametrize(
+    ("read_at", "rules"),
+    [
+        ("2022-07-31T23:59:59.999+00:00", ["unfinished"]),
+        ("2022-08-01T00:00:00+00:00", []),
+        ("2022-08-01T01:30:00+02:00", ["unfinished"]),
+        (None, []),
+    ],
+)
+def test_rows_read_before_the_end_of_the_day_are_a_finding(read_at: str | None, rules: list[str]) -> None:
+    """Later edits of that day are missing, even if the run is resumed on the next day."""
+    read = replace(figures(JULY), read_at=read_at)
+    assert [finding.rule.value for finding in gate_findings(read, None, None, SETTINGS)] == rules
+
+
+@pytest.mark.parametrize(
     ("name", "left", "falls"),
     [
         ("works", 9_501, False),

@@ -7,7 +7,7 @@ Does not: read files.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from enum import StrEnum
 
 from oldump.records.record import OTHER
@@ -28,6 +28,7 @@ class Rule(StrEnum):
     EMPTY = "empty"
     RECORDS = "records"
     BYTES = "bytes"
+    UNFINISHED = "unfinished"
     NEWEST = "newest"
     IDENTICAL = "identical"
     CHANGED = "changed"
@@ -65,13 +66,15 @@ class Figures:
     """None if they were not counted."""
     items: int | None = None
     """Archive items that deworks was made with."""
+    read_at: str | None = None
+    """The time of the snapshot, or when the source file was written, in ISO format; None if unknown."""
 
 
 def gate_findings(
     now: Figures, before: Figures | None, changes: Changes | None, settings: Settings
 ) -> list[GateFinding]:
     """Return all findings. before: None without an earlier run. changes: None if they are unknown."""
-    found = [*_too_old(now, settings)]
+    found = [*_unfinished(now), *_too_old(now, settings)]
     if before is not None:
         for name in now.artifacts.keys() & before.artifacts.keys():
             found += _decreases(name, now.artifacts[name], before.artifacts[name], settings)
@@ -92,6 +95,13 @@ def gate_warnings(now: Figures, before: Figures) -> list[str]:
         f"{name}: the run of {before.day} has it, with {records:,} lines; this run does not"
         for name, records in sorted(missing.items())
     ]
+
+
+def _unfinished(now: Figures) -> Iterator[GateFinding]:
+    read_at = datetime.fromisoformat(now.read_at).astimezone(UTC) if now.read_at else None
+    if read_at and read_at.date() <= now.day:
+        what = f"read at {read_at:%Y-%m-%d %H:%M} UTC, before {now.day} was over: later edits of that day are missing"
+        yield GateFinding(Rule.UNFINISHED, "source", what)
 
 
 def _too_old(now: Figures, settings: Settings) -> Iterator[GateFinding]:
