@@ -6,6 +6,7 @@ A run logs warnings and raises the first failure; `doctor` shows all results.
 Does not: change anything, or know the order of the stages: `PlannedWork` says what will be read and written.
 """
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from oldump.engine.blocks import SharedMemory, Source
-from oldump.errors import ConfigurationError, OldumpError, StorageFull, storage_errors
+from oldump.engine.file_lock import Flock
+from oldump.errors import ConfigurationError, OldumpError, StorageError, StorageFull, storage_errors
 from oldump.kernel.rows import COMPILED
 from oldump.outside.postgres.examination import Examination, TableSize, examine
 from oldump.outside.postgres.queries import SCANS_RANGES, Query
@@ -113,14 +115,25 @@ def checks(work: PlannedWork) -> Iterator[Check]:
 # ----------------------------------------------------------------------------------------------- files and folders
 
 
-def folder_check(name: str, folder: Path, shown: Path | None = None) -> Check:
-    """Check that a file can be created in the folder, or in its nearest existing parent."""
+def folder_check(name: str, folder: Path, shown: Path | None = None, flock: Flock = fcntl.flock) -> Check:
+    """Check that a file can be created and locked in the folder, or in its nearest existing parent."""
     try:
         with storage_errors(folder), tempfile.TemporaryFile(dir=nearest_existing(folder)) as file:
             file.write(b"?")
+            _lock_file(file.fileno(), folder, flock)
     except OldumpError as error:
         return Check.failed(name, error)
     return Check.passed(name, f"{shown or folder}: writable")
+
+
+def _lock_file(descriptor: int, folder: Path, flock: Flock) -> None:
+    try:
+        flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: files cannot be locked ({error.strerror})",
+            "Use another folder, or mount it with a lock service (for NFS, version 4 or rpc.statd).",
+        ) from error
 
 
 def spill_check(spill: Path) -> Check:

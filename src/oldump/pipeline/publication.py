@@ -7,7 +7,9 @@ On failure: rerunning publishes the items that are not renamed yet; `undo_interr
 
 import logging
 import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from oldump.engine.commit import sync_folder, write_whole
@@ -20,6 +22,9 @@ from oldump.run.journal import Journal, sha256_of
 from oldump.run.manifest import MANIFEST, SUMS, render_manifest, render_sums
 
 log = logging.getLogger("oldump")
+
+_DISCARDED = "discarded-"
+"""Prefix of the names of private folders that are to be removed."""
 
 
 def complete_items(state: RunState) -> None:
@@ -43,10 +48,19 @@ def publish(state: RunState) -> None:
     state.journal.publish({f"{path.parent.name}/{path.name}": sha256_of(path) for path in others})
 
 
-def rename_items(folder: RunFolder, require_lock: Callable[[], None]) -> None:
+def _remove_as_far_as_possible(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def rename_items(
+    folder: RunFolder,
+    require_lock: Callable[[], None],
+    remove: Callable[[Path], object] = _remove_as_far_as_possible,
+) -> None:
     """Rename the items into the output folder; remove the items that they replace once all are renamed.
 
     require_lock: called before each rename; raises if another process has taken over the run.
+    remove: removes a folder as far as possible. NFS keeps files that are open, and so their folder.
     """
     with storage_errors(folder.out):
         folder.replaced.mkdir(exist_ok=True)
@@ -54,15 +68,25 @@ def rename_items(folder: RunFolder, require_lock: Callable[[], None]) -> None:
         unpublished = [item for item in folder.items if folder.made(item).exists()]
         for item in reversed(unpublished):
             if folder.published(item).exists():
-                shutil.rmtree(folder.replaced / item, ignore_errors=True)
+                _discard(folder.replaced / item, folder)
                 require_lock()
                 folder.published(item).rename(folder.replaced / item)
         for item in unpublished:
             require_lock()
             folder.made(item).rename(folder.published(item))
         sync_folder(folder.out)
-        shutil.rmtree(folder.replaced)
+        _discard(folder.replaced, folder)
+        for path in folder.private.glob(f"{_DISCARDED}*"):
+            remove(path)
+            if path.exists():
+                log.warning("%s: some files are still open; the next run of this date removes them", path)
         shutil.rmtree(folder.making, ignore_errors=True)  # already gone if a run was killed here
+
+
+def _discard(path: Path, folder: RunFolder) -> None:
+    """Rename a folder, if it exists, so that it is removed at the end of the exchange."""
+    if path.exists():
+        path.rename(Path(tempfile.mkdtemp(prefix=_DISCARDED, dir=folder.private)) / path.name)
 
 
 def undo_interrupted_exchange(folder: RunFolder, require_lock: Callable[[], None]) -> None:

@@ -1,5 +1,6 @@
 """Preflight: each check reports what it found, with numbers, and a hint if something is wrong."""
 
+import errno
 import gzip
 import os
 from datetime import date
@@ -270,6 +271,17 @@ def test_a_wrong_clock_is_reported(seconds: int, verdict: str, sign: int) -> Non
 def test_without_a_server_the_clock_passes() -> None:
     """A run from a file connects to no server."""
     assert preflight.clock_check({}).status is CheckStatus.OK
+
+
+def test_a_folder_without_file_locks_fails(tmp_path: Path) -> None:
+    """latest.json would not be updated, after hours of work."""
+
+    def refuse(_: int, __: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    check = preflight.folder_check("output folder", tmp_path, flock=refuse)
+    assert isinstance(check.error, StorageError)
+    assert str(check.error).startswith(f"{tmp_path}: files cannot be locked (No locks available). Use another folder")
 
 
 @pytest.mark.parametrize(("today", "verdict"), [(DAY, "warning"), (date(2022, 8, 1), "ok")])

@@ -34,7 +34,7 @@ def exchange_in(out: Path) -> RunFolder:
     folder = RunFolder(out, DAY)
     for item in folder.items:
         for path, text in ((folder.published(item), "old"), (folder.made(item), "new")):
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=True)
             (path / "file").write_text(text)
     return folder
 
@@ -103,3 +103,19 @@ def test_a_first_publication_that_stopped_is_finished(tmp_path: Path) -> None:
     assert folder.published(folder.items[0]).exists()
     rename_items(folder, always_held)
     assert all(folder.published(item).exists() for item in folder.items)
+
+
+def test_files_that_are_still_open_do_not_stop_a_publication(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """NFS keeps a file that a reader has open as .nfs…, and its folder: the next publication removes it."""
+    folder = exchange_in(tmp_path)
+
+    def remove(path: Path) -> None:
+        for file in path.rglob("file"):
+            file.rename(file.with_name(".nfs0001"))
+
+    rename_items(folder, always_held, remove)
+    assert texts(folder, folder.published) == ["new", "new"]
+    assert len(list(folder.private.rglob(".nfs0001"))) == 2
+    assert "some files are still open" in caplog.text
+    rename_items(exchange_in(tmp_path), always_held)
+    assert [path.name for path in folder.private.iterdir()] == []

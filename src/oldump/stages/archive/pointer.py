@@ -5,12 +5,9 @@ pointer finds all of them on archive.org as they are named: it moves when they h
 them is replaced it goes back to the run before, or away.
 """
 
-import fcntl
 import json
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from oldump.engine.commit import sync_folder, write_whole
+from oldump.engine.file_lock import file_lock
 from oldump.errors import StorageError, storage_errors
 from oldump.run.folder import RunFolder
 from oldump.stages.archive.files import PublishedFile
@@ -26,6 +24,8 @@ log = logging.getLogger("oldump")
 
 FORMAT_VERSION = 1
 LATEST = "latest.json"
+_LOCK = ".latest.lock"
+"""Held while latest.json is read and replaced: two runs may be archived at a time."""
 RECEIPT = "archived.json"
 
 
@@ -113,7 +113,7 @@ def previous_of(folder: RunFolder) -> date | None:
 
 def move(folder: RunFolder, archived: Archived) -> bool:
     """Let latest.json point to this run, unless it points to a later one; whether it does. Raises StorageError."""
-    with _alone(folder.out):
+    with file_lock(folder.out / _LOCK):
         before = pointed(folder.out)
         if before is not None and before.day > archived.day:
             return False
@@ -128,7 +128,7 @@ def withdraw(folder: RunFolder, files: list[PublishedFile]) -> bool:
     To be called before a file is replaced. The pointer goes back to the archived run before, by that one's receipt, or
     away. Raises StorageError.
     """
-    with _alone(folder.out):
+    with file_lock(folder.out / _LOCK):
         before = pointed(folder.out)
         is_wrong = before is not None and before.day == folder.date and not before.has(files)
         if before is not None and is_wrong:
@@ -164,19 +164,6 @@ def _remove(path: Path) -> None:
     with storage_errors(path):
         path.unlink(missing_ok=True)
         sync_folder(path.parent)
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Two runs may be archived at a time; their looking and pointing must not cross. The folder itself is the lock."""
-    with storage_errors(out):
-        descriptor = os.open(out, os.O_RDONLY)
-    try:
-        with storage_errors(out):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _read(path: Path) -> Archived | None:
