@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.command import DATE, Ran, failed, final_names, item_of, oldump, private_of, started
+from commands.command import DATE, Ran, bash, failed, final_names, item_of, oldump, private_of, started
 from commands.processes import wait_for
 from oldump.engine.blocks import SharedMemory, Source
 from oldump.errors import SourceDamaged
@@ -123,6 +123,28 @@ def test_a_journal_of_another_version_is_named(small: Path, tmp_path: Path) -> N
     private.mkdir(parents=True)
     (private / "journal.jsonl").write_bytes(b'{"event": "committed", "stage": "dumps"}\n')
     failed(run(small, tmp_path / "out", cwd=tmp_path), 30, "journal.jsonl", "line 1")
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_modes_do_not_depend_on_the_umask(small: Path, tmp_path: Path, umask: int) -> None:
+    """What is published is readable for all, what is private for the owner only."""
+    table = tmp_path / "table.txt"
+    table.write_bytes(small.read_bytes() + b"no row\n")
+    out, maps = tmp_path / "new" / "out", tmp_path / "maps"
+    line = f"umask {umask:o}; $OLDUMP run {DATE} --source {table} --out {out} --sitemaps {maps}"
+    line += f" && $OLDUMP cdump {table} --rejects own.txt.gz > cdump.txt"
+    ran = bash(f"export OLDUMP_GATE_NEWEST_DAYS=1000000; {line}", tmp_path)
+    assert ran.code == 0, ran.err
+    public = [out.parent, out, *(path for item in out.glob("ol_*") for path in (item, *item.iterdir()))]
+    public += [maps, *maps.glob("*.gz")]
+    assert len(public) > 20
+    for path in public:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644), path
+    private = private_of(out)
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    rejects = [*private.glob("rejects*"), *tmp_path.glob("own.txt.gz*")]
+    assert len(rejects) == 4
+    assert {stat.S_IMODE(path.stat().st_mode) for path in rejects} == {0o600}
 
 
 def test_a_date_that_has_not_ended_needs_a_reason(small: Path, tmp_path: Path) -> None:

@@ -16,6 +16,10 @@ from typing import BinaryIO, Self
 from oldump.errors import storage_errors
 
 TEMPORARY_SUFFIX = ".part"
+PUBLIC_MODE = 0o644
+"""The mode of a file that everybody may read, whatever the umask."""
+PUBLIC_FOLDER_MODE = 0o755
+PRIVATE_MODE = 0o600
 _PIECE_BYTES = 1 << 20
 
 
@@ -25,8 +29,10 @@ class CommittedFile:
     If is_kept is set, an uncommitted file stays under its temporary name, so that it can be resumed.
     """
 
-    def __init__(self, path: Path, size_bytes: int = 0) -> None:
+    def __init__(self, path: Path, size_bytes: int = 0, mode: int | None = None) -> None:
         """Open the temporary file beside path. size_bytes: resume an earlier file, truncated to this size.
+
+        mode: the file's permissions; None: as the umask says.
 
         Raises StorageError, also if the earlier file is missing.
         """
@@ -36,6 +42,8 @@ class CommittedFile:
         with storage_errors(self._temporary):
             if not size_bytes:
                 self.stream: BinaryIO = self._temporary.open("wb")
+                if mode is not None:
+                    os.fchmod(self.stream.fileno(), mode)
                 return
             if not self._temporary.exists():  # the file was committed before its stage was, when the run stopped
                 path.rename(self._temporary)
@@ -100,11 +108,20 @@ def begun_bytes(path: Path) -> int:
     return 0
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file atomically and durably. Raises StorageError, StorageFull."""
-    with CommittedFile(path) as file:
+def write_whole(path: Path, content: bytes, mode: int | None = None) -> None:
+    """Write a file atomically and durably. mode: as of CommittedFile. Raises StorageError, StorageFull."""
+    with CommittedFile(path, mode=mode) as file:
         file.write(content)
         file.commit()
+
+
+def make_public(folder: Path) -> None:
+    """Create a folder that everybody may read, whatever the umask, with its parents; one that exists keeps its mode."""
+    if not folder.is_dir():
+        if folder != folder.parent:
+            make_public(folder.parent)
+        folder.mkdir(exist_ok=True)
+        folder.chmod(PUBLIC_FOLDER_MODE)
 
 
 def sync_folder(folder: Path) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from oldump.engine.commit import sync_folder
+from oldump.engine.commit import PUBLIC_MODE, make_public, sync_folder
 from oldump.errors import RunBusy, storage_errors
 
 _ASIDE = ".oldump-making"
@@ -41,7 +41,7 @@ class Replacement:
         self._names: dict[str, bool] = {}
         """Names in the order of writing, and whether each file is new or changed."""
         with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_public(folder)
             self._lock = os.open(folder / _LOCK, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
             self._begin()
@@ -72,6 +72,7 @@ class Replacement:
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as stream:
+                os.fchmod(stream.fileno(), PUBLIC_MODE)  # whatever the umask: web servers run as another user
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -92,7 +93,7 @@ class Replacement:
         with storage_errors(self._folder):
             folders = {(self._folder / name).parent for name in changed}
             for folder in folders:
-                folder.mkdir(parents=True, exist_ok=True)
+                make_public(folder)
             for name in changed:
                 self._move(self._aside / name, self._folder / name)
             for folder in folders:

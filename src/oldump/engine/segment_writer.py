@@ -69,13 +69,18 @@ BEGINNING = Position(0, 0, 0, 0, 0, 0, None)
 class SegmentWriter:
     """Writes a seekable gzip file and its index, to be used in `with`; commit gives both their names."""
 
-    def __init__(self, path: Path, position: Position = BEGINNING, *, sums: Collection[str] = SUMS) -> None:
-        """Create the file, or resume it at a position. sums: the checksums to compute. Raises StorageError."""
+    def __init__(
+        self, path: Path, position: Position = BEGINNING, *, sums: Collection[str] = SUMS, mode: int | None = None
+    ) -> None:
+        """Create the file, or resume it at a position. Raises StorageError.
+
+        sums: the checksums to compute. mode: the permissions of file and index; None: as the umask says.
+        """
         self._position = position
         self._sums = {name: hashlib.new(name, usedforsecurity=False) for name in sums}
         with ExitStack() as stack:
-            self._file = stack.enter_context(CommittedFile(path, position.size_bytes))
-            self._index = stack.enter_context(CommittedFile(index_path(path), position.index_bytes))
+            self._file = stack.enter_context(CommittedFile(path, position.size_bytes, mode))
+            self._index = stack.enter_context(CommittedFile(index_path(path), position.index_bytes, mode))
             for piece in self._file.written(position.size_bytes):
                 self._add_to_sums(piece)
             if position == BEGINNING:

@@ -6,11 +6,10 @@ may be gone. Readers see either the old file or the new one.
 
 import json
 import logging
-import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from oldump.engine.commit import CommittedFile
+from oldump.engine.commit import PUBLIC_MODE, write_whole
 from oldump.errors import StorageError, storage_errors
 from oldump.outside import metrics
 from oldump.outside.metrics import Figures
@@ -24,11 +23,7 @@ def update(path: Path, figures: Figures) -> None:
     if path.exists() and not path.is_file():  # reading a pipe would block forever, and a device would be replaced
         raise StorageError(f"{path}: not a regular file", "Set metrics to another file.")
     text = metrics.text_of(_current_figures(path) | figures)
-    with CommittedFile(path) as file:
-        with storage_errors(path):
-            os.fchmod(file.stream.fileno(), 0o644)  # the collector runs as another user
-        file.write(text)
-        file.commit()
+    write_whole(path, text, PUBLIC_MODE)  # the collector runs as another user
 
 
 def _current_figures(path: Path) -> Figures:

@@ -2,18 +2,21 @@
 
 A guard raises ConfigurationError or StorageError, or returns None. What it must know it asks `RunState`.
 
-Does not: check anything outside of the run's folder (`preflight` does).
+Does not: check anything outside of the output folder (`preflight` does).
 """
 
 from datetime import date
 from itertools import groupby
 from operator import attrgetter
 
-from oldump.errors import ConfigurationError, StorageError
+from oldump.errors import ConfigurationError, StorageError, storage_errors
 from oldump.pipeline.choice import Choice
 from oldump.pipeline.preflight import UNFINISHED_DAY_HINT
 from oldump.pipeline.stage import Stage
 from oldump.pipeline.state import RunState
+from oldump.run.folder import RunFolder
+from oldump.run.measures import nearest_existing
+from oldump.run.owner import user_name
 
 
 def require_finished_day(to_do: list[Stage], day: date, today: date, override_gate: str | None) -> None:
@@ -30,6 +33,20 @@ def require_all_stages(choice: Choice, *, overwrite: bool) -> None:
         raise ConfigurationError(
             "--overwrite reruns all stages", "Omit --only, and use --skip only for optional stages."
         )
+
+
+def require_same_user(folder: RunFolder, user_id: int) -> None:
+    """Refuse to work as root on files of another user, who could not resume, replace or remove what root creates."""
+    for place in (folder.out, folder.private):
+        with storage_errors(place):
+            path = nearest_existing(place)
+            owner_id = path.stat().st_uid
+        if user_id == 0 and owner_id != 0:
+            owner = user_name(owner_id)
+            raise ConfigurationError(
+                f"{path}: belongs to user {owner}, and root must not create files there",
+                f"Run the command as that user: `runuser -u {owner} -- oldump …` or `docker exec --user {owner} …`.",
+            )
 
 
 # A run that is complete

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from oldump.engine.commit import sync_folder, write_whole
+from oldump.engine.commit import PUBLIC_FOLDER_MODE, PUBLIC_MODE, sync_folder, write_whole
 from oldump.engine.segments import index_path
 from oldump.errors import storage_errors
 from oldump.pipeline.state import RunState
@@ -72,6 +72,7 @@ def rename_items(
                 require_lock()
                 folder.published(item).rename(folder.replaced / item)
         for item in unpublished:
+            _make_readable(folder.made(item))
             require_lock()
             folder.made(item).rename(folder.published(item))
         sync_folder(folder.out)
@@ -81,6 +82,13 @@ def rename_items(
             if path.exists():
                 log.warning("%s: some files are still open; the next run of this date removes them", path)
         shutil.rmtree(folder.making, ignore_errors=True)  # already gone if a run was killed here
+
+
+def _make_readable(item: Path) -> None:
+    """Let everybody read the item, whatever the umask: web servers run as another user."""
+    for path in item.iterdir():
+        path.chmod(PUBLIC_MODE)
+    item.chmod(PUBLIC_FOLDER_MODE)
 
 
 def _discard(path: Path, folder: RunFolder) -> None:

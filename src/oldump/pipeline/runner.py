@@ -6,6 +6,7 @@ Does not: know what is committed or stale (`state`), decide what to refuse (`gua
 """
 
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 
-from oldump.engine.commit import sync_folder
+from oldump.engine.commit import make_public, sync_folder
 from oldump.errors import OldumpError, attach_log_fields, storage_errors
 from oldump.outside.postgres.snapshot import SnapshotConnection
 from oldump.pipeline import guards
@@ -118,8 +119,10 @@ def _open(
     settings: Settings, folder: RunFolder, choice: Choice, progress: Progress, override_gate: str | None = None
 ) -> Iterator[ActiveRun]:
     """Lock the run, and keep its log and status meanwhile. Raises RunBusy, StorageError."""
+    guards.require_same_user(folder, os.geteuid())
     with storage_errors(folder.private):
-        folder.private.mkdir(parents=True, exist_ok=True)
+        make_public(folder.out)
+        folder.private.mkdir(mode=0o700, exist_ok=True)
         folder.private.chmod(0o700)  # it holds the whole table
     with (
         locked(folder.lock) as lock,

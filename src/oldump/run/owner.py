@@ -34,7 +34,7 @@ class Owner:
     def current(cls) -> Self:
         """Return this process."""
         pid, now = os.getpid(), datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(pid, socket.gethostname(), _user(), now, _start_of(pid), _boot_id(), _pid_namespace())
+        return cls(pid, socket.gethostname(), user_name(os.getuid()), now, _start_of(pid), _boot_id(), _pid_namespace())
 
     @classmethod
     def parse(cls, text: bytes) -> Self | None:
@@ -65,11 +65,12 @@ class Owner:
         return f"pid {self.pid} on {self.host} since {self.since}, user {self.user}"
 
 
-def _user() -> str:
+def user_name(user_id: int) -> str:
+    """Return the user's name, or the number if there is none."""
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(user_id).pw_name
     except KeyError:  # in a container the user may have no name
-        return str(os.getuid())
+        return str(user_id)
 
 
 def _start_of(pid: int) -> str:

@@ -1,5 +1,6 @@
 """Guards: each refuses what would mix two runs, or replace or publish the wrong files, and nothing else."""
 
+import os
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,6 +12,8 @@ from oldump.pipeline import guards
 from oldump.pipeline.choice import choose
 from oldump.pipeline.state import RunState
 from oldump.pipeline.table import STAGE_OF
+from oldump.run.folder import RunFolder
+from oldump.run.owner import user_name
 from unit.pipeline.runs import DAY, artifact_in, commit, settings_in, state_in
 
 
@@ -28,6 +31,22 @@ def test_overwriting_with_a_part_of_the_stages_is_refused(tmp_path: Path) -> Non
     guards.require_all_stages(choose([], ["deworks"], settings), overwrite=True)
     message = refusal(lambda: guards.require_all_stages(choose(["dumps"], [], settings), overwrite=True))
     assert message.startswith("--overwrite reruns all stages. Omit --only")
+
+
+def test_root_does_not_work_in_a_folder_of_another_user(tmp_path: Path) -> None:
+    """That user could neither resume nor replace what root has created. The folder need not exist yet."""
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 10_001, 10_001)
+    owner = tmp_path.stat().st_uid
+    folder = RunFolder(tmp_path / "new" / "out", DAY)
+    guards.require_same_user(folder, owner)
+    message = refusal(lambda: guards.require_same_user(folder, 0))
+    assert message.startswith(f"{tmp_path}: belongs to user {user_name(owner)}, and root must not create files there.")
+    if os.geteuid() == 0:
+        folder.private.mkdir(parents=True)
+        guards.require_same_user(folder, 0)
+        os.chown(folder.private, 10_001, 10_001)
+        assert refusal(lambda: guards.require_same_user(folder, 0)).startswith(f"{folder.private}: belongs to")
 
 
 @pytest.mark.parametrize(("today", "is_refused"), [(DAY, True), (DAY + timedelta(days=1), False)])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from oldump.engine.commit import sync_folder, write_whole
+from oldump.engine.commit import PUBLIC_MODE, sync_folder, write_whole
 from oldump.engine.file_lock import file_lock
 from oldump.errors import StorageError, storage_errors
 from oldump.run.folder import RunFolder
@@ -118,7 +118,7 @@ def move(folder: RunFolder, archived: Archived) -> bool:
         if before is not None and before.day > archived.day:
             return False
         if before is None or before.pointer() != archived.pointer():
-            write_whole(folder.out / LATEST, _text(archived.pointer()))
+            write_whole(folder.out / LATEST, _text(archived.pointer()), PUBLIC_MODE)
         return True
 
 
@@ -136,7 +136,7 @@ def withdraw(folder: RunFolder, files: list[PublishedFile]) -> bool:
             if earlier is None:
                 _remove(folder.out / LATEST)
             else:
-                write_whole(folder.out / LATEST, _text(earlier.pointer()))
+                write_whole(folder.out / LATEST, _text(earlier.pointer()), PUBLIC_MODE)
         receipt = receipt_of(folder)
         if receipt is not None and not receipt.has(files):
             _remove(folder.private / RECEIPT)

@@ -1,6 +1,7 @@
 """The file of rejected rows: rejects.txt.gz, with the line number and the reason of each.
 
-Segments are written as they fill up. If no row is rejected, there is no file.
+Segments are written as they fill up. If no row is rejected, there is no file. Only its owner can read it, whatever the
+umask: rejected rows may be private pages.
 """
 
 from collections import Counter
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from oldump.engine.commit import PRIVATE_MODE
 from oldump.engine.segment_writer import Position, SegmentWriter
 from oldump.engine.segments import Packer, segment_of
 from oldump.errors import TooManyRejects
@@ -74,7 +76,7 @@ class RejectsWriter:
     def _write(self, texts: Iterator[bytes]) -> None:
         for text in texts:
             if self._writer is None:
-                self._writer = SegmentWriter(self._path)
+                self._writer = SegmentWriter(self._path, mode=PRIVATE_MODE)
             self._writer.append(segment_of(text, first_key_at=0))
 
     def __enter__(self) -> Self:
