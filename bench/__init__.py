@@ -1,1 +1,1 @@
-"""Benchmarks, run by `make bench`: the budgets of the design, measured."""
+"""Benchmarks, run by `make bench`: they measure what docs/performance.md reports."""

@@ -1,12 +1,13 @@
-"""`make bench`: the budgets of the design, measured on one machine in one run, as ratios.
+"""`make bench`: measure oldump's commands and compare them with simpler programs on the same machine.
 
-    make bench                              all tables but growth, on 1,000,000 synth rows
-    make bench ARGS='--rows 10000000'       more
-    make bench ARGS='--rounds 3'            each thing several times in turn; the medians are printed
+    make bench                              all tables except growth, for 1,000,000 synthetic rows
+    make bench ARGS='--rows 10000000'       the same for more rows
+    make bench ARGS='--rounds 3'            run the commands in turn, three times each, and print medians
     make bench ARGS='--only pipeline --only sort'
     make bench ARGS='--growth'              dumps and splice of 100,000 to 10,000,000 rows, with 1 and 2 workers
 
-Inputs and outputs lie in a temporary folder (TMPDIR) of about 4 KB a row, with --growth 1.5 KB, removed at the end.
+Inputs and outputs are in a temporary folder (TMPDIR) of about 4 KB per row, or 1.5 KB with --growth. It is removed at
+the end.
 """
 
 import argparse
@@ -31,14 +32,14 @@ TABLES: dict[str, Callable[[Inputs], None]] = {
     "extract": extract.show,
     "growth": growth.show,
 }
-_UNASKED = [name for name in TABLES if name != "growth"]
+_DEFAULT_TABLES = [name for name in TABLES if name != "growth"]
 _ROWS = 1_000_000
 
 
 def main() -> None:
-    """Measure, and print the tables that are asked for."""
+    """Measure, and print the requested tables."""
     options = _options()
-    names = ["growth"] if options.growth else options.only or _UNASKED
+    names = ["growth"] if options.growth else options.only or _DEFAULT_TABLES
     rows = options.rows or (growth.ROWS[-1] if names == ["growth"] else _ROWS)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(

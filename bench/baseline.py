@@ -1,11 +1,11 @@
-"""The plain baseline: what a straightforward script does, one row at a time, with sort(1) and gzip(1) around it.
+"""The baseline: a straightforward script that handles one row at a time, between sort(1) and gzip(1).
 
     python baseline.py cdump DATE < data.txt > records      json.loads and json.dumps for each row
     LC_ALL=C sort -t TAB -S 1G -k2,2 -k3,3n
     python baseline.py dump < sorted > latest               itertools.groupby by key
     python baseline.py split NAME_%s.txt.gz < latest        Python's gzip, level 6
 
-Honest and unhandicapped: the same contract, as far as it concerns synth's rows; nothing is done twice.
+It is a fair comparison: it does no unnecessary work, and gives the same records for synthetic rows.
 """
 
 import gzip
@@ -27,7 +27,7 @@ PARTS = {
 
 
 def modern(key: str) -> str:
-    """The key in today's spelling."""
+    """Return the key in today's spelling."""
     for old, new in LEGACY.items():
         if key.startswith(old):
             return new + key[len(old) :]
@@ -35,7 +35,7 @@ def modern(key: str) -> str:
 
 
 def normalise(value: Any) -> None:  # noqa: ANN401 - any JSON value
-    """Bring keys and datetimes into today's spelling."""
+    """Convert keys and datetimes to today's spelling, in place."""
     if isinstance(value, dict):
         if isinstance(value.get("key"), str):
             value["key"] = modern(value["key"])
@@ -48,15 +48,15 @@ def normalise(value: Any) -> None:  # noqa: ANN401 - any JSON value
             normalise(item)
 
 
-def is_left_out(key: str, type_key: str) -> bool:
-    """Whether the record is private, of administration, or obsolete."""
+def is_dropped(key: str, type_key: str) -> bool:
+    """Whether the record is private, administrative or obsolete."""
     if type_key == "/type/user" or not key.startswith("/") or key.startswith(("/admin/", "/scan", "/old/")):
         return True
     return key.startswith("/people/") and not ("/lists/OL" in key and key.endswith("L"))
 
 
 def cdump(day: str) -> None:
-    """Rows from standard input, records to standard output."""
+    """Convert rows from standard input to records on standard output."""
     after = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
     for line in sys.stdin:
         _, _, text = line.rstrip("\n").split("\t")
@@ -67,20 +67,20 @@ def cdump(day: str) -> None:
         last_modified = document["last_modified"]["value"]
         if type_key == "/type/redirect":
             document["location"] = modern(document["location"])
-        if is_left_out(key, type_key) or last_modified >= after:
+        if is_dropped(key, type_key) or last_modified >= after:
             continue
         print(type_key, key, document["revision"], last_modified, json.dumps(document), sep="\t")
 
 
 def dump() -> None:
-    """The latest record of each key, from records in order."""
+    """Write the latest record of each key. Input: sorted records."""
     for _, records in groupby(sys.stdin.buffer, key=lambda record: record.split(b"\t", 2)[1]):
         *_, latest = records
         sys.stdout.buffer.write(latest)
 
 
 def split(name_format: str) -> None:
-    """One gzip file a part."""
+    """Write one gzip file per part."""
     files = {
         part: gzip.GzipFile(name_format.replace("%s", part), "wb", compresslevel=6)
         for part in (*PARTS.values(), "other")

@@ -1,4 +1,4 @@
-"""Deworks beside dumps, as stages of a run; and dumps in which much hangs on one key beside dumps in which not."""
+"""Compare deworks with the dumps stage, and dumps with a skewed distribution of links with an even one."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ def _show_stages(inputs: Inputs) -> None:
     journal = inputs.folder / "deworks" / f"run-{DAY}" / "journal.jsonl"
     counts = json.loads(journal.read_text().splitlines()[-1])["counts"]
     documents = counts["works"] + counts["editions"]
-    table = Table("seconds", "of", "a second", "peak MiB")
+    table = Table("seconds", "documents", "per second", "peak MiB")
     for name, ran, read in (("dumps, rows", dumps, inputs.rows), ("deworks, works and editions", deworks, documents)):
         table.row(name, f"{ran.seconds:.1f}", count(read), count(read / ran.seconds), mebibytes(ran.peak_rss_bytes))
     shutil.rmtree(inputs.folder / "deworks")

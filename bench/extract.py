@@ -1,7 +1,7 @@
-"""Extract beside psql, from a PostgreSQL on this machine that shares its cores with both.
+"""Compare extract with psql. The PostgreSQL server runs on this machine and shares its cores with both.
 
-*Stage* is what the stage itself took, without start, preflight and end of the command. *CPU*: what our own processes
-used, and the server's; two cores give two seconds of it a second, so its half is the least that a command can take.
+*Stage*: seconds of the stage alone, without start, preflight and end of the command. *CPU* and *server*: CPU seconds of
+the client's processes and of the server. On two cores, a command takes at least half of their sum.
 """
 
 import shlex
@@ -23,11 +23,11 @@ from bench.table import Table, count, mebibytes, ratio
 from oldump.outside.embedded_postgres import embedded_database, psql_program
 from oldump.run.journal import Journal
 
-_LEAST_ROUNDS = 3
+_MIN_ROUNDS = 3
 JOBS = (1, 2, 4)
 _PSQL = "psql > /dev/null"
 _REAPED_SECONDS = 0.3
-"""So long a server may take to end a session, whose CPU time it knows only then."""
+"""Time for the server to end a session. It counts the CPU time of a session only then."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class Extracted:
 
     seconds: float
     stage_seconds: float
-    """Of the command, if it has no stages."""
+    """Seconds of the stage, or of the command if it has no stages."""
     cpu_seconds: float
     server_seconds: float
-    """CPU time, too."""
+    """CPU seconds of the server."""
     peak_rss_bytes: int
 
 
 def show(inputs: Inputs) -> None:
-    """Print a table."""
+    """Print the table of extract and psql."""
     folder = inputs.folder
     with embedded_database(folder) as uri:
         _fill(uri, inputs.text)
@@ -57,14 +57,14 @@ def show(inputs: Inputs) -> None:
             **{f"extract --jobs {jobs}": f"{extract} {jobs}" for jobs in JOBS},
         }
         results: dict[str, list[Extracted]] = {name: [] for name in commands}
-        for _ in range(max(_LEAST_ROUNDS, inputs.rounds)):
+        for _ in range(max(_MIN_ROUNDS, inputs.rounds)):
             for name, command in commands.items():
                 results[name].append(_measured(command, folder))
     _print(results, inputs.rows)
 
 
 def _fill(uri: str, text: Path) -> None:
-    """Fill table data; vacuumed, so that no reader is the first, who writes to the table what it finds."""
+    """Fill table data and vacuum it. Otherwise the first reader would have to write hint bits to the table."""
     with psycopg.connect(uri) as connection, text.open("rb") as stream:
         connection.execute("CREATE TABLE data (thing_id integer, revision integer, data text)")
         with connection.cursor().copy("COPY data FROM STDIN") as copy:
@@ -78,29 +78,29 @@ def _measured(command: str, folder: Path) -> Extracted:
     out = folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     server = psutil.Process(int((folder / "pgdata" / "postmaster.pid").read_text().split()[0]))
-    before, server_before = _of_children(psutil.Process()), _of_server(server)
+    before, server_before = _children_seconds(psutil.Process()), _server_seconds(server)
     ran = shell(command, folder)
-    cpu_seconds = _of_children(psutil.Process()) - before
+    cpu_seconds = _children_seconds(psutil.Process()) - before
     time.sleep(_REAPED_SECONDS)
     journal = Journal(out / f"run-{DAY}" / "journal.jsonl")
     return Extracted(
         seconds=ran.seconds,
         stage_seconds=journal.stages["extract"].seconds if journal.stages else ran.seconds,
         cpu_seconds=cpu_seconds,
-        server_seconds=_of_server(server) - server_before,
+        server_seconds=_server_seconds(server) - server_before,
         peak_rss_bytes=ran.peak_rss_bytes,
     )
 
 
-def _of_children(process: psutil.Process) -> float:
-    """CPU seconds of the children that have ended."""
+def _children_seconds(process: psutil.Process) -> float:
+    """Return the CPU seconds of the process's children that have ended."""
     times = process.cpu_times()
     return float(times.children_user + times.children_system)
 
 
-def _of_server(postmaster: psutil.Process) -> float:
-    """CPU seconds of its sessions, as far as they have ended, and of all that lives on: some read the table's pages."""
-    seconds = _of_children(postmaster)
+def _server_seconds(postmaster: psutil.Process) -> float:
+    """Return the CPU seconds of all processes of the server: its ended sessions and its running processes."""
+    seconds = _children_seconds(postmaster)
     for each in postmaster.children():
         with suppress(psutil.NoSuchProcess):
             times = each.cpu_times()

@@ -1,41 +1,40 @@
-"""The old commands sort and split beside sort(1) and a Python script."""
+"""Compare the commands sort and split with sort(1) and a Python script."""
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 from bench.inputs import HERE, OLDUMP, Inputs
-from bench.measure import Measured, shell, typical
+from bench.measure import measured_in_turn, shell
 from bench.table import Table, count, mebibytes, ratio
 
 
 def show_sort(inputs: Inputs) -> None:
-    """Print a table: records in the rows' order are sorted."""
-    beside = f"LC_ALL=C sort -t $'\\t' -S {inputs.memory} -k2,2 -k3,3n {inputs.records} > sorted.txt"
+    """Print the table of sort. Input: records in the order of the rows."""
+    other = f"LC_ALL=C sort -t $'\\t' -S {inputs.memory} -k2,2 -k3,3n {inputs.records} > sorted.txt"
     ours = f"{shlex.join([*OLDUMP, 'sort', str(inputs.records), *inputs.limits])} > sorted.txt"
-    _show({"sort(1)": beside, "sort": ours}, inputs)
+    _show({"sort(1)": other, "sort": ours}, inputs)
     (inputs.folder / "sorted.txt").unlink()
 
 
 def show_split(inputs: Inputs) -> None:
-    """Print a table: records become one file a part."""
+    """Print the table of split."""
     folder = inputs.folder / "split"
     folder.mkdir(exist_ok=True)
     names = str(folder / "part_%s.txt.gz")
-    beside = f"{shlex.join([sys.executable, str(HERE / 'baseline.py'), 'split', names])} < {inputs.records}"
+    other = f"{shlex.join([sys.executable, str(HERE / 'baseline.py'), 'split', names])} < {inputs.records}"
     workers = ["--workers", str(inputs.workers)]
     ours = shlex.join([*OLDUMP, "split", str(inputs.records), "--format", names, *workers])
-    _show({"split, baseline.py": beside, "split": ours}, inputs)
+    _show({"split, baseline.py": other, "split": ours}, inputs)
 
 
 def _show(commands: dict[str, str], inputs: Inputs) -> None:
-    """Print a line for each command, and how many times as fast it is as the first."""
+    """Print a line for each command, with its speed relative to the first."""
     records = _lines(inputs.records)
-    runs: dict[str, list[Measured]] = {name: [] for name in commands}
-    for _ in range(inputs.rounds):
-        for name, command in commands.items():
-            runs[name].append(shell(command, inputs.folder))
-    results = {name: typical(each) for name, each in runs.items()}
+    results = measured_in_turn(
+        {name: partial(shell, command, inputs.folder) for name, command in commands.items()}, inputs.rounds
+    )
     first = next(iter(results))
     table = Table("seconds", "CPU s", "records/s", "MB/s", "× the first", "peak MiB")
     for name, ran in results.items():

@@ -1,10 +1,10 @@
-"""The codec floor: what compressing takes, and nothing else.
+"""The floor: a program that only decompresses and compresses.
 
     python floor.py INPUT.gz WORKERS LEVEL TEXT…
 
-Decompresses the input once and compresses the texts of the outputs once, in segments, with the same codec and level as
-the pipeline, on as many threads as it has workers (zlib-ng does not hold the GIL). Reads texts from plain files, which
-the page cache holds; writes nothing.
+It decompresses the input once and compresses the text of the outputs once, in segments, with the pipeline's codec and
+level. It has as many threads as the pipeline has workers (zlib-ng does not hold the GIL). It reads the texts from plain
+files in the page cache, and writes nothing.
 """
 
 import sys
@@ -16,7 +16,7 @@ from oldump.engine.text_stream import decompressed
 
 
 def main(source: Path, workers: int, level: int, texts: list[Path]) -> None:
-    """Do it."""
+    """Decompress the source and compress the texts."""
     with ThreadPoolExecutor(workers) as pool:
         if index_path(source).exists():
             reading = [pool.submit(read_segment, source, entry) for entry in read_index(source)]

@@ -1,4 +1,4 @@
-"""Dumps and splice of ever more rows, with one worker and with two: neither rate nor memory may depend on them."""
+"""Measure dumps and splice for increasing numbers of rows. Rate and memory should not depend on that number."""
 
 import shutil
 from dataclasses import replace
@@ -12,21 +12,21 @@ from bench.table import Table, count, mebibytes, ratio
 
 ROWS = (100_000, 1_000_000, 3_000_000, 10_000_000)
 _STANDARD = 1_000_000
-"""The rates of other numbers of rows are told as shares of this one's, or of the largest if it is not there."""
+"""Rates are relative to the rate for this number of rows, or for the largest if it is not measured."""
 _WORKERS = (1, 2)
 _OUT = "growth"
 
 
 def show(inputs: Inputs) -> None:
-    """Print a table. The rows of each are the first ones of one table."""
+    """Print the table. All inputs are the first rows of one synthetic table."""
     sizes = sorted({*(rows for rows in ROWS if rows < inputs.rows), inputs.rows})
     standard = _STANDARD if _STANDARD in sizes else sizes[-1]
     rates: dict[int, float] = {}
-    table = Table("workers", "seconds", "CPU s", "rows/s", f"of {standard:,} rows'", "peak MiB", "spill of text")
+    table = Table("workers", "seconds", "CPU s", "rows/s", f"× {standard:,} rows", "peak MiB", "spill/text")
     for rows in sorted(sizes, key=lambda each: (each != standard, each)):
         source, text_bytes = _first_rows(rows, inputs)
         for workers in _WORKERS:
-            ran = _ran(replace(inputs, workers=workers), source)
+            ran = _run(replace(inputs, workers=workers), source)
             rate = rows / ran.seconds
             rates.setdefault(workers, rate)
             table.row(
@@ -43,7 +43,7 @@ def show(inputs: Inputs) -> None:
 
 
 def _first_rows(rows: int, inputs: Inputs) -> tuple[Path, int]:
-    """The first rows of the table as extract makes them, and the bytes of their text."""
+    """Return the file that extract would write for the first rows, and the size of their text."""
     head = inputs.folder / "head.txt"
     with inputs.text.open("rb") as stream, head.open("wb") as output:
         output.writelines(islice(stream, rows))
@@ -53,7 +53,7 @@ def _first_rows(rows: int, inputs: Inputs) -> tuple[Path, int]:
     return source, text_bytes
 
 
-def _ran(inputs: Inputs, source: Path) -> Measured:
+def _run(inputs: Inputs, source: Path) -> Measured:
     ran = measured([*inputs.run_of(source, _OUT), *ONLY], inputs.folder, spill_of(inputs, _OUT))
     shutil.rmtree(inputs.folder / _OUT)
     return ran

@@ -1,4 +1,4 @@
-"""What the tables measure with: the options, and the inputs, each made when the first table asks for it."""
+"""The options and the input files of the benchmarks. Each file is made on first use."""
 
 import shlex
 import sys
@@ -15,7 +15,7 @@ OLDUMP = [sys.executable, "-m", "oldump"]
 
 @dataclass(frozen=True)
 class Inputs:
-    """Lie in a temporary folder, and stay until the last table is printed."""
+    """Input files in a temporary folder, and the options of the benchmarks."""
 
     folder: Path
     rows: int
@@ -25,36 +25,36 @@ class Inputs:
 
     @property
     def limits(self) -> list[str]:
-        """The flags that say with how much oldump works."""
+        """The flags that set the number of workers and the memory."""
         return ["--workers", str(self.workers), "--memory", self.memory]
 
     @cached_property
     def text(self) -> Path:
-        """Synth's rows as plain COPY text."""
+        """Synthetic rows as plain COPY text."""
         return self._made("data.txt", f"{shlex.join(OLDUMP)} synth --rows {self.rows}")
 
     @cached_property
     def text_bytes(self) -> int:
-        """The size of the text."""
+        """The size of the plain text."""
         return self.text.stat().st_size
 
     @cached_property
     def gzipped(self) -> Path:
-        """The same as psql and gzip make it."""
+        """The rows as psql and gzip write them."""
         return self._made("data.txt.gz", f"gzip -6 -c {self.text}")
 
     @cached_property
     def seekable(self) -> Path:
-        """The same as extract makes it."""
+        """The rows as extract writes them."""
         return seekable(self.text, self.folder / "seekable")
 
     @cached_property
     def records(self) -> Path:
-        """The records of the rows, in the rows' order."""
+        """The records of the rows, in the order of the rows."""
         return self._made("records.txt", f"{shlex.join(OLDUMP)} cdump {self.text} {DAY} {shlex.join(self.limits)}")
 
     def run_of(self, source: Path, out: str) -> list[str]:
-        """The command that makes the dumps of a source; without --only it is a whole run."""
+        """Return the command of a run. The caller adds --only for single stages."""
         return [*OLDUMP, "run", DAY, "--source", str(source), "--out", str(self.folder / out), *self.limits]
 
     def _made(self, name: str, command: str) -> Path:
@@ -64,7 +64,7 @@ class Inputs:
 
 
 def seekable(text: Path, folder: Path) -> Path:
-    """Rows as extract makes them, from plain text."""
+    """Write the rows of a plain text as extract writes them, and return the path."""
     folder.mkdir()
     measured([sys.executable, "-m", "bench.seekable", str(text), str(folder)], HERE.parent)
     return folder / "data.txt.gz"

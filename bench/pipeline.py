@@ -1,4 +1,4 @@
-"""Dumps and splice beside the plain baseline and the codec floor, in one run; sizes; the spill."""
+"""Compare dumps and splice with the baseline and the floor: times, sizes of the outputs, and the spill."""
 
 import shlex
 import shutil
@@ -6,40 +6,42 @@ import sys
 from pathlib import Path
 
 from bench.inputs import DAY, HERE, Inputs
-from bench.measure import Measured, measured, shell, typical
+from bench.measure import Measured, measured, measured_in_turn, shell
 from bench.table import Table, count, mebibytes, ratio
 from oldump.engine.segments import DEFAULT_LEVEL
 from oldump.records.record import PARTS
 
 ONLY = ["--only", "dumps", "--only", "splice"]
-"""What baseline and floor do too: neither gate nor verify."""
+"""The stages that the baseline and the floor do too."""
 _OUT = "oldump"
-_NAMES = ("baseline", "floor", "oldump", "oldump, seekable input")
 
 
 def show(inputs: Inputs) -> None:
     """Print three tables."""
     for name in ("baseline", "texts"):
         (inputs.folder / name).mkdir()
-    runs: dict[str, list[Measured]] = {name: [] for name in _NAMES}
-    for _ in range(inputs.rounds):
-        runs["oldump"].append(_oldump(inputs, inputs.gzipped))
-        runs["oldump, seekable input"].append(_oldump(inputs, inputs.seekable))
-        runs["floor"].append(_floor(inputs))
-        runs["baseline"].append(_baseline(inputs))
-    results = {name: typical(each) for name, each in runs.items()}
+    # The floor compresses the outputs of oldump, so it runs after it.
+    results = measured_in_turn(
+        {
+            "oldump": lambda: _oldump(inputs, inputs.gzipped),
+            "oldump, seekable input": lambda: _oldump(inputs, inputs.seekable),
+            "floor": lambda: _floor(inputs),
+            "baseline": lambda: _baseline(inputs),
+        },
+        inputs.rounds,
+    )
     _show_times(results, inputs)
     _show_sizes(inputs)
     spilled = results["oldump, seekable input"].spill_bytes
-    table = Table("bytes", "of the text")
+    table = Table("bytes", "of text")
     table.row("largest spill", count(spilled), ratio(spilled / inputs.text_bytes))
     for name in ("baseline", "texts", _OUT):
         shutil.rmtree(inputs.folder / name)
 
 
 def _show_times(results: dict[str, Measured], inputs: Inputs) -> None:
-    table = Table("seconds", "CPU s", "rows/s", "× baseline", "of floor", "peak MiB")
-    for name, ran in results.items():
+    table = Table("seconds", "CPU s", "rows/s", "× baseline", "time/floor", "peak MiB")
+    for name, ran in sorted(results.items()):
         table.row(
             name,
             f"{ran.seconds:.1f}",
@@ -52,7 +54,7 @@ def _show_times(results: dict[str, Measured], inputs: Inputs) -> None:
 
 
 def _show_sizes(inputs: Inputs) -> None:
-    """Sizes beside gzip -6 of the same records in stored order."""
+    """Compare sizes with gzip -6 of the same records in stored order."""
     baseline, making = inputs.folder / "baseline", _making(inputs)
     latest = f"{sys.executable} -m bench.stored_order {baseline}/dump.txt.gz {baseline}/cdump.txt.gz"
     shell(f"cd {HERE.parent} && {latest} | gzip -6 > {baseline}/dump-stored-order.txt.gz", inputs.folder)
@@ -71,12 +73,12 @@ def _oldump(inputs: Inputs, source: Path) -> Measured:
 
 
 def spill_of(inputs: Inputs, out: str) -> Path:
-    """Where a run's spill lies."""
+    """Return the path of a run's spill folder."""
     return inputs.folder / out / f"run-{DAY}" / "spill"
 
 
 def _making(inputs: Inputs) -> Path:
-    """The folder in which a run without gate and verify leaves its items."""
+    """Return the folder that contains the items of a run without gate and verify."""
     return inputs.folder / _OUT / f"run-{DAY}" / "making"
 
 
@@ -86,7 +88,7 @@ def _floor(inputs: Inputs) -> Measured:
 
 
 def _texts(inputs: Inputs) -> list[Path]:
-    """The outputs' plain text: of the cdump and of the parts."""
+    """Return files with the plain text of the outputs: the cdump and the parts."""
     dump = _making(inputs) / f"ol_dump_{DAY}"
     sources = [_making(inputs) / f"ol_cdump_{DAY}" / f"ol_cdump_{DAY}.txt.gz"]
     sources += [dump / f"ol_dump_{part}_{DAY}.txt.gz" for part in PARTS]

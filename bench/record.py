@@ -1,20 +1,21 @@
-"""One record by its key, by the script that docs/format.md gives to readers, beside zcat and grep."""
+"""Look up one record by its key: compare the script in docs/format.md with zcat and grep."""
 
 import shlex
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 from bench.inputs import DAY, HERE, Inputs
-from bench.measure import Measured, measured, timed, typical
+from bench.measure import measured, measured_in_turn, timed
 from bench.table import Table, ratio
 from oldump.engine.segments import read_index
 
-_LEAST_ROUNDS = 5
+_MIN_ROUNDS = 5
 
 
 def show(inputs: Inputs) -> None:
-    """Print a table. The key is that of the segment in the middle of the cdump."""
+    """Print the table. The key is the first of the middle segment of the cdump."""
     measured([*inputs.run_of(inputs.seekable, "record"), "--only", "dumps"], inputs.folder)
     cdump = inputs.folder / "record" / f"run-{DAY}" / "making" / f"ol_cdump_{DAY}" / f"ol_cdump_{DAY}.txt.gz"
     entries = read_index(cdump)
@@ -26,19 +27,18 @@ def show(inputs: Inputs) -> None:
         "zcat | grep": ["bash", "-c", search],
         "through the index": [sys.executable, str(script), str(cdump), key],
     }
-    runs: dict[str, list[Measured]] = {name: [] for name in commands}
-    for _ in range(max(_LEAST_ROUNDS, inputs.rounds)):
-        for name, command in commands.items():
-            runs[name].append(timed(command, inputs.folder))
+    results = measured_in_turn(
+        {name: partial(timed, command, inputs.folder) for name, command in commands.items()},
+        max(_MIN_ROUNDS, inputs.rounds),
+    )
     table = Table("seconds", "× the first")
-    first = typical(runs["zcat | grep"]).seconds
-    for name, each in runs.items():
-        table.row(f"{key}, {name}", f"{typical(each).seconds:.3f}", ratio(first / typical(each).seconds))
+    for name, ran in results.items():
+        table.row(f"{key}, {name}", f"{ran.seconds:.3f}", ratio(results["zcat | grep"].seconds / ran.seconds))
     shutil.rmtree(inputs.folder / "record")
 
 
 def _documented(page: Path) -> str:
-    """The script of the page that finds a record."""
+    """Return the script of the page that looks up a record."""
     blocks = page.read_text(encoding="utf-8").split("```")[1::2]
     _, _, script = next(block for block in blocks if "bisect_left" in block).partition("\n")
     return script

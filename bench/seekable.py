@@ -1,4 +1,4 @@
-"""Make DIR/data.txt.gz, seekable, of a plain file: what extract would make."""
+"""Compress a plain file to DIR/data.txt.gz with an index, as extract does: `seekable.py FILE DIR`."""
 
 import sys
 from functools import partial

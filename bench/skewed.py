@@ -1,4 +1,4 @@
-"""Dumps in which much hangs on one key, and dumps of the same documents in which it is spread evenly."""
+"""Generate dumps in which many documents link to one key, and dumps in which the links are spread evenly."""
 
 from collections.abc import Callable, Iterator
 
@@ -37,4 +37,4 @@ KINDS: dict[str, Callable[[], Iterator[bytes]]] = {
     "200,000 works of one author": lambda: _dump(1, _EDITIONS),
     "50,000 editions of one work": lambda: _dump(50_000, 1),
 }
-"""What is measured, and what makes its records."""
+"""Each kind of dump, with the function that generates its records."""

@@ -1,19 +1,19 @@
-"""What a command takes that has nothing to do: the help, and a run of 1,000 rows."""
+"""Measure commands with little to do: the help, and a run of 1,000 rows."""
 
 import shutil
 from collections.abc import Iterator
 
 from bench.inputs import DAY, OLDUMP, Inputs
-from bench.measure import Measured, shell, timed, typical
+from bench.measure import Measured, shell, summary, timed
 from bench.pipeline import ONLY
 from bench.table import Table
 
-_LEAST_ROUNDS = 5
+_MIN_ROUNDS = 5
 _FEW_ROWS = 1_000
 
 
 def show(inputs: Inputs) -> None:
-    """Print a table."""
+    """Print the table of short commands."""
     few = inputs.folder / "few.txt"
     shell(f"{' '.join(OLDUMP)} synth --rows {_FEW_ROWS} > {few}", inputs.folder)
     run = ["run", DAY, "--source", str(few), "--out", str(inputs.folder / "few"), *inputs.limits, *ONLY]
@@ -23,11 +23,11 @@ def show(inputs: Inputs) -> None:
         ("oldump run --help", ["run", "--help"]),
         (f"dumps and splice of {_FEW_ROWS:,} rows", run),
     ):
-        ran = typical(list(_rounds(flags, inputs)))
+        ran = summary(list(_rounds(flags, inputs)))
         table.row(name, f"{ran.seconds:.2f}", f"{ran.cpu_seconds:.2f}")
 
 
 def _rounds(flags: list[str], inputs: Inputs) -> Iterator[Measured]:
-    for _ in range(max(_LEAST_ROUNDS, inputs.rounds)):
+    for _ in range(max(_MIN_ROUNDS, inputs.rounds)):
         yield timed([*OLDUMP, *flags], inputs.folder)
         shutil.rmtree(inputs.folder / "few", ignore_errors=True)

@@ -1,11 +1,11 @@
-"""The records of a dump, in the order in which a cdump has them: `stored_order.py DUMP.gz CDUMP.gz > records`."""
+"""Write the records of a dump in the order of a cdump: `stored_order.py DUMP.gz CDUMP.gz > records`."""
 
 import gzip
 import sys
 
 
 def main(dump: str, cdump: str) -> None:
-    """Do it."""
+    """Write the cdump's records that are in the dump."""
     with gzip.open(dump) as stream:
         latest = {hash(record) for record in stream}
     with gzip.open(cdump) as stream:

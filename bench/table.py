@@ -1,15 +1,15 @@
-"""A table that is printed line by line, as its figures come."""
+"""A table that is printed line by line, while the benchmark runs."""
 
 _NAME_WIDTH = 36
-_LEAST_WIDTH = 9
+_MIN_WIDTH = 9
 
 
 class Table:
-    """Names to the left, figures to the right under their headings."""
+    """A table with names on the left, and right-aligned figures under their headings."""
 
     def __init__(self, *headings: str) -> None:
-        """Print the headings, behind an empty line."""
-        self._widths = [max(len(heading), _LEAST_WIDTH) for heading in headings]
+        """Print an empty line and the headings."""
+        self._widths = [max(len(heading), _MIN_WIDTH) for heading in headings]
         print()
         self.row("", *headings)
 
@@ -20,15 +20,15 @@ class Table:
 
 
 def count(number: float) -> str:
-    """The number in full, thousands apart."""
+    """Return the integer with thousands separators."""
     return f"{number:,.0f}"
 
 
 def ratio(number: float) -> str:
-    """The number with two decimals."""
+    """Return the number with two decimals."""
     return f"{number:.2f}"
 
 
 def mebibytes(size_bytes: int) -> str:
-    """Whole MiB."""
+    """Return the size in whole MiB."""
     return f"{size_bytes >> 20:,}"

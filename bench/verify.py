@@ -1,4 +1,4 @@
-"""Verify of a whole run beside its dumps stage alone, in the rows' text a second: at least 0.5 is wanted."""
+"""Compare verify with the dumps stage, in text of rows per second. The budget is at least 0.5."""
 
 import shutil
 
@@ -8,12 +8,12 @@ from bench.table import Table, mebibytes, ratio
 
 
 def show(inputs: Inputs) -> None:
-    """Print a table."""
+    """Print the table of verify and dumps."""
     run = inputs.run_of(inputs.seekable, "verified")
     dumps = measured([*run, "--only", "dumps"], inputs.folder)
     measured(run, inputs.folder)
     verify = measured([*OLDUMP, "verify", "verified", "--workers", str(inputs.workers)], inputs.folder)
-    table = Table("seconds", "MB/s of rows", "of dumps", "peak MiB")
+    table = Table("seconds", "MB/s of rows", "× dumps", "peak MiB")
     for name, ran in (("dumps", dumps), ("verify", verify)):
         rate = inputs.text_bytes / ran.seconds / 1e6
         share = ratio(dumps.seconds / ran.seconds)
