@@ -180,7 +180,7 @@ def same_meaning(one: bytes, other: bytes) -> bool:
 
 
 def same_but_for_repeated_names(one: bytes, other: bytes) -> bool:
-    """As reference.same_record, but for the one kind of synthetic row whose meaning JSON leaves open."""
+    """Like reference.same_record, except for synthetic rows with repeated names, whose meaning JSON leaves open."""
     return same_meaning(one, other) if b'"title": "one", "title": "two"' in one else reference.same_record(one, other)
 
 
@@ -337,7 +337,7 @@ def tricky_rows(draw: st.DrawFn) -> bytes:
 @settings(max_examples=examples(600), deadline=None)
 @given(rows=st.lists(tricky_rows(), min_size=1, max_size=4))
 def test_deceptive_rows(rows: list[bytes]) -> None:
-    """Datetimes, old keys, locations and ids of every shape, in every place, up to the end of a block."""
+    """Datetimes, legacy keys, locations and ids of every form, at any position, also at the end of a block."""
     assert_paths_agree(b"".join(rows))
     assert made_by_fast_path(rows) == made_by_fast_path([b"".join(rows)])
 
