@@ -1,4 +1,4 @@
-"""What the engine's tests share: none of them may hang."""
+"""A time limit for the engine's tests."""
 
 import signal
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ SECONDS = 30
 
 @pytest.fixture(autouse=True)
 def no_hang() -> Iterator[None]:
-    """Break off a test that waits for ever: processes and pipes can."""
+    """Abort a test that waits too long, for a process or a pipe."""
 
     def give_up(number: int, frame: FrameType | None) -> None:
         raise AssertionError(f"not done after {SECONDS} seconds")

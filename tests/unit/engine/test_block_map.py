@@ -1,4 +1,4 @@
-"""A function over the blocks of a file: results in the blocks' order, whichever worker is quick."""
+"""A function applied to the blocks of a file: results are in the order of the blocks."""
 
 import gzip
 from pathlib import Path
@@ -14,7 +14,7 @@ LINES = 300_000
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_results_come_in_the_blocks_order(packed: bool, tmp_path: Path) -> None:
-    """All lines once, in their order; and the share that was read grows to the whole."""
+    """All lines once, in order. The share that has been read grows to 1."""
     text = b"".join(b"%08d\n" % number for number in range(LINES))
     path = tmp_path / "file"
     path.write_bytes(gzip.compress(text, 1) if packed else text)
@@ -28,7 +28,7 @@ def test_results_come_in_the_blocks_order(packed: bool, tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_cut_off_is_no_line(tmp_path: Path) -> None:
-    """The step before was stopped, and what it wrote must not count."""
+    """If the previous step was stopped, its incomplete output must not be used."""
     path = tmp_path / "file"
     path.write_bytes(b"one\ntw")
     with pytest.raises(SourceDamaged, match="ends in the middle of a line"):

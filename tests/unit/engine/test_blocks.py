@@ -1,4 +1,4 @@
-"""Blocks of whole lines: the same text whatever it is compressed with, and damage that is named."""
+"""Blocks of complete lines: every compression gives the same text, and damage is reported."""
 
 import bz2
 import gzip
@@ -30,7 +30,7 @@ TEXT = b"\n".join(LINES) + b"\n"
 
 
 def blocks_of(path: Path | None) -> list[bytes]:
-    """The texts of all blocks, with slots that are freed at once."""
+    """Return the texts of all blocks. Their slots are freed at once."""
     memory = SharedMemory(4)
     source = Source(path, memory)
     texts = []
@@ -41,29 +41,29 @@ def blocks_of(path: Path | None) -> list[bytes]:
 
 
 def plain(path: Path, text: bytes) -> None:
-    """The text as it is."""
+    """Return the text unchanged."""
     path.write_bytes(text)
 
 
 def one_member(path: Path, text: bytes) -> None:
-    """What gzip(1) makes."""
+    """Return the text compressed as by gzip(1)."""
     path.write_bytes(gzip.compress(text, 1))
 
 
 def many_members(path: Path, text: bytes) -> None:
-    """What cat(1) makes of several; the members end anywhere in a line."""
+    """Return concatenated gzip members that end in the middle of lines."""
     step = 300_007
     path.write_bytes(b"".join(gzip.compress(text[at : at + step], 1) for at in range(0, len(text), step)))
 
 
 def padded(path: Path, text: bytes) -> None:
-    """What a tape leaves: members with zeros between and behind them."""
+    """Return gzip members with zero padding between and after them, as on tape."""
     half = len(text) // 2
     path.write_bytes(gzip.compress(text[:half], 1) + bytes(700) + gzip.compress(text[half:], 1) + bytes(1 << 19))
 
 
 def seekable(path: Path, text: bytes) -> None:
-    """What oldump makes."""
+    """Return the text as oldump's seekable gzip."""
     whole = text if text.endswith(b"\n") or not text else text + b"\n"
     with SegmentWriter(path) as writer:
         for each in segment_texts([whole]):
@@ -72,7 +72,7 @@ def seekable(path: Path, text: bytes) -> None:
 
 
 def without_index(path: Path, text: bytes) -> None:
-    """The same, moved without its index."""
+    """Return seekable gzip without its index."""
     seekable(path, text)
     index_path(path).unlink()
 
@@ -83,13 +83,13 @@ Form = Callable[[Path, bytes], None]
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a source may lie."""
+    """Return a path for the source."""
     return tmp_path / "data.txt"
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_blocks_are_the_text(path: Path, form: Form) -> None:
-    """All of it, once, in order, in blocks that end where lines end; long lines stay whole."""
+    """All of it, once and in order. Blocks end at line ends, and long lines are not cut."""
     form(path, TEXT)
     texts = blocks_of(path)
     assert b"".join(texts) == TEXT
@@ -99,14 +99,14 @@ def test_the_blocks_are_the_text(path: Path, form: Form) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_blocks_are_about_as_long_as_they_should_be(path: Path, form: Form) -> None:
-    """What a worker holds is bounded, unless a line is longer; also if a few stored bytes are a very long text."""
+    """Also if few compressed bytes are a very long text. Only a longer line makes a larger block."""
     form(path, TEXT + (b"0" * 99 + b"\n") * 200_000)
     assert all(len(text) <= 2 * BLOCK_BYTES or b"z" * BLOCK_BYTES in text for text in blocks_of(path))
 
 
 @pytest.mark.parametrize("form", [plain, one_member, many_members, without_index])
 def test_the_last_line_needs_no_newline(path: Path, form: Form) -> None:
-    """It is a line all the same, and gets none."""
+    """It is a line like the others, and no newline is added."""
     form(path, TEXT + b"the end")
     texts = blocks_of(path)
     if form is without_index:
@@ -118,7 +118,7 @@ def test_the_last_line_needs_no_newline(path: Path, form: Form) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_an_empty_file_has_no_blocks(path: Path, form: Form) -> None:
-    """Whichever way it is empty."""
+    """Whatever its format."""
     form(path, b"")
     assert blocks_of(path) == []
 
@@ -126,14 +126,14 @@ def test_an_empty_file_has_no_blocks(path: Path, form: Form) -> None:
 @pytest.mark.parametrize("text", [b"\n", b"x", b"\n\n\n", b"\x1f\n", b"a\r\nb"])
 @pytest.mark.parametrize("form", [plain, one_member, many_members])
 def test_tiny_texts(path: Path, form: Form, text: bytes) -> None:
-    """Newlines alone, a line without one, what begins like gzip but is none, carriage returns."""
+    """Only newlines, a line without one, a text that starts like gzip, carriage returns."""
     form(path, text)
     assert b"".join(blocks_of(path)) == text
 
 
 @pytest.mark.parametrize(("form", "content"), [(plain, ByteRange), (seekable, Segmented)])
 def test_workers_read_plain_and_seekable_files_themselves(path: Path, form: Form, content: type) -> None:
-    """The leader does not touch the text."""
+    """The leader does not read the text."""
     form(path, TEXT)
     source = Source(path, SharedMemory(1))
     assert source.reads_itself
@@ -141,7 +141,7 @@ def test_workers_read_plain_and_seekable_files_themselves(path: Path, form: Form
 
 
 def test_other_gzip_comes_through_shared_memory(path: Path) -> None:
-    """But for what is longer than a slot, which is its own content."""
+    """A block that is longer than a slot is sent as a message instead."""
     one_member(path, TEXT)
     source = Source(path, SharedMemory(16))
     assert not source.reads_itself
@@ -149,8 +149,8 @@ def test_other_gzip_comes_through_shared_memory(path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_positions_grow_to_the_size_of_the_file(path: Path, form: Form) -> None:
-    """Progress is honest: by bytes of the file as it lies on the disk, from nothing to all of them, but its end."""
+def test_positions_increase_to_the_size_of_the_file(path: Path, form: Form) -> None:
+    """Progress counts bytes of the stored file, from 0 to its size."""
     form(path, TEXT)
     memory = SharedMemory(16)
     source = Source(path, memory)
@@ -161,7 +161,7 @@ def test_positions_grow_to_the_size_of_the_file(path: Path, form: Form) -> None:
 
 
 def test_few_slots_are_enough(path: Path) -> None:
-    """A reader that frees each block as it goes needs no more memory for a longer file."""
+    """A reader that frees each block needs no more memory for a longer file."""
     many_members(path, b"".join(b"%d\n" % number * 50 for number in range(100_000)))
     memory = SharedMemory(2, slot_bytes=3 * BLOCK_BYTES // 2)
     source = Source(path, memory)
@@ -175,7 +175,7 @@ def test_few_slots_are_enough(path: Path) -> None:
 @given(st.lists(st.sampled_from((b"", b"\n", b"a", b"bc\n", b"d\ne", b"x" * 700_000, b"y" * 500_000 + b"\nz"))))
 @settings(deadline=None, max_examples=examples(100))
 def test_whole_lines_of_any_pieces(pieces: list[bytes]) -> None:
-    """However the text is cut before, all blocks but the last end with a newline and none is empty."""
+    """However the input is cut, all blocks except the last end with a newline, and none is empty."""
     blocks = list(whole_lines(iter(pieces), "pieces"))
     assert b"".join(blocks) == b"".join(pieces)
     assert all(block.endswith(b"\n") for block in blocks[:-1])
@@ -185,7 +185,7 @@ def test_whole_lines_of_any_pieces(pieces: list[bytes]) -> None:
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=4), st.integers(1, 60), st.integers(0, 40))
 @settings(deadline=None, max_examples=examples(200))
 def test_decompressed_in_any_chunks(members: list[bytes], chunk_bytes: int, zeros: int) -> None:
-    """Members, padding and chunks may end anywhere; a magic number may be cut in the middle but in the first chunk."""
+    """Members, padding and chunks may end anywhere. Only the first magic number must not be cut."""
     content = (b"\0" * zeros).join(map(gzip.compress, members))
     chunks = [content[: max(chunk_bytes, 2)]]
     rest = content[len(chunks[0]) :]
@@ -209,7 +209,7 @@ for block in source.blocks():
 
 
 def read_stdin(chunks: list[bytes]) -> bytes:
-    """What a process reads from its standard input, that is given these chunks one by one."""
+    """Return what a process reads from standard input, to which these chunks are written one by one."""
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", READ_STDIN],
         stdin=subprocess.PIPE,
@@ -234,14 +234,14 @@ def read_stdin(chunks: list[bytes]) -> bytes:
 
 @pytest.mark.parametrize("form", [plain, one_member, many_members, seekable])
 def test_standard_input(path: Path, form: Form) -> None:
-    """Any form through a pipe, with nothing on standard error even where warnings are errors."""
+    """Every format works through a pipe. Nothing is written to standard error, even if warnings are errors."""
     form(path, TEXT)
     assert read_stdin([path.read_bytes()]) == TEXT
 
 
 @pytest.mark.parametrize("form", [plain, one_member])
-def test_standard_input_that_dribbles(path: Path, form: Form) -> None:
-    """A writer that gives the first byte alone, as some do: gzip is known as gzip all the same."""
+def test_standard_input_in_single_bytes(path: Path, form: Form) -> None:
+    """Gzip is recognized even if the first byte arrives alone."""
     form(path, b"a\nb\n")
     content = path.read_bytes()
     assert read_stdin([content[at : at + 1] for at in range(len(content))]) == b"a\nb\n"
@@ -249,7 +249,7 @@ def test_standard_input_that_dribbles(path: Path, form: Form) -> None:
 
 @pytest.mark.parametrize("form", [plain, one_member, seekable])
 def test_a_named_pipe(path: Path, tmp_path: Path, form: Form) -> None:
-    """A path may be a pipe, as in `oldump cdump <(pg_dump …)`: looking at it takes nothing away."""
+    """A path may be a pipe, as in `oldump cdump <(pg_dump …)`. Detecting its format loses no data."""
     form(path, TEXT)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -260,7 +260,7 @@ def test_a_named_pipe(path: Path, tmp_path: Path, form: Form) -> None:
 
 @pytest.mark.parametrize("form", [plain, one_member])
 def test_a_stream_says_when_a_block_is_there(path: Path, tmp_path: Path, form: Form) -> None:
-    """Nothing while the pipe is silent, then each block, then the end: whoever waits for it misses nothing else."""
+    """Nothing while the pipe is silent, then each block, then the end. The caller can wait for other events too."""
     form(path, TEXT)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -279,7 +279,7 @@ def test_a_stream_says_when_a_block_is_there(path: Path, tmp_path: Path, form: F
 
 @pytest.mark.parametrize("form", [plain, seekable])
 def test_files_that_workers_read_need_no_waiting(path: Path, form: Form) -> None:
-    """Their blocks can be had at once."""
+    """Their blocks are available at once."""
     form(path, TEXT)
     assert Source(path, SharedMemory(1)).arrivals is None
 
@@ -288,20 +288,20 @@ def test_files_that_workers_read_need_no_waiting(path: Path, form: Form) -> None
 
 
 def test_a_missing_file_is_named(path: Path) -> None:
-    """The error says which, and what to do."""
+    """The error has its path and a hint."""
     with pytest.raises(SourceMissing, match=rf"{path}: .*Check the path"):
         Source(path, SharedMemory(1))
 
 
 def test_a_folder_is_no_source(tmp_path: Path) -> None:
-    """Nor is anything else that cannot be read as a file."""
+    """The error names it. The same goes for anything that cannot be read as a file."""
     with pytest.raises(SourceMissing, match=str(tmp_path)):
         Source(tmp_path, SharedMemory(1))
 
 
 @pytest.mark.parametrize("form", [plain, one_member, seekable])
-def test_a_file_that_is_gone_meanwhile_is_named(path: Path, form: Form) -> None:
-    """Deleted between looking and reading."""
+def test_a_file_deleted_meanwhile_is_named(path: Path, form: Form) -> None:
+    """The file is deleted after its format is detected and before it is read."""
     form(path, TEXT)
     source = Source(path, SharedMemory(4))
     if form is seekable:
@@ -317,8 +317,8 @@ def test_a_file_that_is_gone_meanwhile_is_named(path: Path, form: Form) -> None:
 
 @pytest.mark.parametrize("form", [one_member, many_members, without_index])
 @pytest.mark.parametrize("missing_bytes", [1, 4, 8, 11, 1000])
-def test_truncated_gzip_is_never_half_a_table(path: Path, form: Form, missing_bytes: int) -> None:
-    """A download that broke off: the error names the file and how far it goes, and says to fetch it again."""
+def test_truncated_gzip_is_an_error(path: Path, form: Form, missing_bytes: int) -> None:
+    """For an incomplete download, the error names the file and its length, and says to download it again."""
     form(path, TEXT)
     content = path.read_bytes()[:-missing_bytes]
     path.write_bytes(content)
@@ -327,7 +327,7 @@ def test_truncated_gzip_is_never_half_a_table(path: Path, form: Form, missing_by
 
 
 def test_gzip_that_is_only_a_magic_number_is_truncated(path: Path) -> None:
-    """Two bytes are no empty file."""
+    """A file of two bytes is not an empty file."""
     path.write_bytes(b"\x1f\x8b")
     with pytest.raises(SourceDamaged, match="ends in the middle"):
         blocks_of(path)
@@ -335,7 +335,7 @@ def test_gzip_that_is_only_a_magic_number_is_truncated(path: Path) -> None:
 
 @pytest.mark.parametrize("form", [one_member, many_members, without_index])
 def test_a_flipped_bit_is_never_read_as_another_text(path: Path, form: Form) -> None:
-    """Wherever it is, the text is the same (a bit of a time stamp, say) or the error names the file and the place."""
+    """At any position: the text is unchanged (a bit of a time stamp, for example), or the error names file and position."""
     text = b"".join(b"%d\t%x\n" % (number, number**3) for number in range(2000))
     form(path, text)
     content = path.read_bytes()
@@ -352,7 +352,7 @@ def test_a_flipped_bit_is_never_read_as_another_text(path: Path, form: Form) -> 
 
 
 def test_the_place_of_damage_is_near_it(path: Path) -> None:
-    """Not somewhere in a file of 30 GB: within a chunk of the stored bytes."""
+    """The reported position is within a chunk of the damaged byte."""
     text = os.urandom(3_000_000)
     one_member(path, text)
     content = bytearray(path.read_bytes())
@@ -365,8 +365,8 @@ def test_the_place_of_damage_is_near_it(path: Path) -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"garbage", b"\x1f", b"\x1f\x8b\x08", bytes(9) + b"!", b"\n"])
-def test_garbage_behind_gzip_is_damage(path: Path, garbage: bytes) -> None:
-    """gzip(1) warns and goes on; a table that is followed by what nobody knows is not published."""
+def test_data_after_gzip_is_damage(path: Path, garbage: bytes) -> None:
+    """gzip(1) warns and continues, but a table that is followed by unknown data must not be published."""
     path.write_bytes(gzip.compress(b"a\nb\n") + garbage)
     with pytest.raises(SourceDamaged, match=rf"{path}.*byte"):
         blocks_of(path)
@@ -388,8 +388,8 @@ OTHERS: list[tuple[str, Callable[[bytes, Path], bytes]]] = [
 
 
 @pytest.mark.parametrize(("name", "form"), OTHERS, ids=[name for name, _ in OTHERS])
-def test_another_format_is_called_by_its_name(path: Path, name: str, form: Callable[[bytes, Path], bytes]) -> None:
-    """Rather than be read as a table of garbage; also when it comes through a pipe."""
+def test_another_format_is_named(path: Path, name: str, form: Callable[[bytes, Path], bytes]) -> None:
+    """It is not read as a table, also if it comes through a pipe."""
     content = form(b"1\t1\t{}\n", path)
     path.write_bytes(content)
     with pytest.raises(SourceDamaged, match=rf"{path}: is {name}.*[Cc]onvert"):
@@ -399,7 +399,7 @@ def test_another_format_is_called_by_its_name(path: Path, name: str, form: Calla
 
 
 def test_a_plain_file_that_was_cut_after_it_was_looked_at(path: Path) -> None:
-    """A worker that gets less than its range says so."""
+    """A worker that gets less than its range raises an error."""
     plain(path, TEXT)
     source = Source(path, SharedMemory(1))
     blocks = list(source.blocks())
@@ -409,7 +409,7 @@ def test_a_plain_file_that_was_cut_after_it_was_looked_at(path: Path) -> None:
 
 
 def test_a_plain_file_that_is_cut_while_it_is_looked_at(path: Path) -> None:
-    """The search for the end of a line ends with the file, and whoever reads the range says what happened."""
+    """The search for the line's end stops at the end of the file, and the reader of the range raises an error."""
     plain(path, TEXT)
     source = Source(path, SharedMemory(1))
     blocks = source.blocks()
@@ -420,8 +420,8 @@ def test_a_plain_file_that_is_cut_while_it_is_looked_at(path: Path) -> None:
         source.text(last.content)
 
 
-def test_a_line_without_end_is_no_table(path: Path) -> None:
-    """A disk image or /dev/zero is refused after 1 GiB, and no more of it is read."""
+def test_an_endless_line_is_rejected(path: Path) -> None:
+    """A disk image or /dev/zero is rejected after 1 GiB, without reading more."""
     with path.open("wb") as stream:
         stream.truncate(1 << 40)  # a hole: nothing is on the disk, and to read it takes minutes
     with pytest.raises(SourceDamaged, match=rf"{path}: a line is longer than 1,073,741,824 bytes"):
@@ -429,7 +429,7 @@ def test_a_line_without_end_is_no_table(path: Path) -> None:
 
 
 def test_a_segment_that_is_damaged_is_named(path: Path) -> None:
-    """Through the same way as it is read by a worker."""
+    """When a worker reads it."""
     seekable(path, TEXT)
     content = bytearray(path.read_bytes())
     content[5000] ^= 1
@@ -439,7 +439,7 @@ def test_a_segment_that_is_damaged_is_named(path: Path) -> None:
 
 
 def test_an_index_that_does_not_fit_is_refused_at_once(path: Path) -> None:
-    """Before any work is done, with the way out."""
+    """Before any work is done, with a hint."""
     seekable(path, TEXT)
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(SourceDamaged, match=r"\.index: does not fit .* Delete it"):

@@ -1,9 +1,9 @@
-"""Room for texts: as much as is asked for, in the same memory as long as that suffices."""
+"""A reusable buffer: views of the requested size in the same memory, as long as it is large enough."""
 
 from oldump.engine.buffer import Buffer
 
 
-def test_room_is_used_again() -> None:
+def test_memory_is_reused() -> None:
     """Views share their memory; a larger view gets new memory and leaves the earlier one unchanged."""
     buffer = Buffer()
     first = buffer.view(100)
@@ -14,8 +14,8 @@ def test_room_is_used_again() -> None:
     assert len(buffer.view(0)) == 0
 
 
-def test_room_that_is_known_beforehand_suffices() -> None:
-    """Nothing is taken anew."""
+def test_a_size_given_in_advance_is_allocated_once() -> None:
+    """No new memory is allocated."""
     buffer = Buffer(1_000)
     buffer.view(1_000)[:3] = b"abc"
     assert bytes(buffer.view(3)) == b"abc"

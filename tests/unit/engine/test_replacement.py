@@ -1,4 +1,4 @@
-"""Replacing the files of a folder: whatever is read at any moment, no file names one that is not there."""
+"""Replacing the files of a folder: at no time does a file refer to a missing one."""
 
 import os
 import re
@@ -15,11 +15,11 @@ NEW = {"a.txt": b"new", "b.txt": b"old", "e/f.txt": b"new", "g.txt": b"new", "i.
 
 
 class _Killed(BaseException):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
 def replace(folder: Path, files: dict[str, bytes], moves: int = 1_000) -> int:
-    """Replace the files, and be killed after so many moves."""
+    """Replace the files, and be killed after this number of moves."""
     left = iter(range(moves))
 
     def move(source: Path, target: Path) -> None:
@@ -34,21 +34,21 @@ def replace(folder: Path, files: dict[str, bytes], moves: int = 1_000) -> int:
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    """What readers find."""
+    """Return the files that readers see, with their contents."""
     found = (path for path in folder.rglob("*") if path.is_file() and path.name != ".oldump-lock")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
-def test_the_new_files_take_the_place_of_the_old(tmp_path: Path) -> None:
-    """Those that are no more are removed; what has other names stays."""
+def test_new_files_replace_the_old_ones(tmp_path: Path) -> None:
+    """Files that are no longer part of the set are removed. Unrelated files stay."""
     replace(tmp_path / "x", OLD)
     (tmp_path / "x" / "robots.TXT").write_bytes(b"theirs")
     assert replace(tmp_path / "x", NEW) == 4
     assert files_in(tmp_path / "x") == {**NEW, "robots.TXT": b"theirs"}
 
 
-def test_what_is_as_it_was_is_not_touched(tmp_path: Path) -> None:
-    """A server can go on saying that it was not modified."""
+def test_an_unchanged_file_is_not_touched(tmp_path: Path) -> None:
+    """So a server can report that the file is not modified."""
     replace(tmp_path, OLD)
     os.utime(tmp_path / "b.txt", (1, 1))
     replace(tmp_path, NEW)
@@ -58,7 +58,7 @@ def test_what_is_as_it_was_is_not_touched(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("moves", range(4))
 def test_killed_at_any_move_every_named_file_is_there(moves: int, tmp_path: Path) -> None:
-    """The old index is the one that is there, and all that it names; the next try makes all new."""
+    """The old index and all files that it names exist. The next attempt replaces everything."""
     replace(tmp_path, OLD)
     with pytest.raises(_Killed):
         replace(tmp_path, NEW, moves)
@@ -71,7 +71,7 @@ def test_killed_at_any_move_every_named_file_is_there(moves: int, tmp_path: Path
 
 
 def test_nothing_changes_before_all_are_written(tmp_path: Path) -> None:
-    """What is not committed leaves what was there, and nothing else."""
+    """Without commit, exactly the existing files remain."""
     replace(tmp_path, OLD)
     with Replacement(tmp_path, OURS) as replacement:
         replacement.write("a.txt", b"new")
@@ -80,14 +80,14 @@ def test_nothing_changes_before_all_are_written(tmp_path: Path) -> None:
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
-    """The second one is told so; when the first is done, it may."""
+    """A second process gets an error until the first has finished."""
     with Replacement(tmp_path, OURS), pytest.raises(RunBusy, match="another process writes to this folder"):
         Replacement(tmp_path, OURS)
     assert replace(tmp_path, OLD) == len(OLD)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    """A file is in its place."""
+    """A file has the folder's name."""
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match="file"):
         Replacement(tmp_path / "file", OURS)

@@ -1,4 +1,4 @@
-"""Lines in one text: choosing moves places, and what is joined is what was chosen."""
+"""Lines in one text: they are chosen by position and joined without their newlines changing."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from oldump.engine.text_lines import Lines, chained
 SOME = [b"one", b"", b"three\t3", b"4"]
 
 
-def test_lines_come_back_as_they_were() -> None:
-    """Without their newlines, as objects, and with them, as one text."""
+def test_lines_are_returned_unchanged() -> None:
+    """As objects without newlines, and as one text with newlines."""
     lines = Lines.of(SOME)
     assert [*lines] == SOME
     assert [lines.line(place) for place in range(4)] == SOME
@@ -24,8 +24,8 @@ def test_lines_come_back_as_they_were() -> None:
     [slice(1, 3), np.array([3, 0, 0]), np.array([True, False, False, True]), slice(0)],
     ids=["stretch", "places", "flags", "none"],
 )
-def test_what_is_chosen_lies_in_the_same_text(chosen: slice | np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
-    """In the order in which it is chosen; no text is copied."""
+def test_chosen_lines_share_the_text(chosen: slice | np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+    """In the chosen order. The text is not copied."""
     lines = Lines.of(SOME)
     taken = lines.take(chosen)
     assert taken.text is lines.text
@@ -34,7 +34,7 @@ def test_what_is_chosen_lies_in_the_same_text(chosen: slice | np.ndarray[tuple[i
 
 
 def test_the_lines_of_a_text_are_found() -> None:
-    """By its newlines; by lengths that are known; and none in no text."""
+    """By its newlines, or by known lengths. An empty text has no lines."""
     text = b"".join(line + b"\n" for line in SOME)
     assert [*Lines.of_text(text)] == SOME
     assert [*Lines.within(b"??" + text, np.array([4, 1, 8, 2]), 2)] == SOME
@@ -43,7 +43,7 @@ def test_the_lines_of_a_text_are_found() -> None:
 
 
 def test_a_chain_has_a_text_of_its_own() -> None:
-    """So that nothing else that lies with the lines stays in memory."""
+    """So the rest of the original text can be freed."""
     chain = chained(Lines.of(SOME).take(np.array([2])), Lines.of([b"next"]))
     assert [*chain] == [b"three\t3", b"next"]
     assert chain.text == b"three\t3\nnext\n"
