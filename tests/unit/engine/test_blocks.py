@@ -335,7 +335,7 @@ def test_gzip_that_is_only_a_magic_number_is_truncated(path: Path) -> None:
 
 @pytest.mark.parametrize("form", [one_member, many_members, without_index])
 def test_a_flipped_bit_is_never_read_as_another_text(path: Path, form: Form) -> None:
-    """At any position: the text is unchanged (a bit of a time stamp, for example), or the error names file and position."""
+    """At any position: the text is unchanged, or the error names the file and the position."""
     text = b"".join(b"%d\t%x\n" % (number, number**3) for number in range(2000))
     form(path, text)
     content = path.read_bytes()
