@@ -1,4 +1,4 @@
-"""Workers: conversations, and what becomes of all processes however it ends."""
+"""Workers: tasks, messages, errors, and no process left at the end."""
 
 import multiprocessing
 import os
@@ -20,29 +20,29 @@ from oldump.errors import SourceDamaged, WorkerError
 
 
 def performing(perform: TaskFunction) -> Callable[[int], TaskFunction]:
-    """What a Crew wants, of workers that are all alike."""
+    """Return a function that gives every worker the same task function."""
     return lambda number: perform
 
 
 def named(contents: Iterable[Any]) -> list[tuple[str, Any]]:
-    """Tasks with their descriptions."""
+    """Return tasks with descriptions."""
     return [(f"task {content}", content) for content in contents]
 
 
 def results(crew: Crew, contents: Iterable[Any]) -> list[Any]:
-    """The results of tasks that hold no conversation, in the order of the tasks."""
+    """Run tasks that send no messages; return their results in the order of the tasks."""
     said = list(crew.run(named(contents)))
     assert all(each.finished for each in said)
     return [each.message for each in sorted(said, key=lambda each: each.number)]
 
 
 def are_gone(process_ids: Iterable[int]) -> bool:
-    """Whether none of the processes is there any more, not even as a zombie."""
+    """Whether all of the processes have ended and been reaped."""
     return not any(psutil.pid_exists(process_id) for process_id in process_ids)
 
 
 def doubled(content: int) -> Task:
-    """A task without conversation."""
+    """A task that sends no messages."""
     yield from ()
     return 2 * content
 
@@ -50,14 +50,14 @@ def doubled(content: int) -> Task:
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("tasks", [0, 1, 2, 50])
 def test_every_task_has_its_result(workers: int, tasks: int) -> None:
-    """Once each, whatever the numbers of tasks and workers; a crew can run again."""
+    """Exactly one, for any numbers of tasks and workers. A crew can run again."""
     with Crew(workers, performing(doubled)) as crew:
         assert results(crew, range(tasks)) == list(range(0, 2 * tasks, 2))
         assert results(crew, range(3)) == [0, 2, 4]
 
 
 def test_a_worker_knows_its_number() -> None:
-    """Perform is called once in each, with the number."""
+    """The function is called once in each worker, with its number."""
 
     def begin(number: int) -> TaskFunction:
         def perform(content: object) -> Task:
@@ -70,8 +70,8 @@ def test_a_worker_knows_its_number() -> None:
         assert crew.each("naming", None) == list(enumerate(crew.process_ids))
 
 
-def test_results_come_in_any_order() -> None:
-    """A slow task keeps nobody waiting: later ones are finished before it."""
+def test_results_arrive_in_any_order() -> None:
+    """A slow task does not delay the results of later ones."""
 
     def perform(content: float) -> Task:
         yield from ()
@@ -84,7 +84,7 @@ def test_results_come_in_any_order() -> None:
 
 
 def test_tasks_are_drawn_when_a_worker_is_idle() -> None:
-    """No sooner: what makes them may be large, and waits for memory that other tasks hold."""
+    """No earlier, because a task may be large and need memory that other tasks still use."""
     drawn: list[int] = []
 
     def tasks() -> Iterable[tuple[str, int]]:
@@ -99,7 +99,7 @@ def test_tasks_are_drawn_when_a_worker_is_idle() -> None:
 
 
 def waiting(content: tuple[int, int] | None) -> Task:
-    """A task that waits until there is something to read in a pipe, if it is given one."""
+    """A task that waits until its pipe, if any, has data."""
     yield from ()
     if content is not None:
         os.read(content[0], 1)
@@ -107,7 +107,7 @@ def waiting(content: tuple[int, int] | None) -> Task:
 
 @pytest.mark.parametrize(("window", "ahead"), [(1, 1), (2, 2), (5, 5), (None, 20)])
 def test_tasks_are_drawn_within_a_window(window: int | None, ahead: int) -> None:
-    """While the oldest task is slow, idle workers wait for it rather than run ahead without bound; all tasks are done.
+    """While the oldest task is slow, idle workers wait for it. In the end, all tasks are done.
 
     The first task ends when what may be done ahead of it has been done.
     """
@@ -138,7 +138,7 @@ def test_tasks_are_drawn_within_a_window(window: int | None, ahead: int) -> None
 
 @pytest.mark.parametrize("ahead", [1, 2, 5])
 def test_ordered_messages_follow_the_tasks(ahead: int) -> None:
-    """Results come in the order of the tasks, and few tasks are started ahead of the oldest: here the first is slow.
+    """Results are in the order of the tasks. While the first is slow, few later tasks are started.
 
     The first task ends when all tasks that may be started ahead of it have been drawn.
     """
@@ -163,7 +163,7 @@ def test_ordered_messages_follow_the_tasks(ahead: int) -> None:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_ordered_messages_of_tasks_that_wait_for_answers(workers: int) -> None:
-    """All messages of a task come before those of the next, and a task continues with its answer."""
+    """All messages of a task come before those of the next. A task continues with its answer."""
     with Crew(workers, performing(adding)) as crew:
         messages = []
         for message in crew.run_ordered(named(range(12))):
@@ -176,7 +176,7 @@ def test_ordered_messages_of_tasks_that_wait_for_answers(workers: int) -> None:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_conversations_within_a_window(workers: int) -> None:
-    """A task that waits for an answer is not finished: the window does not move on."""
+    """A task that waits for an answer is unfinished, so the window does not move."""
     with Crew(workers, performing(adding)) as crew:
         sums, oldest = {}, 0
         for said in crew.run(named(range(12)), window=2):
@@ -190,8 +190,8 @@ def test_conversations_within_a_window(workers: int) -> None:
     assert sums == {number: number + 3 for number in range(12)}
 
 
-def test_workers_are_heard_while_a_task_is_slow_to_come() -> None:
-    """Here the second comes only after the first's result: nobody waits for the one before hearing the other."""
+def test_results_arrive_while_the_next_task_is_not_yet_available() -> None:
+    """Here the second task is available only after the result of the first."""
     arrivals, arrived = multiprocessing.Pipe(duplex=False)
 
     def tasks() -> Iterator[tuple[str, int]]:
@@ -209,15 +209,15 @@ def test_workers_are_heard_while_a_task_is_slow_to_come() -> None:
 
 
 def adding(content: int) -> Task:
-    """A conversation: it asks for three numbers, and gives the sum."""
+    """A task that asks for three numbers and returns their sum."""
     total = content
     for place in range(3):
         total += yield place
     return total
 
 
-def test_a_conversation_goes_back_and_forth() -> None:
-    """What the leader answers comes back from the yield; the result ends the task."""
+def test_a_task_receives_answers_to_its_messages() -> None:
+    """The yield returns the leader's answer. The result ends the task."""
     with Crew(2, performing(adding)) as crew:
         sums = {}
         for said in crew.run(named([0, 1000])):
@@ -228,8 +228,8 @@ def test_a_conversation_goes_back_and_forth() -> None:
     assert sums == {0: 30, 1: 1030}
 
 
-def test_answers_may_wait() -> None:
-    """The leader hears another task out before it answers the first."""
+def test_answers_may_be_delayed() -> None:
+    """The leader receives all messages of another task before it answers the first."""
     with Crew(2, performing(adding)) as crew:
         waiting: list[TaskMessage] = []
         order = []
@@ -246,7 +246,7 @@ def test_answers_may_wait() -> None:
 
 
 def test_messages_may_be_large() -> None:
-    """Larger than any pipe's buffer, both ways, as records of 10 MB are."""
+    """Larger than a pipe's buffer, in both directions, like records of 10 MB."""
 
     def perform(content: bytes) -> Task:
         answer = yield content * 2
@@ -266,7 +266,7 @@ def test_messages_may_be_large() -> None:
 
 
 def test_an_error_of_oldump_is_raised_in_the_leader() -> None:
-    """As it was, with its text: it says what to do next, and a traceback would only hide that."""
+    """Unchanged, with its text and hint, and without a traceback."""
 
     def perform(content: object) -> Task:
         yield from ()
@@ -277,7 +277,7 @@ def test_an_error_of_oldump_is_raised_in_the_leader() -> None:
 
 
 def test_an_unforeseen_error_keeps_the_worker_s_traceback() -> None:
-    """It is raised in the leader, with a note that shows where in the worker it happened."""
+    """The leader raises it, with a note that contains the worker's traceback."""
 
     def stumble(content: dict[str, int]) -> int:
         return content["nowhere"]
@@ -295,7 +295,7 @@ def test_an_unforeseen_error_keeps_the_worker_s_traceback() -> None:
 
 
 class Unpicklable(Exception):
-    """An error that cannot leave its process."""
+    """An error that cannot be pickled."""
 
     def __init__(self) -> None:
         super().__init__("it cannot leave")
@@ -303,15 +303,15 @@ class Unpicklable(Exception):
 
 
 class Unreadable(Exception):
-    """An error that leaves its process, and cannot be read in the other."""
+    """An error that can be pickled but not unpickled."""
 
     def __init__(self, one: str, two: str) -> None:
         super().__init__(f"{one}, {two}: it cannot be read")
 
 
 @pytest.mark.parametrize("error", [Unpicklable(), Unreadable("a", "b")], ids=lambda error: type(error).__name__)
-def test_an_error_that_cannot_be_sent_is_shown_all_the_same(error: Exception) -> None:
-    """Libraries have such errors: what they say, and where, is not lost."""
+def test_an_error_that_cannot_be_sent_is_reported(error: Exception) -> None:
+    """Some libraries have such errors. Text and traceback are kept."""
 
     def perform(content: object) -> Task:
         yield from ()
@@ -324,7 +324,7 @@ def test_an_error_that_cannot_be_sent_is_shown_all_the_same(error: Exception) ->
 
 
 def test_a_result_that_cannot_be_sent_is_an_error() -> None:
-    """A bug of a task, shown as any other."""
+    """It is a bug of the task, and reported like any other."""
 
     def perform(content: object) -> Task:
         yield from ()
@@ -334,8 +334,8 @@ def test_a_result_that_cannot_be_sent_is_an_error() -> None:
         list(crew.run(named([1])))
 
 
-def test_an_error_in_the_midst_of_a_conversation() -> None:
-    """Is raised where the leader waits for the next message."""
+def test_an_error_between_messages() -> None:
+    """The leader raises it when it waits for the next message."""
 
     def perform(content: object) -> Task:
         yield "well"
@@ -353,14 +353,14 @@ def test_an_error_in_the_midst_of_a_conversation() -> None:
 
 
 def killing(content: object) -> Task:
-    """A task whose worker is killed as if memory ran out; task 0 takes longer than a test may."""
+    """A task whose worker is killed, as for lack of memory. Task 0 takes longer than the time limit of a test."""
     yield from ()
     if content == 0:
         time.sleep(1000)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_worker_that_is_killed_at_a_task_is_noticed_at_once() -> None:
+def test_a_worker_killed_during_a_task_is_reported_at_once() -> None:
     """The error names the task, the signal and the likely reason; the leader does not wait for the other worker."""
     with (
         pytest.raises(WorkerError, match=r"died of signal SIGKILL during: task 1\. .*--memory") as caught,
@@ -371,8 +371,8 @@ def test_a_worker_that_is_killed_at_a_task_is_noticed_at_once() -> None:
     assert are_gone(crew.process_ids)
 
 
-def test_a_worker_that_exits_at_a_task_is_noticed() -> None:
-    """With its exit code; a library that calls exit(3) is no silent end of the table."""
+def test_a_worker_that_exits_during_a_task_is_reported() -> None:
+    """With its exit code. A library that calls exit(3) must not end the table silently."""
 
     def perform(content: object) -> Task:
         yield from ()
@@ -382,8 +382,8 @@ def test_a_worker_that_exits_at_a_task_is_noticed() -> None:
         list(crew.run(named([7])))
 
 
-def test_a_worker_that_is_killed_in_the_midst_of_a_message_is_noticed() -> None:
-    """Half a message is in the pipe: an end of the pipe all the same, and not an error of the operating system."""
+def test_a_worker_killed_during_a_message_is_reported() -> None:
+    """Half a message is in the pipe. This counts as the end of the pipe, not as an error of the operating system."""
 
     def perform(content: object) -> Task:
         yield from ()
@@ -398,8 +398,8 @@ def test_a_worker_that_is_killed_in_the_midst_of_a_message_is_noticed() -> None:
         list(crew.run(tasks()))
 
 
-def test_a_worker_that_is_killed_between_two_messages_is_noticed() -> None:
-    """While it waits for an answer."""
+def test_a_worker_killed_between_two_messages_is_reported() -> None:
+    """The worker is waiting for an answer."""
     with Crew(2, performing(adding)) as crew:
         run = crew.run(named([5]))
         next(run)
@@ -409,8 +409,8 @@ def test_a_worker_that_is_killed_between_two_messages_is_noticed() -> None:
             crew.answer(0, 0)
 
 
-def test_a_worker_that_is_killed_while_idle_is_noticed_when_it_is_needed() -> None:
-    """With the next task, or the next one for all; no task is lost unnoticed."""
+def test_a_worker_killed_while_idle_is_reported_when_needed() -> None:
+    """With the next task, or the next task for all workers. No task is lost."""
     with Crew(2, performing(doubled)) as crew:
         assert results(crew, range(4)) == [0, 2, 4, 6]
         os.kill(crew.process_ids[0], signal.SIGKILL)
@@ -422,8 +422,8 @@ def test_a_worker_that_is_killed_while_idle_is_noticed_when_it_is_needed() -> No
             crew.each("the last", 1)
 
 
-def test_a_worker_that_is_killed_when_all_is_done_is_no_error() -> None:
-    """There is nothing that it could have lost."""
+def test_a_worker_killed_after_its_last_task_is_no_error() -> None:
+    """All results have been received."""
     with Crew(2, performing(doubled)) as crew:
         assert results(crew, range(4)) == [0, 2, 4, 6]
         os.kill(crew.process_ids[0], signal.SIGKILL)
@@ -431,8 +431,8 @@ def test_a_worker_that_is_killed_when_all_is_done_is_no_error() -> None:
 
 
 @pytest.mark.parametrize("drawn", [0, 1])
-def test_a_worker_that_is_killed_while_no_task_comes_is_noticed(drawn: int) -> None:
-    """Idle, or behind the last task so far: nobody waits for the next one, which may never come."""
+def test_a_worker_killed_while_no_task_is_available_is_reported(drawn: int) -> None:
+    """Idle or after its task: the leader must not wait for the next task, which may never come."""
     arrivals, arrived = multiprocessing.Pipe(duplex=False)
     with pytest.raises(WorkerError, match="SIGKILL"), Crew(2, performing(adding)) as crew:  # noqa: PT012 - a run is two
         run = crew.run(named([5]), arrivals=arrivals)
@@ -447,7 +447,7 @@ def test_a_worker_that_is_killed_while_no_task_comes_is_noticed(drawn: int) -> N
 
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGUSR1, "SIGUSR1"), (signal.SIGRTMIN + 1, "35")])
 def test_every_signal_can_be_named(number: int, name: str) -> None:
-    """Also one that has no name."""
+    """Also a signal without a name."""
 
     def perform(content: object) -> Task:
         yield from ()
@@ -465,7 +465,7 @@ def test_every_signal_can_be_named(number: int, name: str) -> None:
 
 @pytest.fixture
 def before_forks() -> Iterator[list[Callable[[], object]]]:
-    """What is called before each fork. A registration cannot be taken back, so it is of an empty list in the end."""
+    """Functions that are called before each fork. They cannot be unregistered, so the list is emptied at the end."""
     calls: list[Callable[[], object]] = []
     os.register_at_fork(before=lambda: [call() for call in calls])
     yield calls
@@ -476,12 +476,12 @@ STOPPING = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}
 
 
 def mask() -> set[int]:
-    """The signals that are held back from this thread."""
+    """Return the signals that are blocked in this thread."""
     return set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
 
-def test_signals_wait_until_all_workers_are_there(before_forks: list[Callable[[], object]]) -> None:
-    """At every fork, not only the first; afterwards nothing waits, neither here nor in a worker."""
+def test_signals_are_blocked_until_all_workers_have_started(before_forks: list[Callable[[], object]]) -> None:
+    """Signals are blocked at every fork, and unblocked afterwards in the leader and the workers."""
 
     def perform(content: object) -> Task:
         yield from ()
@@ -495,11 +495,11 @@ def test_signals_wait_until_all_workers_are_there(before_forks: list[Callable[[]
         assert crew.each("looking", None) == [set()] * 3
 
 
-def test_a_signal_that_comes_while_workers_start_is_heard(before_forks: list[Callable[[], object]]) -> None:
-    """When they are there, and then none of them is left."""
+def test_a_signal_during_the_start_of_workers_is_handled(before_forks: list[Callable[[], object]]) -> None:
+    """The signal is handled when all workers have started, and no worker is left."""
 
     class StoppedError(Exception):
-        """What our handler raises."""
+        """The exception of the signal handler."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise StoppedError
@@ -518,7 +518,7 @@ def test_a_signal_that_comes_while_workers_start_is_heard(before_forks: list[Cal
 
 
 def test_a_worker_that_cannot_be_started_is_named() -> None:
-    """When a limit of the system is reached: the error says at which worker, and none of the others is left."""
+    """If the system's limit is reached, the error has the worker's number, and no other worker is left."""
     Crew(1, performing(doubled)).__exit__(None, None, None)  # all that a fork needs is imported now
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Path(os.devnull).open("rb") as lowest:
@@ -544,7 +544,7 @@ def test_no_process_is_left_after_success() -> None:
 
 
 def stalling(content: object) -> Task:
-    """Task 0 takes longer than a test may; the others end at once."""
+    """Task 0 takes longer than the time limit of a test. The others end at once."""
     yield from ()
     if content == 0:
         time.sleep(1000)
@@ -560,7 +560,7 @@ def test_no_process_is_left_after_an_exception(error: type[BaseException]) -> No
 
 
 def test_no_process_is_left_when_the_leader_stops_listening() -> None:
-    """In the midst of conversations, without an error."""
+    """In the middle of tasks, without an error."""
     with Crew(2, performing(adding)) as crew:
         for _ in crew.run(named(range(10))):
             break
@@ -568,7 +568,7 @@ def test_no_process_is_left_when_the_leader_stops_listening() -> None:
 
 
 def test_ctrl_c_reaches_only_the_leader() -> None:
-    """The terminal sends SIGINT to all processes: workers leave it to the leader to end them."""
+    """The terminal sends SIGINT to all processes. Workers ignore it, and the leader ends them."""
     with Crew(2, performing(doubled)) as crew:
         for process_id in crew.process_ids:
             os.kill(process_id, signal.SIGINT)
