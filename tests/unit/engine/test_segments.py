@@ -1,4 +1,4 @@
-"""Seekable gzip: what any reader sees, what the index says, where segments end, and what damage does."""
+"""Seekable gzip: its format, its index, the ends of segments, and damage."""
 
 import gzip
 import hashlib
@@ -40,7 +40,7 @@ KEY_COLUMN = 1
 
 
 def write(path: Path, texts: Iterable[bytes], level: int = 6) -> Written:
-    """A committed file of these texts, a segment each."""
+    """Write and commit a file with one segment per text."""
     with SegmentWriter(path) as writer:
         for text in texts:
             writer.append(segment_of(text, KEY_COLUMN, level))
@@ -49,7 +49,7 @@ def write(path: Path, texts: Iterable[bytes], level: int = 6) -> Written:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a file may be written, in a folder of its own."""
+    """Return a path for a file, in an empty folder."""
     return tmp_path / "a.txt.gz"
 
 
@@ -59,7 +59,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("level", [QUICK, 1, 5, 6, 9])
 @pytest.mark.parametrize("texts", [[], TEXTS[:1], TEXTS], ids=["empty", "one segment", "three segments"])
 def test_any_gzip_reader_reads_it(path: Path, texts: list[bytes], level: int) -> None:
-    """gzip(1) finds no fault in the file; it and Python's gzip read the whole text, also when it is empty."""
+    """gzip(1) and Python's gzip read the whole text without errors, also if it is empty."""
     write(path, texts, level)
     subprocess.run(["gzip", "-t", path], check=True)
     assert subprocess.run(["zcat", path], check=True, capture_output=True).stdout == b"".join(texts)
@@ -68,7 +68,7 @@ def test_any_gzip_reader_reads_it(path: Path, texts: list[bytes], level: int) ->
 
 @pytest.mark.parametrize("texts", [[], TEXTS], ids=["empty", "three segments"])
 def test_it_is_one_member(path: Path, texts: list[bytes]) -> None:
-    """A reader that stops after the first member has read all, checksum and length included."""
+    """A reader that stops after the first member reads everything, including checksum and length."""
     write(path, texts)
     member = zlib.decompressobj(31)
     assert member.decompress(path.read_bytes()) == b"".join(texts)
@@ -77,20 +77,20 @@ def test_it_is_one_member(path: Path, texts: list[bytes]) -> None:
 
 
 def test_the_header_has_no_name_and_no_time(path: Path) -> None:
-    """RFC 1952: deflate, no flags, so neither name nor comment follow; no time; no operating system."""
+    """RFC 1952: deflate, no flags (so no name and no comment), no time, unknown operating system."""
     write(path, TEXTS)
     assert path.read_bytes()[:10] == b"\x1f\x8b\x08\x00" + bytes(4) + b"\x00\xff"
 
 
 def test_the_trailer_is_combined_from_the_segments(path: Path) -> None:
-    """The file ends with CRC-32 and length of the whole text, which no process ever had in one piece."""
+    """The file ends with the CRC-32 and the length of the whole text, which no process had in memory."""
     write(path, TEXTS)
     text = b"".join(TEXTS)
     assert path.read_bytes()[-8:] == zlib.crc32(text).to_bytes(4, "little") + len(text).to_bytes(4, "little")
 
 
-def test_what_commit_says_is_true(path: Path) -> None:
-    """Size, digests and counts are those of the file that lies there."""
+def test_commit_returns_the_figures_of_the_file(path: Path) -> None:
+    """Size, digests and counts are those of the committed file."""
     written = write(path, TEXTS)
     content = path.read_bytes()
     assert written == Written(
@@ -105,8 +105,8 @@ def test_what_commit_says_is_true(path: Path) -> None:
     )
 
 
-def test_a_sum_that_nobody_asks_for_is_not_taken(path: Path) -> None:
-    """It costs time: what is private has no MD5, and all else is as ever."""
+def test_md5_is_optional(path: Path) -> None:
+    """Private files have no MD5, which costs time. Everything else is unchanged."""
     whole = write(path, TEXTS)
     with SegmentWriter(path, sums=("sha256",)) as writer:
         for text in TEXTS:
@@ -115,7 +115,7 @@ def test_a_sum_that_nobody_asks_for_is_not_taken(path: Path) -> None:
 
 
 def test_the_same_segments_give_the_same_bytes(tmp_path: Path) -> None:
-    """Neither the file's name nor the time of writing is in it."""
+    """The file contains neither its name nor the time of writing."""
     written = [write(tmp_path / name, TEXTS) for name in ("a.txt.gz", "b.txt.gz")]
     assert written[0].sha256 == written[1].sha256
 
@@ -124,7 +124,7 @@ def test_the_same_segments_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_each_segment_is_read_alone_by_its_line_of_the_index(path: Path) -> None:
-    """Columns as the header names them; the bytes from offset on are raw deflate of just these lines."""
+    """The columns match the header. The bytes at the offset are a raw deflate stream of exactly these lines."""
     write(path, TEXTS)
     content = path.read_bytes()
     header, *lines = index_path(path).read_text("utf-8").splitlines()
@@ -141,7 +141,7 @@ def test_each_segment_is_read_alone_by_its_line_of_the_index(path: Path) -> None
 
 
 def test_segments_follow_each_other_without_gaps(path: Path) -> None:
-    """Header, segments and the ten bytes of the end are the whole file."""
+    """The file consists of header, segments and the ten bytes of the end."""
     write(path, TEXTS)
     place = 10
     for entry in read_index(path):
@@ -151,13 +151,13 @@ def test_segments_follow_each_other_without_gaps(path: Path) -> None:
 
 
 def test_segments_are_read_in_any_order(path: Path) -> None:
-    """A segment needs nothing that stands before it."""
+    """A segment does not depend on earlier ones."""
     write(path, TEXTS)
     assert [read_segment(path, entry) for entry in reversed(read_index(path))] == TEXTS[::-1]
 
 
 def test_an_empty_file_has_an_empty_index(path: Path) -> None:
-    """No segment, no first key; the header of the index is there all the same."""
+    """It consists of its header."""
     written = write(path, [])
     assert (written.records, written.segments, written.text_bytes, written.first_key) == (0, 0, 0, None)
     assert index_path(path).read_text() == INDEX_COLUMNS + "\n"
@@ -166,8 +166,8 @@ def test_an_empty_file_has_an_empty_index(path: Path) -> None:
 
 @given(st.lists(st.text(st.sampled_from("a/\r\v\x1c\x85\u00e9\u2028"), max_size=8), min_size=1, max_size=5))
 @settings(deadline=None, max_examples=examples(50))
-def test_any_first_key_comes_back_from_the_index(tmp_path_factory: pytest.TempPathFactory, keys: list[str]) -> None:
-    """Whatever a key has, but for tab and newline: carriage returns and others that end a line elsewhere."""
+def test_the_index_preserves_any_first_key(tmp_path_factory: pytest.TempPathFactory, keys: list[str]) -> None:
+    """Keys may contain any characters except tab and newline, also carriage returns and other line separators."""
     path = tmp_path_factory.mktemp("index") / "a.gz"
     with SegmentWriter(path) as writer:
         for key in keys:
@@ -181,7 +181,7 @@ def test_any_first_key_comes_back_from_the_index(tmp_path_factory: pytest.TempPa
 
 
 def spliced(path: Path, sources: list[Path]) -> Written:
-    """A committed file, spliced from these."""
+    """Splice these files and commit the result."""
     with SegmentWriter(path) as writer:
         for source in sources:
             list(writer.splice(source))
@@ -189,7 +189,7 @@ def spliced(path: Path, sources: list[Path]) -> Written:
 
 
 def test_a_spliced_file_is_the_one_with_all_segments(tmp_path: Path) -> None:
-    """Byte by byte, file and index are those of a file to which the same segments were appended.
+    """File and index have the same bytes as a file to which the same segments were appended.
 
     So its text is the texts one after another, and nothing shows that it was spliced. It is not the file that would be
     made of the whole text at once: segments end where the parts did.
@@ -207,21 +207,21 @@ def test_a_spliced_file_is_the_one_with_all_segments(tmp_path: Path) -> None:
 
 
 def test_splicing_nothing_gives_the_empty_file(tmp_path: Path) -> None:
-    """The dump of a run without records would still be gzip."""
+    """The dump of a run without records is valid gzip."""
     write(tmp_path / "none.gz", [])
     spliced(tmp_path / "a.gz", [tmp_path / "none.gz"] * 2)
     assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "none.gz").read_bytes()
 
 
-def test_splicing_what_is_not_there_names_it(tmp_path: Path) -> None:
-    """A part that is missing is an error with its path; nothing is left behind."""
+def test_splicing_a_missing_file_names_it(tmp_path: Path) -> None:
+    """A missing part raises an error with its path. No file is left."""
     with pytest.raises(StorageError, match=r"gone\.gz"):
         spliced(tmp_path / "a.gz", [tmp_path / "gone.gz"])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_splicing_a_truncated_file_is_refused(tmp_path: Path) -> None:
-    """A part that lost its end does not fit its index any more."""
+    """A truncated part does not match its index."""
     part = tmp_path / "part.gz"
     write(part, TEXTS)
     part.write_bytes(part.read_bytes()[:-1])
@@ -234,7 +234,7 @@ def test_splicing_a_truncated_file_is_refused(tmp_path: Path) -> None:
 
 
 def packed(lengths: list[int]) -> list[list[int]]:
-    """The plainest greedy packing: a line goes into the open segment, or into a new one if it does not fit."""
+    """A simple greedy packer: a line goes into the open segment, or into a new one if it does not fit."""
     segments: list[list[int]] = []
     for length in lengths:
         if segments and sum(segments[-1]) + length <= SEGMENT_BYTES:
@@ -252,14 +252,14 @@ _LENGTHS = st.one_of(
 
 
 def lengths_of(lines: list[int]) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """The list as cuts wants it."""
+    """Return the lengths as an array."""
     return np.fromiter(lines, np.int64, len(lines))
 
 
 @given(st.lists(st.lists(_LENGTHS, max_size=6), max_size=6))
 @settings(deadline=None, max_examples=examples(250))
 def test_cuts_are_those_of_a_greedy_packer(calls: list[list[int]]) -> None:
-    """For lines of any lengths, some longer than a segment, and however they are split into calls, with empty ones."""
+    """For lines of any length, also longer than a segment, and for any division into calls, also empty ones."""
     closed: list[list[int]] = []
     held: list[int] = []
     for lengths in calls:
@@ -275,7 +275,7 @@ def test_cuts_are_those_of_a_greedy_packer(calls: list[list[int]]) -> None:
 @given(st.lists(st.integers(1, 1000), max_size=4000), st.integers(0, SEGMENT_BYTES))
 @settings(deadline=None, max_examples=examples(30))
 def test_cuts_of_many_short_lines(lengths: list[int], open_bytes: int) -> None:
-    """The first border closes what is open, and every segment is as full as its next line allows."""
+    """The first border closes the open segment. Every segment is as full as its next line allows."""
     borders = cuts(lengths_of(lengths), open_bytes)
     segments = packed(([open_bytes] if open_bytes else []) + lengths)
     ends = np.cumsum([len(segment) for segment in segments]).tolist()[:-1]
@@ -285,7 +285,7 @@ def test_cuts_of_many_short_lines(lengths: list[int], open_bytes: int) -> None:
 @given(st.data())
 @settings(deadline=None, max_examples=examples(40))
 def test_segment_texts_are_those_of_a_greedy_packer(data: st.DataObject) -> None:
-    """The same lines come back, in segments whose borders depend on the lines alone, not on the pieces given."""
+    """The lines are unchanged, and the borders of segments depend on the lines alone, not on the pieces."""
     lengths = data.draw(st.lists(_LENGTHS, max_size=8))
     borders = data.draw(st.lists(st.integers(0, len(lengths)), max_size=4).map(sorted))
     lines = [bytes([97 + place]) * (length - 1) + b"\n" for place, length in enumerate(lengths)]
@@ -296,7 +296,7 @@ def test_segment_texts_are_those_of_a_greedy_packer(data: st.DataObject) -> None
 
 
 def test_a_line_longer_than_a_segment_has_one_to_itself() -> None:
-    """It is neither cut nor joined by others."""
+    """It is not cut, and no other line is added."""
     long = b"x" * (SEGMENT_BYTES + 5) + b"\n"
     assert list(segment_texts([b"a\n" + long + b"b\n", b"c\n"])) == [b"a\n", long, b"b\nc\n"]
 
@@ -306,13 +306,13 @@ def test_a_line_longer_than_a_segment_has_one_to_itself() -> None:
 
 @pytest.fixture
 def whole(path: Path) -> Path:
-    """A whole file with its index."""
+    """Return an undamaged file with its index."""
     write(path, TEXTS)
     return path
 
 
 def test_a_flipped_bit_in_a_segment_is_found(whole: Path) -> None:
-    """Wherever it is: the segment's text is never another than it was; the error names the file and the place."""
+    """At any position: no changed text is returned, and the error names the file and the position."""
     entry = read_index(whole)[0]
     content = whole.read_bytes()
     for place in range(entry.offset, entry.offset + entry.size_bytes, 97):
@@ -322,14 +322,14 @@ def test_a_flipped_bit_in_a_segment_is_found(whole: Path) -> None:
 
 
 def test_a_truncated_file_does_not_fit_its_index(whole: Path) -> None:
-    """Which is found without reading it; the error names both."""
+    """This is detected without reading the file. The error names both."""
     whole.write_bytes(whole.read_bytes()[:-100])
     with pytest.raises(SourceDamaged, match=r"a\.txt\.gz\.index.* a\.txt\.gz"):
         read_index(whole)
 
 
-def test_a_segment_behind_the_end_is_damaged(whole: Path) -> None:
-    """A file that was cut after its index was read."""
+def test_a_segment_after_the_end_is_damaged(whole: Path) -> None:
+    """The file is truncated after its index is read."""
     entry = read_index(whole)[2]
     whole.write_bytes(whole.read_bytes()[: entry.offset + 3])
     with pytest.raises(SourceDamaged, match=whole.name):
@@ -337,7 +337,7 @@ def test_a_segment_behind_the_end_is_damaged(whole: Path) -> None:
 
 
 def test_the_index_of_another_file_is_refused(whole: Path, tmp_path: Path) -> None:
-    """An index that was left from an older file of another size does not fit."""
+    """An index of an older file of another size does not match."""
     write(tmp_path / "other.gz", TEXTS[:2])
     index_path(tmp_path / "other.gz").replace(index_path(whole))
     with pytest.raises(SourceDamaged, match=r"a\.txt\.gz\.index: does not fit"):
@@ -345,7 +345,7 @@ def test_the_index_of_another_file_is_refused(whole: Path, tmp_path: Path) -> No
 
 
 def test_the_index_of_another_file_of_the_same_size_is_found(whole: Path, tmp_path: Path) -> None:
-    """The size fits, the segments do not: no wrong text is given."""
+    """The size matches but the segments do not: no wrong text is returned."""
     other = tmp_path / "other.gz"
     write(other, TEXTS[::-1])
     assert other.stat().st_size == whole.stat().st_size
@@ -367,7 +367,7 @@ def _swapped(lines: list[bytes], at: int) -> list[bytes]:
 
 
 def _joined(lines: list[bytes], at: int) -> list[bytes]:
-    """Two lines as one, so that the segments still lie one behind the other."""
+    """Join two entries, so the segments are still contiguous."""
     first, second = (line.split(b"\t") for line in lines[at : at + 2])
     sums = [b"%d" % (int(first[place]) + int(second[place])) for place in (3, 4)]
     return [*lines[:at], b"\t".join([*first[:3], *sums, first[5]]), *lines[at + 2 :]]
@@ -388,7 +388,7 @@ def _negative(lines: list[bytes], at: int) -> list[bytes]:
 def test_an_index_that_leaves_out_or_repeats_text_is_refused(
     whole: Path, harm: Callable[[list[bytes], int], list[bytes]], at: int
 ) -> None:
-    """No row is lost or read twice because a line of the index went astray: it is held against the file's trailer."""
+    """The index is compared with the file's trailer, so no row is lost or read twice."""
     lines = index_path(whole).read_bytes().splitlines()
     assert len(lines) == 4
     index_path(whole).write_bytes(b"\n".join(harm(lines, at)) + b"\n")
@@ -410,7 +410,7 @@ def _wrong_offset(entry: IndexEntry) -> IndexEntry:
 
 @pytest.mark.parametrize("wrong", [_wrong_crc, _wrong_length, _wrong_offset])
 def test_a_wrong_line_of_the_index_is_found(whole: Path, wrong: Callable[[IndexEntry], IndexEntry]) -> None:
-    """CRC, length and offset are all held against the text."""
+    """CRC, length and offset are compared with the text."""
     with pytest.raises(SourceDamaged, match=whole.name):
         read_segment(whole, wrong(read_index(whole)[1]))
 
@@ -429,8 +429,8 @@ def test_a_wrong_line_of_the_index_is_found(whole: Path, wrong: Callable[[IndexE
     ],
     ids=["empty", "newline", "no text", "other columns", "few columns", "no number", "no segments", "bytes"],
 )
-def test_what_is_no_index_is_refused(whole: Path, content: bytes) -> None:
-    """Whatever lies there instead of the index, the error names it and says what to do."""
+def test_an_invalid_index_is_rejected(whole: Path, content: bytes) -> None:
+    """Any other content of the index file raises an error with its path and a hint."""
     index_path(whole).write_bytes(content)
     with pytest.raises(SourceDamaged, match=r"a\.txt\.gz\.index: .* Delete it"):
         read_index(whole)
@@ -438,14 +438,14 @@ def test_what_is_no_index_is_refused(whole: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("missing", ["a.txt.gz", "a.txt.gz.index"])
 def test_a_missing_file_is_named(whole: Path, missing: str) -> None:
-    """The file or its index: the error says which."""
+    """The error names the missing file, or its index."""
     whole.with_name(missing).unlink()
     with pytest.raises(SourceMissing, match=rf"{missing}: "):
         read_index(whole)
 
 
-def test_a_folder_in_the_place_of_the_index_is_named(whole: Path) -> None:
-    """What the operating system refuses to read is an error of oldump's, not a bug."""
+def test_a_folder_instead_of_the_index_is_named(whole: Path) -> None:
+    """If the operating system cannot read it, this is an error with a message, not a bug."""
     index_path(whole).unlink()
     index_path(whole).mkdir()
     with pytest.raises(OldumpError, match=r"a\.txt\.gz\.index"):
@@ -455,8 +455,8 @@ def test_a_folder_in_the_place_of_the_index_is_named(whole: Path) -> None:
 # Going on where a file was left
 
 
-def test_a_file_that_is_gone_on_with_is_the_same(path: Path, tmp_path: Path) -> None:
-    """After each of its segments: what was written behind the position is cut off, and the digests are of the whole."""
+def test_a_resumed_file_is_the_same(path: Path, tmp_path: Path) -> None:
+    """After each of its segments: later bytes are cut off, and the digests are those of the whole file."""
     at_once = write(tmp_path / "at once.gz", TEXTS)
     position = BEGINNING
     for text in TEXTS:
@@ -472,8 +472,8 @@ def test_a_file_that_is_gone_on_with_is_the_same(path: Path, tmp_path: Path) -> 
     assert path.read_bytes() == (tmp_path / "at once.gz").read_bytes()
 
 
-def test_a_file_that_is_gone_on_with_after_its_commit(path: Path) -> None:
-    """Its stage was stopped when the file had its name: it loses that again, and what it ended with."""
+def test_a_file_is_resumed_after_its_commit(path: Path) -> None:
+    """The stage was stopped after the file got its final name: the file loses the name and its end."""
     with SegmentWriter(path) as writer:
         writer.append(segment_of(TEXTS[0], KEY_COLUMN))
         position = writer.reached()
@@ -489,7 +489,7 @@ def test_a_file_that_is_gone_on_with_after_its_commit(path: Path) -> None:
 
 
 def test_nothing_has_its_name_before_commit(path: Path) -> None:
-    """While it is written only the temporary files are there; without commit nothing is left."""
+    """Until commit, only the temporary files exist. Without commit, no file is left."""
     with SegmentWriter(path) as writer:
         writer.append(segment_of(TEXTS[0], KEY_COLUMN))
         names = {f"{each.name}{TEMPORARY_SUFFIX}" for each in (path, index_path(path))}
@@ -498,15 +498,15 @@ def test_nothing_has_its_name_before_commit(path: Path) -> None:
 
 
 def test_an_exception_leaves_nothing(path: Path) -> None:
-    """Whatever passes through `with`."""
+    """Any exception that leaves the `with` block."""
     with pytest.raises(KeyError), SegmentWriter(path) as writer:  # noqa: PT012 - what is written is part of the case
         writer.append(segment_of(TEXTS[0], KEY_COLUMN))
         raise KeyError
     assert list(path.parent.iterdir()) == []
 
 
-def test_an_exception_leaves_the_file_of_before(whole: Path) -> None:
-    """An older file of the name stays as it was, with its index."""
+def test_an_exception_keeps_the_earlier_file(whole: Path) -> None:
+    """An existing file of that name stays unchanged, with its index."""
     before = {each.name: each.read_bytes() for each in whole.parent.iterdir()}
     with pytest.raises(KeyError), SegmentWriter(whole) as writer:  # noqa: PT012 - what is written is part of the case
         writer.append(segment_of(TEXTS[1], KEY_COLUMN))
@@ -514,8 +514,8 @@ def test_an_exception_leaves_the_file_of_before(whole: Path) -> None:
     assert {each.name: each.read_bytes() for each in whole.parent.iterdir()} == before
 
 
-def test_commit_replaces_the_file_of_before(whole: Path) -> None:
-    """File and index are the new ones, and only they are there."""
+def test_commit_replaces_the_earlier_file(whole: Path) -> None:
+    """Afterwards only the new file and its index exist."""
     write(whole, TEXTS[1:2])
     assert gzip.decompress(whole.read_bytes()) == TEXTS[1]
     assert [entry.first_key for entry in read_index(whole)] == [b"/works/OL2000W"]
@@ -523,7 +523,7 @@ def test_commit_replaces_the_file_of_before(whole: Path) -> None:
 
 
 def test_a_segment_of_lines_knows_its_first_key_and_its_records() -> None:
-    """Of the column that is asked for, also the last one of a line, and of a line that is empty."""
+    """The key is from the requested column, also from the last one, and also in an empty line."""
     assert segment_of(b"a\tb\tc\nd\te\tf\n", 0)[:3] == (b"a", 2, 12)
     assert segment_of(b"a\tb\tc\nd\te\tf\n", 2)[:3] == (b"c", 2, 12)
     assert segment_of(b"\n", 0)[:4] == (b"", 1, 1, zlib.crc32(b"\n"))
