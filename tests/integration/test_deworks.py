@@ -18,7 +18,7 @@ REAL = Path(__file__).parents[3] / "shared" / "real" / "openlibrary-dev.sql"
 pytestmark = pytest.mark.postgres
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the real data is not the project's: ../shared/real may be missing")
+@pytest.mark.skipif(not REAL.exists(), reason="the real data is not part of the project: ../shared/real is missing")
 def test_real_data_matches_the_reference(database: Database, tmp_path: Path) -> None:
     """For Open Library's development database, lines and counts are those of the reference implementation."""
     source = database()
