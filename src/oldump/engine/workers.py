@@ -100,8 +100,8 @@ class _Worker:
 class Crew:
     """A pool of workers, to be used in `with`. Tasks start in the order in which they are submitted."""
 
-    def __init__(self, workers: int, perform: Callable[[int], TaskFunction]) -> None:
-        """Fork the workers. perform is called once in each, with the worker's number, and returns its task function.
+    def __init__(self, workers: int, begin: Callable[[int], TaskFunction]) -> None:
+        """Fork the workers. begin: called once in each, with the worker's number; returns its task function.
 
         Raises WorkerError if a worker cannot be started; the others are stopped first.
         """
@@ -111,7 +111,7 @@ class Crew:
             with stop_signals_held(block=True):
                 for number in range(workers):
                     try:
-                        self._workers.append(self._forked(number, perform))
+                        self._workers.append(self._forked(number, begin))
                     except OSError as error:
                         raise WorkerError(
                             f"Cannot start worker {number + 1} of {workers}: {error.strerror or error}. "
@@ -121,13 +121,13 @@ class Crew:
             self._end(at_once=True)
             raise
 
-    def _forked(self, number: int, perform: Callable[[int], TaskFunction]) -> _Worker:
+    def _forked(self, number: int, begin: Callable[[int], TaskFunction]) -> _Worker:
         context = multiprocessing.get_context("fork")
         ours, theirs = context.Pipe()
         inherited = [worker.pipe for worker in self._workers] + [ours]
         process = context.Process(
             target=_serve,
-            args=(theirs, inherited, perform, number),
+            args=(theirs, inherited, begin, number),
             name=f"oldump-worker-{number}",
             daemon=True,
         )
@@ -136,7 +136,7 @@ class Crew:
         return _Worker(process, ours)
 
     def __enter__(self) -> Self:
-        """Nothing to prepare."""
+        """Return the crew, whose workers are already running."""
         return self
 
     def __exit__(
@@ -185,11 +185,11 @@ class Crew:
             if exhausted and all(worker.task is None for worker in self._workers):
                 return
             for worker in self._ready(arrivals if awaited and self._idle() else None):
-                said = self._receive(worker)
-                if said.finished:
+                message = self._receive(worker)
+                if message.finished:
                     worker.task = None
-                    del self._descriptions[said.number]
-                yield said
+                    del self._descriptions[message.number]
+                yield message
 
     def run_ordered(
         self, tasks: Iterable[tuple[str, Any]], *, arrivals: Connection | None = None, ahead: int = AHEAD
@@ -290,7 +290,7 @@ def _name_of(number: int) -> str:
         return str(number)
 
 
-def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int], TaskFunction], number: int) -> None:
+def _serve(pipe: Connection, inherited: list[Connection], begin: Callable[[int], TaskFunction], number: int) -> None:
     """Run tasks from the pipe until it ends: the main function of a worker."""
     for other in inherited:
         other.close()  # a pipe that a sibling keeps open would hide a worker's death
@@ -303,9 +303,9 @@ def _serve(pipe: Connection, inherited: list[Connection], perform: Callable[[int
     gc.disable()  # batches have no reference cycles, and searching for some would take a tenth of the time
     STEPS.take()  # discard the leader's
     try:
-        begin = perform(number)
+        perform = begin(number)
         while True:
-            _run_task(pipe, begin(pipe.recv()))
+            _run_task(pipe, perform(pipe.recv()))
             _return_freed_memory()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the leader has no more tasks, or is gone
