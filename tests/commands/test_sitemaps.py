@@ -46,7 +46,7 @@ def test_the_old_commands_give_the_same_pages(tmp_path: Path) -> None:
 def test_each_refusal_has_its_exit_code(tmp_path: Path) -> None:
     """Records out of order have the same code as in `dump`, an invalid URL has its own. No file remains."""
     ran = oldump("sitemaps", "-", "out", cwd=tmp_path, stdin=dump_of(2, "x") + dump_of(1, "x"))
-    failed(ran, 22, "line 3 (/works/OL1W) is not in order", "oldump sort")
+    failed(ran, 22, "line 3 (/works/OL1W) is out of order", "oldump sort")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".oldump-lock"]
     failed(oldump("sitemaps", "-", "out", "--base-url", "openlibrary", cwd=tmp_path), 2, "--base-url")
 

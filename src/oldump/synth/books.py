@@ -1,8 +1,7 @@
-"""Authors, works and editions: any revision of any of them, as JSON inside COPY text.
+"""Authors, works and editions: write any revision of any of them, as JSON in COPY text.
 
-A revision adds or corrects one or two members of the one before it and repeats the rest in the same
-order: a plan says in which revision each member appears. A long history goes on with further
-subjects and other covers.
+A revision adds or corrects one or two members of the previous one and repeats the rest in the same order. A plan says
+in which revision each member appears. A long history continues with more subjects and other covers.
 """
 
 from oldump.synth.dice import Dice, mixed
@@ -12,7 +11,7 @@ from oldump.synth.kinds import author_of_work, work_of_edition
 from oldump.synth.words import listed, spread, words
 
 _CATALOGUED = 39_300
-"""An edition's second die below this makes it a library's."""
+"""An edition whose second die is below this is a library's."""
 
 _AUTHOR_ORDERS = orders(12)
 _WORK_ORDERS = orders(14)
@@ -30,7 +29,7 @@ _MONTHS = listed("""
 
 
 def author(dice: Dice, number: int, revision: int, frame: Frame) -> str:
-    """One revision of an author."""
+    """Return one revision of an author."""
     opening, created, modified, closing, manner = frame
     plan, order, name, lifetime, bio, link, remote, more = dice[:8]
     personal_at, dates_at, links_at, remote_at, bio_at, grown_at = _AUTHOR_PLANS[plan & 255]
@@ -54,7 +53,7 @@ def author(dice: Dice, number: int, revision: int, frame: Frame) -> str:
 
 
 def work(dice: Dice, number: int, revision: int, frame: Frame) -> str:
-    """One revision of a work."""
+    """Return one revision of a work."""
     opening, created, modified, closing, manner = frame
     plan, order, title, roles, wanted, subjects, about, cover, where, year = dice[:10]
     subjects_at, cover_at, about_at, title_at, places_at, links_at, grown_at = _WORK_PLANS[plan & 255]
@@ -82,7 +81,7 @@ def work(dice: Dice, number: int, revision: int, frame: Frame) -> str:
 
 
 def edition(dice: Dice, number: int, revision: int, frame: Frame) -> str:
-    """One revision of an edition: three in five as libraries catalogue, the others as shops do."""
+    """Return one revision of an edition: three in five as libraries catalogue them, the others as shops do."""
     parts = _edition_parts(dice, number, revision, frame)
     closing, order = frame[3], dice[1] & 3
     if dice[1] < _CATALOGUED:
@@ -161,12 +160,12 @@ def _shop_parts(dice: Dice, revision: int, closing: str) -> tuple[str, ...]:
 
 
 def _has_work(link: int, revision: int) -> bool:
-    """An edition in twenty never gets a work, one in eight gets it in its second revision."""
+    """Whether the edition has a work: one in twenty never does, one in eight only from its second revision."""
     return link > 11_000 or (link > 2_600 and revision > 1)
 
 
 def _roles(work_number: int, die: int, manner: Manner) -> str:
-    """The authors of a work, sometimes in one of the deficient forms that are stored."""
+    """Return the authors of a work, sometimes in one of the malformed variants of the real database."""
     key = f"{manner.authors}OL{author_of_work(work_number)}A"
     role = f'{{"type": {{"key": "/type/author_role"}}, "author": {{"key": "{key}"}}}}'
     if die > 10_000:
@@ -189,14 +188,14 @@ def _remote_ids(one: int, two: int) -> str:
 
 
 def _other_names(name: int, grown: int) -> str:
-    """Other names, one more for every revision beyond the plan; of many the last thirty."""
+    """Return other names: one more for each revision after the plan, at most the last thirty."""
     people = words().people
     names = [f'"{people[name + at & 0xFFFF]}"' for at in range(max(1, grown - 29), grown + 1)]
     return f'"alternate_names": [{", ".join(names)}], '
 
 
 def _covers(die: int, grown: int) -> str:
-    """Cover numbers: one, and a newer one before it with every second revision beyond the plan."""
+    """Return cover numbers: one, and a newer one first with every second revision after the plan."""
     cover = die * 173 + 7
     if grown < 2:
         return str(cover)
@@ -204,13 +203,13 @@ def _covers(die: int, grown: int) -> str:
 
 
 def _further(die: int, grown: int) -> str:
-    """More subjects, one with every second revision beyond the plan; of many the last forty."""
+    """Return more subjects: one with every second revision after the plan, at most the last forty."""
     subjects = words().subjects
     count = (grown + 1) // 2
     return "".join([f', "{subjects[mixed(die + at) & 0xFFFF]}"' for at in range(max(0, count - 40), count)])
 
 
 def _ocaid(head: int, scan: int) -> str:
-    """A name as archive.org makes them from title, volume and author."""
+    """Return an identifier as archive.org derives it from title, volume and author."""
     slugs = words().slugs
     return f"{slugs[head]}{scan % 4:02}{slugs[scan * 5 & 0xFFFF][:4]}"

@@ -1,4 +1,4 @@
-"""Rows that can become no record: each must be rejected, for the reason that its name tells."""
+"""Rows that cannot become records. Each must be rejected, for the reason in its name."""
 
 from typing import NamedTuple
 
@@ -9,16 +9,16 @@ _REVISION = b'"revision": 1'
 
 
 class BrokenRow(NamedTuple):
-    """A kind of broken row: COPY text without the newline, NUMBER and TIME where those belong."""
+    """A kind of broken row: COPY text without the newline, with the placeholders NUMBER and TIME."""
 
     name: str
     text: bytes
 
 
 def broken_line(count: int, thing: int, time: str) -> str:
-    """The broken row after `count` others, with its newline.
+    """Return the broken row after `count` others, with its newline.
 
-    A byte that is not UTF-8 stands in it as a surrogate (PEP 383).
+    A byte that is not UTF-8 is represented by a surrogate (PEP 383).
     """
     text = BROKEN_ROWS[count % len(BROKEN_ROWS)].text
     line = text.decode("utf-8", "surrogateescape")
@@ -59,4 +59,4 @@ BROKEN_ROWS = (
     BrokenRow("backslash at the end", _WHOLE + b"\\"),
     BrokenRow("not UTF-8", _row(b'"title": "Caf\xe9"', _KEY, _TYPE, _TIME, _REVISION)),
 )
-"""Every kind of broken row; a table takes them in turn."""
+"""Every kind of broken row; a table uses them in turn."""

@@ -1,7 +1,7 @@
-"""Chance that can be looked up.
+"""Reproducible random numbers.
 
-A document's dice follow from the seed, its collection and its number alone, so nothing need be
-remembered about a document to write any revision of it again.
+A document's dice depend only on the seed, its collection and its number, so any revision can be written without
+remembering anything about the document.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from hashlib import blake2b
 from struct import Struct
 
 COUNT = 24
-"""Dice a document has, each from 0 to 65,535."""
+"""Number of dice per document, each from 0 to 65,535."""
 
 Dice = tuple[int, ...]
 
@@ -18,7 +18,7 @@ _VALUES = Struct(f"<{COUNT}H{64 - 2 * COUNT}x").unpack
 
 
 def dice_of(seed: int) -> Callable[[int, int], Dice]:
-    """A function from (collection, number) to that document's dice."""
+    """Return a function from (collection, number) to the dice of that document."""
     seed %= 1 << 64
 
     def dice(collection: int, number: int) -> Dice:
@@ -28,6 +28,6 @@ def dice_of(seed: int) -> Callable[[int, int], Dice]:
 
 
 def mixed(number: int) -> int:
-    """32 bits that look random and follow from `number` alone (multiplicative hashing, folded)."""
+    """Return 32 pseudorandom bits that depend only on `number` (folded multiplicative hashing)."""
     product = number * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
     return (product ^ product >> 29) >> 16 & 0xFFFFFFFF

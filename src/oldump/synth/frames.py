@@ -1,4 +1,4 @@
-"""What every row carries: datetimes, key prefixes and counters, in the manner of their time."""
+"""What every row contains: datetimes, key prefixes and counters, in the style of their time."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -23,7 +23,7 @@ _THREE_DIGITS = tuple(f"{number:03}" for number in range(1_000))
 
 
 class Manner(NamedTuple):
-    """How keys and datetimes were spelled."""
+    """How keys and datetimes were written at a time."""
 
     authors: str
     books: str
@@ -38,7 +38,7 @@ _LEGACY_SPACED = Manner("/a/", "/b/", "/l/", "/user/", " ")
 
 
 Frame = tuple[str, str, str, str, Manner]
-"""What every row has: its opening (columns and a brace), the member `created` and the members
+"""What every row has: its start (columns and a brace), the member `created` and the members
 `last_modified` and `latest_revision`, each with a comma and a space behind it or empty, its
 closing, and the manner of all the others.
 
@@ -47,11 +47,11 @@ A plain tuple, since one is made for every row.
 
 
 class RevisionClock:
-    """Tells when each row of a table of `rows` rows was written.
+    """Returns the time at which each row of a table of `rows` rows was written.
 
-    The first fifth was written before April 2010, in the legacy manner; the last hundredth in
-    August 2022. Where rows lie days apart, the last ones before August are from its eve, so that
-    the dumps of July have a record of July's last days, as a living table has.
+    The first fifth was written before April 2010, in the legacy style; the last hundredth in August 2022. In a small
+    table rows are days apart; then the last ones before August are from its eve, so that the dumps of July have records
+    of July's last days, as those of a real table.
     """
 
     def __init__(self, rows: int) -> None:
@@ -70,7 +70,7 @@ class RevisionClock:
         ]
 
     def time(self, row: int, gap: str) -> str:
-        """The moment when `row` was written, as 2008-04-30T20:50:18.033121, `gap` in place of T."""
+        """Return the time of `row`, such as 2008-04-30T20:50:18.033121, with `gap` instead of T."""
         if row < self.legacy_rows:
             start, step = self._legacy_pace
         elif row < self._eve:
@@ -87,7 +87,7 @@ class RevisionClock:
         return f"{self._days[day]}{gap}{self._seconds[second]}.{digits[thousands]}{digits[rest]}"
 
     def frame(self, thing: int, revision: int, born: int, row: int) -> Frame:
-        """The frame of a revision written as `row`, of a document that was created as `born`."""
+        """Return the frame of the revision in `row`, of a document created in row `born`."""
         if row < self.legacy_rows:
             return self._legacy_frame(thing, revision, row)
         modified = self.time(row, "T")
@@ -114,9 +114,9 @@ class RevisionClock:
 
 
 def _pace(first: int, end: int, since: date, until: date) -> tuple[int, int]:
-    """Start and step of rows `first` to `end`: row n falls on start + n * step or soon after.
+    """Return start and step of rows `first` to `end`: the time of row n is start + n * step or soon after.
 
-    In microseconds since April 2008.
+    Times are microseconds since April 2008.
     """
     step = (until - since).days * _DAY_S * 1_000_000 // max(1, end - first)
     return (since - _START).days * _DAY_S * 1_000_000 - first * step, step
@@ -126,7 +126,7 @@ Order = Callable[[tuple[str, ...]], tuple[str, ...]]
 
 
 def orders(parts: int, count: int = 4) -> tuple[Order, ...]:
-    """`count` orders in which a row's parts may stand; the first and the last keep their place."""
+    """Return `count` orders of the parts of a row; the first and the last part keep their places."""
     return tuple(
         itemgetter(0, *(1 + place for place in _permutation(parts - 2, Random(at))), parts - 1) for at in range(count)
     )
@@ -141,16 +141,16 @@ def _permutation(length: int, random: Random) -> list[int]:
 
 
 NEVER = 1 << 30
-"""A revision that no document reaches."""
+"""A revision number that no document reaches."""
 
 Chances = tuple[int, int]
-"""In percent: that a member is there from the first revision, and that a later one adds it."""
+"""The probability, in percent, that the first revision has a member, and that a later one adds it."""
 
 
 def plans(*members: Chances, count: int = 256) -> tuple[tuple[int, ...], ...]:
-    """Plans of how a document grows: the revision that adds or corrects each member, and the last.
+    """Return plans of how a document grows: the revision that adds or corrects each member, and the last one.
 
-    Revisions 2, 3, 4 … add one member each until the plan is carried out.
+    Revisions 2, 3, 4 … add one member each until the plan is complete.
     """
     return tuple(_plan(members, Random(at)) for at in range(count))
 

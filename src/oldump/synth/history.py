@@ -1,4 +1,4 @@
-"""The order of writing: which document gets its first or a further revision in each row."""
+"""History of a table: which document gets its first or a further revision in each row."""
 
 from array import array
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from random import Random
 from oldump.synth import kinds
 
 ROWS_PER_THING = (14, 5)
-"""2.8 revisions a document, as a fraction."""
+"""2.8 revisions per document, as a fraction."""
 
 Event = tuple[int, int, int, int, int]
-"""Document (its place in order of creation), kind, number, revision, and the first one's row."""
+"""Document (in order of creation), kind, number, revision, and the row of its first revision."""
 
 _EARLY_SHARE_OF_THINGS = 3
 _LATER_LISTS = 0.985
@@ -21,9 +21,9 @@ _BUSY_EVERY = 3
 
 
 def events(things: int, rows: int, early_rows: int, seed: int) -> Iterator[Event]:
-    """`rows` events for `things` documents, of which the first `early_rows` create a third.
+    """Yield `rows` events for `things` documents; the first `early_rows` create a third of them.
 
-    Memory: some 20 bytes a document. Of Random only random() is used: its sequence is guaranteed.
+    Memory: some 20 bytes per document. Uses only Random.random(), whose sequence Python guarantees.
     """
     history = _History(Random(seed))
     early = min(early_rows, max(1, things // _EARLY_SHARE_OF_THINGS))
@@ -32,7 +32,7 @@ def events(things: int, rows: int, early_rows: int, seed: int) -> Iterator[Event
 
 
 class _History:
-    """The documents so far, a few numbers each, in arrays that run parallel."""
+    """The documents so far: a few numbers each, in parallel arrays."""
 
     def __init__(self, random: Random) -> None:
         self._random = random.random
@@ -45,9 +45,9 @@ class _History:
         self._choice = bytes(kind for kind, share in enumerate(kinds.SHARES) for _ in range(share))
 
     def stretch(self, first: int, end: int, things: int) -> Iterator[Event]:
-        """The events of rows `first` to `end`, in which exactly `things` documents are created.
+        """Yield the events of rows `first` to `end`, which create exactly `things` documents.
 
-        Each row creates one with the chance that is still right (Knuth, TAOCP 2, algorithm S).
+        Each row creates one with the remaining probability (Knuth, TAOCP 2, algorithm S).
         """
         random, revisions = self._random, self._revisions
         for row in range(first, end):
@@ -76,9 +76,9 @@ class _History:
         return thing, kind, number, 1, row
 
     def _revised(self) -> int:
-        """A document for a further revision.
+        """Return a document for a further revision.
 
-        Any one, recent ones and every third more often; sometimes a list or a favourite.
+        Recent documents and every third one are more likely; sometimes it is a list or a favourite.
         """
         choice, age = self._random(), self._random()
         things = len(self._kinds)

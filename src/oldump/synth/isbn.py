@@ -1,11 +1,11 @@
-"""Book numbers with right check digits."""
+"""ISBNs with valid check digits."""
 
 _DIGITS = tuple(f"{number:03}" for number in range(1000))
 _GROUPS = [(number // 100, number // 10 % 10, number % 10) for number in range(1000)]
 
 
 def _weighed(first: int, second: int, third: int) -> list[int]:
-    """For each group of three digits their sum under these weights."""
+    """Return the weighted sum of the digits of each group of three."""
     return [first * a + second * b + third * c for a, b, c in _GROUPS]
 
 
@@ -15,7 +15,7 @@ _PREFIX_SUM = 9 + 3 * 7 + 8
 
 
 def isbns(first: int, second: int, third: int) -> tuple[str, str]:
-    """ISBN-10 and ISBN-13 of one book, from its nine digits in three groups (each 0 to 999).
+    """Return ISBN-10 and ISBN-13 of a book, from its nine digits in three groups (each 0 to 999).
 
     ISO 2108: the weighted sum of an ISBN-10 is a multiple of 11, of an ISBN-13 of 10.
     """

@@ -19,7 +19,7 @@ ADMIN: Final = 7
 OBSOLETE: Final = 8
 
 SHARES: Final = (455, 333, 124, 55, 8, 10, 5, 3, 7)
-"""Documents of each kind among a thousand."""
+"""Documents of each kind per thousand."""
 
 PAGES_OF_ACCOUNT: Final = 4
 
@@ -29,7 +29,7 @@ _NOWHERE = 40_000_000
 
 
 def work_of_edition(edition: int, die: int) -> int:
-    """The number of the edition's work: mostly recent, some popular, few that do not exist."""
+    """Return the number of the edition's work: mostly recent, some popular, a few nonexistent."""
     newest = edition * SHARES[WORK] // SHARES[EDITION]
     if die < 1_300:
         return newest // _POPULAR_EVERY * _POPULAR_EVERY + 1
@@ -39,7 +39,7 @@ def work_of_edition(edition: int, die: int) -> int:
 
 
 def author_of_work(work: int, place: int = 0) -> int:
-    """The number of the work's author, or a second one at `place` 1; one in 127 does not exist."""
+    """Return the number of the work's author, or of a second one at `place` 1; one in 127 does not exist."""
     newest = work * SHARES[AUTHOR] // SHARES[WORK]
     chance = (work + place) * 40_503 >> 4
     if chance % 127 == 0:
@@ -48,11 +48,11 @@ def author_of_work(work: int, place: int = 0) -> int:
 
 
 def account_of_list(number: int) -> int:
-    """The number of the account that a list belongs to."""
+    """Return the number of the account that owns a list."""
     newest = number * SHARES[ACCOUNT] // (SHARES[LIST] * PAGES_OF_ACCOUNT)
     return _earlier(newest, mixed(number) & 0xFFFF)
 
 
 def _earlier(newest: int, die: int) -> int:
-    """A number from three quarters of `newest` up to it, near ones more often; never below 1."""
+    """Return a number between three quarters of `newest` and `newest`, near ones more often; at least 1."""
     return newest - (newest * (die * die >> 16) >> 18) or 1

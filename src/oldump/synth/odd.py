@@ -1,4 +1,4 @@
-"""Rows that are legal but odd: a dump keeps each exactly, or drops it for its named reason."""
+"""Rows that are odd but legal: a dump keeps each exactly, or drops it for the reason in its name."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,14 +10,14 @@ _LARGE_TEXT = 3_000_000
 
 
 class OddRow(NamedTuple):
-    """A kind of odd row; `make` takes how many odd rows came before, and a time."""
+    """A kind of odd row; `make` takes the number of odd rows before it, and a time."""
 
     name: str
     make: Callable[[int, str], str]
 
 
 def odd_line(count: int, thing: int, time: str) -> str:
-    """The odd row after `count` others, of the document with id `thing`, with its newline."""
+    """Return the odd row after `count` others, of the document with id `thing`, with its newline."""
     return f"{thing}\t1\t{copy_escaped(ODD_ROWS[count % len(ODD_ROWS)].make(count, time))}\n"
 
 
@@ -47,12 +47,12 @@ def _loose(count: int, time: str) -> str:
 
 
 def _twice_other_time(count: int, time: str) -> str:
-    """Revision 1 of a work that the table has already, written again later."""
+    """Return revision 1 of a work that the table already has, written again later."""
     return _document(f"/works/OL{1 + count // len(ODD_ROWS)}W", "work", time, '"title": "Stored twice", ')
 
 
 def _pair(title: str) -> Callable[[int, str], str]:
-    """Two rows next to one another, of one key and revision, whose JSON differs."""
+    """Return two adjacent rows with the same key and revision but different JSON."""
 
     def make(count: int, time: str) -> str:
         number = _FIRST_NUMBER + count // len(ODD_ROWS)
@@ -128,4 +128,4 @@ ODD_ROWS = (
     ),
     OddRow("large", _large),
 )
-"""Every kind of odd row; a table takes them in turn."""
+"""Every kind of odd row; a table uses them in turn."""

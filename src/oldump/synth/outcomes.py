@@ -1,4 +1,4 @@
-"""What becomes of a document: it lives on, or a later revision deletes or redirects it."""
+"""Outcomes of documents: a document stays, or a later revision deletes or redirects it."""
 
 from oldump.synth import kinds
 from oldump.synth.dice import Dice
@@ -14,10 +14,9 @@ _MORTAL = frozenset({kinds.EDITION, kinds.WORK, kinds.AUTHOR})
 
 
 def outcome(kind: int, dice: Dice, number: int, revision: int) -> int:
-    """LIVES, DELETED, or the number of the document that this revision redirects to.
+    """Return LIVES, DELETED, or the number of the document that this revision redirects to.
 
-    Of every 499 documents three stand in a chain of redirects and two in a loop, once they have a
-    second revision.
+    Of every 499 documents with a second revision, three form a chain of redirects and two a loop.
     """
     if revision == 1 or kind not in _MORTAL:
         return LIVES
@@ -33,7 +32,7 @@ def outcome(kind: int, dice: Dice, number: int, revision: int) -> int:
 
 
 def ended(kind: int, number: int, target: int, frame: Frame) -> str:
-    """The row of a redirect to number `target`, or of a deletion if `target` is DELETED."""
+    """Return the row of a redirect to number `target`, or of a deletion if `target` is DELETED."""
     opening, created, modified, closing, manner = frame
     prefix, letter = {
         kinds.EDITION: (manner.books, "M"),

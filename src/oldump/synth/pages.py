@@ -1,4 +1,4 @@
-"""Documents that are not books: accounts, lists, subjects, the site's own and obsolete pages."""
+"""Documents that are not books: accounts, lists, subjects, pages of the site and obsolete pages."""
 
 from functools import cache
 from typing import NamedTuple
@@ -45,7 +45,7 @@ _ABOUT = listed("""
 
 
 def account(dice: Dice, number: int, revision: int, frame: Frame) -> str:
-    """One of the four pages of an account: the user, its group, its permission, its preferences."""
+    """Return one of the four pages of an account: user, group, permission, preferences."""
     holder, page = divmod(number - 1, kinds.PAGES_OF_ACCOUNT)
     people = f"{_manner(frame).people}{account_name(holder + 1)}"
     key, kind, members = (
@@ -58,13 +58,13 @@ def account(dice: Dice, number: int, revision: int, frame: Frame) -> str:
 
 
 def account_name(number: int) -> str:
-    """The name of an account; each number has its own."""
+    """Return the name of an account, unique to its number."""
     slug = words().slugs[mixed(number) & 0xFFFF]
     return f"{slug[:8]}{number}" if number % 5 else f"{slug[:6].capitalize()}_{number}"
 
 
 def reading_list(dice: Dice, number: int, revision: int, frame: Frame) -> str:
-    """One revision of a reader's list: a book or a subject longer than before, up to sixty."""
+    """Return one revision of a reader's list: each adds a book or a subject, up to sixty."""
     name = account_name(kinds.account_of_list(number))
     seeds = ", ".join(_seed(number, place, frame) for place in range(min(revision, 60)))
     about = f'"description": "{words().sentences[dice[1]]}", ' if dice[2] & 3 == 0 else ""
@@ -74,7 +74,7 @@ def reading_list(dice: Dice, number: int, revision: int, frame: Frame) -> str:
 
 
 def subject(dice: Dice, number: int, revision: int, frame: Frame) -> str:
-    """One revision of a subject's page."""
+    """Return one revision of the page of a subject."""
     name = words().slugs[dice[0]]
     text = " ".join(words().sentences[(dice[1] + at) & 0xFFFF] for at in range(min(revision, 8)))
     members = f'"name": "{name.capitalize()}", "body": {{"type": "/type/text", "value": "{text}"}}, '
@@ -83,7 +83,7 @@ def subject(dice: Dice, number: int, revision: int, frame: Frame) -> str:
 
 
 def site_page(dice: Dice, number: int, revision: int, frame: Frame) -> str:
-    """One revision of a language, a type, a template or another page of the site."""
+    """Return one revision of a language, a type, a template or another page of the site."""
     pages = _site_pages()
     again, place = divmod(number - 1, len(pages))
     page = pages[place]
@@ -100,13 +100,13 @@ def site_page(dice: Dice, number: int, revision: int, frame: Frame) -> str:
 
 
 def admin_page(dice: Dice, number: int, revision: int, frame: Frame) -> str:
-    """One revision of a page for administrators."""
+    """Return one revision of an administration page."""
     members = f'"body": "{words().sentences[(dice[0] + revision) & 0xFFFF]}", '
     return _document(f"/admin/report_{number}", "page", members, frame)
 
 
 def obsolete_page(dice: Dice, number: int, revision: int, frame: Frame) -> str:
-    """One revision of a page that the site no longer has."""
+    """Return one revision of a page that the site no longer has."""
     if number & 1:
         status = "NOT_SCANNED" if revision & 1 else "SCAN_IN_PROGRESS"
         edition = f"{_manner(frame).books}OL{number}M"
@@ -155,7 +155,7 @@ def _seed(list_number: int, place: int, frame: Frame) -> str:
 
 
 class _Page(NamedTuple):
-    """A page of the site; with no members of its own it has a title and a body."""
+    """A page of the site; without members of its own, it has a title and a body."""
 
     key: str
     kind: str
@@ -164,7 +164,7 @@ class _Page(NamedTuple):
 
 @cache
 def _site_pages() -> tuple[_Page, ...]:
-    """All pages of the site, mixed, so that even a short table has some of each sort."""
+    """Return all pages of the site, mixed, so that even a short table has some of each kind."""
     languages = (entry.split(" ", 1) for entry in _LANGUAGES)
     everyone = '"readers": [{"key": "/usergroup/everyone"}], "writers": [{"key": "/usergroup/admin"}], '
     properties = (

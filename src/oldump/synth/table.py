@@ -1,9 +1,9 @@
 """A synthetic `data` table, as PostgreSQL's `copy data to stdout` writes it.
 
-The rows stand in order of writing, from April 2008 to August 2022. The same arguments give the
-same bytes on every machine and Python.
+Rows are in order of writing, from April 2008 to August 2022. The same arguments give the same bytes on every machine
+and Python version.
 
-Memory: 60 MB, and some 25 bytes a document.
+Memory: 60 MB, and some 25 bytes per document.
 """
 
 from collections.abc import Iterator
@@ -31,13 +31,13 @@ _WRITERS = (
     pages.admin_page,
     pages.obsolete_page,
 )
-"""What writes a revision, by kind."""
+"""The function that writes a revision, by kind."""
 
 
 def copy_blocks(rows: int, *, seed: int = 0, odd_rows: int = 0, broken_rows: int = 0) -> Iterator[bytes]:
-    """Whole lines of COPY text in blocks of about 1 MiB, exactly `rows` rows.
+    """Yield exactly `rows` rows as COPY text, in blocks of whole lines of about 1 MiB.
 
-    Odd and broken rows are among them; ValueError if there are too many of them.
+    The odd and broken rows are included in the number. Raises ValueError if there are too many of them.
     """
     normal = rows - odd_rows - broken_rows
     if min(normal, odd_rows, broken_rows) < 0:
@@ -47,9 +47,9 @@ def copy_blocks(rows: int, *, seed: int = 0, odd_rows: int = 0, broken_rows: int
 
 
 def copy_blocks_of_things(things: int, *, seed: int = 0, odd_rows: int = 0, broken_rows: int = 0) -> Iterator[bytes]:
-    """The same, with exactly `things` documents in 2.8 revisions each on average.
+    """Yield exactly `things` documents, with 2.8 revisions each on average, as `copy_blocks` does.
 
-    The odd and the broken rows come on top, and so do their documents.
+    The odd and broken rows, and their documents, are not included in the number.
     """
     if min(things, odd_rows, broken_rows) < 0:
         raise ValueError("numbers of documents and rows cannot be negative")
@@ -57,7 +57,7 @@ def copy_blocks_of_things(things: int, *, seed: int = 0, odd_rows: int = 0, brok
 
 
 def _blocks(lines: Iterator[str]) -> Iterator[bytes]:
-    """Lines put together until a block is full, few at a time so that they stay in the cache."""
+    """Yield blocks of lines, joined a few at a time so that they stay in the cache."""
     block = bytearray()
     while few := "".join(islice(lines, _LINES_AT_ONCE)):
         block += few.encode("utf-8", "surrogateescape")
@@ -69,7 +69,7 @@ def _blocks(lines: Iterator[str]) -> Iterator[bytes]:
 
 
 def _lines(things: int, normal: int, seed: int, odd_rows: int, broken_rows: int) -> Iterator[str]:
-    """All rows: the normal ones with the special ones spread evenly among them."""
+    """Yield all rows: the special ones are spread evenly among the normal ones."""
     clock = RevisionClock(normal)
     lines = _normal_lines(things, normal, seed, clock)
     special = odd_rows + broken_rows
@@ -92,7 +92,7 @@ def _normal_lines(things: int, rows: int, seed: int, clock: RevisionClock) -> It
 
 
 def _special_lines(things: int, odd_rows: int, broken_rows: int, clock: RevisionClock) -> Iterator[str]:
-    """Odd and broken rows in turn, in proportion; their documents are numbered after all others."""
+    """Yield odd and broken rows in turn, in proportion; their documents are numbered after all others."""
     special = odd_rows + broken_rows
     for at in range(special):
         broken = at * broken_rows // special

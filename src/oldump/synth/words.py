@@ -184,7 +184,7 @@ _FIRST_DAY = 20080401
 class Words:
     """All tables of the vocabulary."""
 
-    # The insides of JSON strings.
+    # Contents of JSON strings.
     people: Table
     titles: Table
     subtitles: Table
@@ -198,7 +198,7 @@ class Words:
     heading_lists: Table
     # Values of members.
     texts: Table
-    # Whole members, each with a comma and a space behind it.
+    # Whole members, each followed by a comma and a space.
     imprints: Table
     publishers: Table
     classes: Table
@@ -215,12 +215,12 @@ def words() -> Words:
 
 
 def stored(text: str) -> str:
-    """`text` as it stands between the quotes of a JSON string inside COPY text."""
+    """Return `text` as the content of a JSON string in COPY text, without the quotes."""
     return copy_escaped(json.dumps(text)[1:-1])
 
 
 def copy_escaped(text: str) -> str:
-    """`text` as COPY writes it: JSON holds no control character, so only backslashes matter.
+    """Return `text` as COPY writes it. JSON contains no control characters, so only backslashes need escapes.
 
     https://www.postgresql.org/docs/current/sql-copy.html, "Text Format"
     """
@@ -228,7 +228,7 @@ def copy_escaped(text: str) -> str:
 
 
 def spread(pool: Sequence[str], evenness: int) -> Table:
-    """A table of SIDES entries: rank k has a share as 1 / (k + evenness % of all)."""
+    """Return a table of SIDES entries: the share of rank k is proportional to 1 / (k + evenness % of all)."""
     offset = len(pool) * evenness // 100 + 1
     weights = [(1 << 32) // (rank + offset) for rank in range(len(pool))]
     total = sum(weights)
@@ -240,7 +240,7 @@ def spread(pool: Sequence[str], evenness: int) -> Table:
 
 
 class _Coiner:
-    """Coins names and phrases, by random() alone: its sequence is guaranteed."""
+    """Invents names and phrases. Uses only random(), whose sequence Python guarantees."""
 
     def __init__(self, random: Random) -> None:
         self._random = random.random
@@ -276,7 +276,7 @@ class _Coiner:
         return int(self._random() * limit)
 
     def _pick(self, pool: Sequence[str]) -> str:
-        """One of the pool, the first ones much more often."""
+        """Return an entry of the pool, the first ones much more often."""
         chance = self._random()
         return pool[int(chance * chance * chance * len(pool))]
 
@@ -290,7 +290,7 @@ class _Coiner:
         return ["".join(self._many(2 + at % 2, lambda: self._pick(_SOUNDS))) for at in range(count)]
 
     def _foreign(self, most_words: int) -> str:
-        """One to `most_words` words in one script that is not Latin."""
+        """Return one to `most_words` words in one non-Latin script."""
         script = _SCRIPT_NAMES[self._below(len(_SCRIPT_NAMES))]
         sounds = _SCRIPTS[script]
         count = 1 + self._below(most_words)
@@ -329,7 +329,7 @@ class _Coiner:
         return stored(shape.format(noun=noun, other=other, region=self._pick(_REGIONS)))
 
     def _heading(self) -> str:
-        """A subject as library catalogues write it, subdivided by dashes."""
+        """Return a subject as library catalogues write it, subdivided by dashes."""
         parts = [self._pick(_ENGLISH).capitalize(), self._pick(_REGIONS), self._pick(_SUBDIVISIONS)]
         return stored(" -- ".join(parts[: 2 + self._below(2)]) + ".")
 
@@ -340,17 +340,17 @@ class _Coiner:
         return stored(text[0].upper() + text[1:] + self._pick(_SENTENCE_ENDS))
 
     def _text(self) -> str:
-        """Some sentences, in the forms that the members bio, notes and description have."""
+        """Return some sentences, in the forms that the members bio, notes and description have."""
         count = 1 + self._below(5)
         text = " ".join(self._sentences[self._below(len(self._sentences))] for _ in range(count))
         return f'{{"type": "/type/text", "value": "{text}"}}' if self._below(4) else f'"{text}"'
 
     def _slug(self) -> str:
-        """The beginning of an archive.org identifier: letters of a title, run together."""
+        """Return the start of an archive.org identifier: the letters of a title without spaces."""
         return (self._pick(_ENGLISH) + self._pick(_SOUNDS) + self._pick(_ENGLISH)).lower()[:12]
 
     def _source(self) -> str:
-        """A file of library records, as source_records names it before the offset."""
+        """Return a file of library records, as source_records names it before the offset."""
         if self._below(2):
             return f"marc:marc_loc_updates/v{self._below(40)}.i{self._below(52)}.records.utf8:"
         return f"marc:marc_records_scriblio_net/part{self._below(30)}.dat:"
@@ -360,12 +360,12 @@ class _Coiner:
         return f'"publishers": ["{stored(house)}"], '
 
     def _imprint(self) -> str:
-        """Publisher, place and country of a catalogued edition."""
+        """Return publisher, place and country of a catalogued edition."""
         place = f'"publish_places": ["{stored(self._pick(_PLACES))}"], ' if self._below(8) else ""
         return f'{self._publishers()}{place}"publish_country": "{self._pick(_COUNTRIES)}", '
 
     def _classes(self) -> str:
-        """Class marks: Library of Congress, Dewey, or both."""
+        """Return class marks: Library of Congress, Dewey, or both."""
         letters = f"{_LETTERS[self._below(21)]}{_LETTERS[self._below(21)]}{self._below(9000)}"
         mark = f"{letters}.{_LETTERS[self._below(21)]}{self._below(90)} {1900 + self._below(110)}"
         congress = f'"lc_classifications": ["{mark}"], '

@@ -213,7 +213,7 @@ def test_a_prefix_and_an_address_stand_where_they_belong(tmp_path: Path) -> None
     assert sitemaps_of(tmp_path / "out") == ["sitemap_new_works_0000.xml.gz", "sitemap_new_works_0002.xml.gz"]
     index = parsed(tmp_path / "out" / "siteindex_new.xml.gz", "siteindex")
     assert str(index[0][0].text).startswith(f"http://localhost:8080{ON_SITE}")
-    with pytest.raises(ConfigurationError, match="cannot stand in names"):
+    with pytest.raises(ConfigurationError, match="cannot be part of file names"):
         make_sitemaps([tmp_path / "dump"], tmp_path / "out", settings, NoProgress(), prefix="../x")
 
 
@@ -265,8 +265,8 @@ def test_works_with_keys_of_unusual_form_are_left_out_and_counted(
 @pytest.mark.parametrize(
     ("lines", "error", "told"),
     [
-        ([WORKS[1], WORKS[0]], NotSorted, r"line 2 \(/works/OL9W\) is not in order"),
-        ([WORKS[0], WORKS[0]], NotSorted, r"line 2 \(/works/OL9W\) has the key of the one before"),
+        ([WORKS[1], WORKS[0]], NotSorted, r"line 2 \(/works/OL9W\) is out of order"),
+        ([WORKS[0], WORKS[0]], NotSorted, r"line 2 \(/works/OL9W\) has the same key as the line before"),
         ([*EDITIONS, WORKS[1], *AUTHORS, WORKS[0]], NotSorted, r"line 5 \(/works/OL9W\)"),
         ([WORKS[0], b"Reading from database ...\n"], RecordError, "line 2 is neither a record"),
         ([b"/type/work\t/works/OL1W\t1\tx\t[]\n"], RecordError, "line 1 is neither"),

@@ -1,10 +1,10 @@
-"""What index, sitemaps and HTML index tell of a document: entries, from records or from lines of an index.
+"""Entries: what index, sitemaps and HTML index show of a document, read from records or from lines of an index.
 
-A record has five columns, a line of an index four; a file has either. Whatever it has, its documents must be in order:
-as the dump is, part by part, or as `oldump sort` and `oldump dump` write them, by key alone. So they ascend within each
-part, and that is what is looked at.
+A record has five columns, a line of an index four; a file has one kind of line. Its documents must be in order: part by
+part, as in a dump, or by key alone, as `oldump sort` and `oldump dump` write them. Either way keys ascend within each
+part, and that is what this module checks.
 
-Does not: know what becomes of entries.
+This module does not know how entries are used.
 """
 
 import re
@@ -25,7 +25,7 @@ from oldump.records.urls import UNTITLED, shown, slug
 from oldump.run.progress import Progress
 
 NO_DATE = "-"
-"""Stands for `created` where a document has none."""
+"""Replaces `created` if a document has none."""
 
 _RECORD_COLUMNS, _INDEX_COLUMNS = 5, 4
 _USUAL = {
@@ -45,18 +45,18 @@ Made = TypeVar("Made")
 
 
 class PageEntry(msgspec.Struct, gc=False):
-    """What is told of a document."""
+    """A document as index, sitemaps and HTML index show it."""
 
     type_key: bytes
-    """In a line of an index, that of an author, edition or work, or nothing."""
+    """From a line of an index: the type of an author, edition or work, otherwise empty."""
     key: bytes
     path: str
-    """On the site, not percent-encoded."""
+    """The path on the site, not percent-encoded."""
     title: str
     created: str
     last_modified: str
     number: int
-    """The key's, if it is of the usual form; else 0."""
+    """The number in the key, 0 if the key does not have the common form."""
 
     @property
     def has_page(self) -> bool:
@@ -64,7 +64,7 @@ class PageEntry(msgspec.Struct, gc=False):
         return self.type_key in _USUAL
 
     def is_before(self, other: "PageEntry") -> bool:
-        """Whether the other one, of the same part, may follow."""
+        """Whether `other`, an entry of the same part, may follow this one."""
         if 0 < self.number < other.number and self.type_key == other.type_key:
             return True
         return order_key(self.key) < order_key(other.key)
@@ -75,7 +75,7 @@ class _Datetime(msgspec.Struct, gc=False):
 
 
 class _EntryMembers(msgspec.Struct, gc=False):
-    """The members that entries are made of; the decoder passes over the rest."""
+    """The members that an entry needs; the decoder skips all others."""
 
     title: str | UnsetType = UNSET
     name: str | UnsetType = UNSET
@@ -90,11 +90,11 @@ class NotAnEntry(ValueError):
 
 
 def entry_of(line: bytes) -> PageEntry:
-    """The entry of a record or of a line of an index, without its newline. Raises NotAnEntry."""
+    """Return the entry of a record or of a line of an index, given without its newline. Raises NotAnEntry."""
     pieces = line.split(b"\t")
     try:
         return _of_record(*pieces) if len(pieces) == _RECORD_COLUMNS else _of_index(pieces)
-    except (Rejected, RecursionError, ValueError) as error:  # no dump nests so deep
+    except (Rejected, RecursionError, ValueError) as error:  # no dump is nested so deeply
         raise NotAnEntry from error
 
 
@@ -117,7 +117,7 @@ def _number(type_key: bytes, key: bytes) -> int:
 
 
 def _title_and_date(type_key: bytes, text: bytes) -> tuple[str, str]:
-    """Title (of an author, the name) and created of a document; empty if it has none. Raises Rejected."""
+    """Return the title or name, and `created`, of a document; empty strings if it has none. Raises Rejected."""
     try:
         members = _decode(text)
     except (msgspec.DecodeError, RecursionError):  # a lone surrogate, or a member of another shape
@@ -135,12 +135,12 @@ def _exact_title_and_date(type_key: bytes, text: bytes) -> tuple[str, str]:
 
 
 def _text(value: object) -> str:
-    """The value if it is a string; numbers are strings of a class of their own here."""
+    """Return the value if it is a string, else an empty string. Parsed numbers are a subclass of str."""
     return value if type(value) is str else ""
 
 
 def _of_index(pieces: list[bytes]) -> PageEntry:
-    """Titles that have tabs of their own, as the old script's could, are put together."""
+    """Return the entry of a line of an index. Joins a title that contains tabs, which the old script could write."""
     path, *titles, created, last_modified = pieces
     if not path.startswith(b"/") or not titles:
         raise NotAnEntry
@@ -151,7 +151,7 @@ def _of_index(pieces: list[bytes]) -> PageEntry:
 
 
 def _key_and_type(path: bytes) -> tuple[bytes, bytes]:
-    """The key that a path begins with, and the type if there is a slug behind it: just then it has a page."""
+    """Return the key at the start of a path, and its type if a slug follows: only then does it have a page."""
     pieces = path.split(b"/", 3)
     type_key = _TYPE_OF_FOLDER.get(pieces[1], b"") if len(pieces) == 4 else b""
     return (b"/".join(pieces[:3]), type_key) if type_key else (path, b"")
@@ -161,21 +161,21 @@ def _key_and_type(path: bytes) -> tuple[bytes, bytes]:
 
 
 class _BlockResult(NamedTuple, Generic[Made]):
-    """What the leader hears of a block."""
+    """The result of a block, sent to the leader."""
 
     lines: int
     made: Made
     firsts: dict[int, tuple[int, PageEntry]]
-    """The first document of each part that is in it, with the place of its line."""
+    """The first document of each part in the block, with the index of its line."""
     lasts: dict[int, PageEntry]
     unordered: tuple[int, PageEntry, PageEntry] | None
-    """The place of a line, the document before, and its own."""
+    """The index of the first line out of order, the entry before it, and its own entry."""
     no_entry: int | None
-    """The place of a line that is neither record nor line of an index."""
+    """The index of the first line that is neither a record nor a line of an index."""
 
 
 class _BlockReader:
-    """The entries of a block, and whether they are in order."""
+    """Reads the entries of a block and checks their order."""
 
     def __init__(self) -> None:
         self.entries: list[PageEntry] = []
@@ -185,7 +185,7 @@ class _BlockReader:
         self.no_entry: int | None = None
 
     def add(self, place: int, line: bytes) -> bool:
-        """Take a line; whether to go on."""
+        """Add a line; return whether to continue."""
         try:
             entry = entry_of(line)
         except NotAnEntry:
@@ -220,20 +220,20 @@ def _read(
 
 
 class _Order:
-    """Whether the blocks of some files follow each other in order, and which line is which."""
+    """Checks that the blocks of some files are in order, and counts their lines."""
 
     def __init__(self) -> None:
         self.lines = 0
-        """Of the open file."""
+        """Lines of the open file so far."""
         self._name = ""
         self._lasts: dict[int, PageEntry] = {}
 
     def open(self, name: str) -> None:
-        """Go on with the next file."""
+        """Start the next file."""
         self._name, self.lines = name, 0
 
     def hear(self, block: _BlockResult[Made]) -> None:
-        """Take the next block. Raises NotSorted, RecordError."""
+        """Check the next block. Raises NotSorted, RecordError."""
         for part, (place, first) in block.firsts.items():
             before = self._lasts.get(part)
             if before and not before.is_before(first):
@@ -252,9 +252,9 @@ class _Order:
         where = f"{self._line(place)} ({here.key.decode(errors='replace')})"
         if before.key == here.key:
             return NotSorted(
-                f"{where} has the key of the one before", "Give a dump; `oldump dump` makes it of a cdump."
+                f"{where} has the same key as the line before", "Use a dump; `oldump dump` makes one from a cdump."
             )
-        return NotSorted(f"{where} is not in order", "Sort the records first, with `oldump sort`.")
+        return NotSorted(f"{where} is out of order", "Sort the records with `oldump sort`.")
 
 
 def entries_made(
@@ -265,9 +265,9 @@ def entries_made(
     progress: Progress,
     prefixes: tuple[bytes, ...] = (b"",),
 ) -> Iterator[Made]:
-    """What make gives for the entries of each block of some files (None: standard input), in order.
+    """Yield what `make` returns for the entries of each block of some files (None: standard input), in order.
 
-    prefixes: how lines begin that are looked at. make runs in forked processes. Draw all.
+    prefixes: the starts of the lines to read. `make` runs in forked workers. Exhaust the iterator.
     Raises SourceError, NotSorted, RecordError, WorkerError.
     """
     order = _Order()
@@ -280,5 +280,7 @@ def entries_made(
             yield block.made
             progress.update(order.lines, share)
         if not order.lines:
-            raise SourceEmpty(f"{path or 'standard input'}: holds no records. Did the step before fail?")
+            raise SourceEmpty(
+                f"{path or 'standard input'}: contains no records. Check whether the previous command failed."
+            )
     progress.end(stage)

@@ -4,7 +4,7 @@ Reads:      a dump, a part, or an index of them (see entries)
 Writes:     index.html, and for each thousand pages a folder: 00/index.html, 00/00000.html, 00/00001.html …
 Guarantees: each edition, work and author on exactly one page, in input order; the same records give the same bytes;
             index.html never links to a missing page
-Memory:     a page, what its folder's index says of each, and some blocks a worker
+Memory:     a page, the entries of its folder's index, and some blocks per worker
 On failure: the old pages remain
 """
 
@@ -24,9 +24,9 @@ from oldump.settings import Settings
 from oldump.stages.sitemaps.entries import PageEntry, entries_made
 
 LINKS = 1_000
-"""On a page, and of pages in a folder."""
+"""Links on a page, and pages in a folder."""
 MOST_SHOWN_CHARACTERS = 300
-"""A longer title is cut."""
+"""Longer titles are truncated."""
 
 _OURS = re.compile(r"(?:[0-9]{2,}/)?index\.html|[0-9]{2,}/[0-9]{5,}\.html")
 _PAGE = """<!DOCTYPE html>
@@ -48,7 +48,7 @@ _PAGE = """<!DOCTYPE html>
 
 
 class Link(NamedTuple):
-    """A link, and what it says; neither is escaped yet."""
+    """The target and the text of a link, not yet escaped."""
 
     path: str
     text: str
@@ -56,13 +56,13 @@ class Link(NamedTuple):
 
 @dataclass
 class HtmlIndexCounts:
-    """What was made."""
+    """The numbers of links, pages and changed files."""
 
     links: int = 0
     pages: int = 0
     folders: int = 0
     changed: int = 0
-    """Files that are new, or not as they were."""
+    """New or changed files."""
 
     def __str__(self) -> str:
         return f"{self.links:,} links on {self.pages:,} pages; {self.changed:,} files new or changed"
@@ -71,7 +71,7 @@ class HtmlIndexCounts:
 def make_htmlindex(
     path: Path | None, folder: Path, settings: Settings, progress: Progress, *, links: int = LINKS
 ) -> HtmlIndexCounts:
-    """Replace the pages in folder by those of what path (None: standard input) holds. links: on a page.
+    """Replace the pages in `folder` with those of `path` (None: standard input). links: the number of links per page.
 
     Raises SourceError, NotSorted, RecordError, StorageError, WorkerError.
     """
@@ -83,13 +83,13 @@ def make_htmlindex(
                 writer.add(link, text)
         writer.finish()
         if not writer.counts.links:
-            raise SourceEmpty(f"{path or 'standard input'}: no editions, works or authors", "Is it a dump?")
+            raise SourceEmpty(f"{path or 'standard input'}: no editions, works or authors", "Check that it is a dump.")
         writer.counts.changed = replacement.commit()
     return writer.counts
 
 
 def _links(entries: list[PageEntry]) -> list[tuple[str, str]]:
-    """The link to each edition, work and author, and what it says."""
+    """Return a link to each edition, work and author."""
     links = [Link(entry.path, _text(entry)) for entry in entries if entry.has_page]
     return [(_anchor(link), link.text) for link in links]
 
@@ -100,9 +100,9 @@ def _text(entry: PageEntry) -> str:
 
 
 def page_of(title: str, around: Sequence[Link], links: Sequence[str]) -> bytes:
-    """A page. around: the links above the list; links: those in it, as HTML.
+    """Return a page. around: the links above the list; links: the list, as HTML.
 
-    Each is isolated (dir), so that a title written from right to left turns round nothing else.
+    Each link has its own text direction (`dir`), so that a right-to-left title does not affect its neighbours.
     """
     return _PAGE.format(
         title=escape(title),
@@ -116,7 +116,7 @@ def _anchor(link: Link) -> str:
 
 
 class _HtmlIndexWriter:
-    """Writes a page when it is full and there is more, a folder's index behind its pages, and the first page last."""
+    """Writes each full page when another link follows, a folder's index after its pages, and the top page last."""
 
     def __init__(self, replacement: Replacement, links: int) -> None:
         self.counts = HtmlIndexCounts()
@@ -124,13 +124,13 @@ class _HtmlIndexWriter:
         self._most = links
         self._open: list[str] = []
         self._first = self._last = ""
-        """What the first and the last link of the open page say."""
+        """The texts of the first and the last link of the open page."""
         self._pages: list[Link] = []
-        """What the index of the open folder links to."""
+        """The links in the index of the open folder."""
         self._folders: list[Link] = []
 
     def add(self, link: str, text: str) -> None:
-        """Take the next one."""
+        """Add a link."""
         if len(self._open) == self._most:
             self._write_page(is_last=False)
         if not self._open:
@@ -139,7 +139,7 @@ class _HtmlIndexWriter:
         self._open.append(link)
 
     def finish(self) -> None:
-        """Write what is open, and the first page."""
+        """Write the open page and folder, and the top page."""
         if self._open:
             self._write_page(is_last=True)
         if self._pages:
@@ -177,7 +177,7 @@ class _HtmlIndexWriter:
         return f"{number // self._most:02d}"
 
     def _seen_from(self, number: int, other: int) -> str:
-        """The path of a page, seen from another one."""
+        """Return the path of a page relative to another one."""
         folder, name = self._folder(other), _name(other)
         return name if folder == self._folder(number) else f"../{folder}/{name}"
 

@@ -1,9 +1,9 @@
-"""The old command `index`: a line for each record, with its path on the site.
+"""The command index: list each record with its path on the site.
 
 Reads:      a dump, or a part
 Writes:     lines: path, title, created, last_modified; separated by tabs
-Guarantees: as many lines as records, in their order, each of four columns
-Memory:     some blocks a worker
+Guarantees: one line per record, in the same order, each with four columns
+Memory:     some blocks per worker
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from oldump.stages.sitemaps.entries import PageEntry, entries_made
 
 
 def write_index(path: Path | None, output: BinaryIO, settings: Settings, progress: Progress) -> int:
-    """Write a line for each record; how many. Raises SourceError, NotSorted, RecordError, WorkerError."""
+    """Write a line for each record; return their number. Raises SourceError, NotSorted, RecordError, WorkerError."""
     workers = workers_within(settings.memory, settings.workers)
     lines = 0
     for text, count in entries_made("index", [path], _lines, workers, progress):

@@ -4,11 +4,11 @@ Reads:      a dump, its parts authors and works, or an index of them (see entrie
 Writes:     sitemap_works_0000.xml.gz …, sitemap_authors_0000.xml.gz …, siteindex.xml.gz
 Guarantees: each work and each author in exactly one sitemap, that of its key range; the limits of the protocol;
             the same records give the same bytes; an index never names a missing sitemap
-Memory:     one range of each collection, and some blocks a worker, whatever the input's size
+Memory:     one range of each collection, and some blocks per worker, whatever the input's size
 On failure: the old sitemaps remain
 
-A sitemap is for a range of key numbers, 10,000 as in the script that made them before, so a changed work changes its
-own range's sitemap and no other. Should a range not fit the limits, it is halved until it does.
+A sitemap covers a range of 10,000 key numbers, as in the old script, so a changed work changes only its own range's
+sitemap. A range that exceeds the limits is halved until it fits.
 Source of the format: https://www.sitemaps.org/protocol.html
 """
 
@@ -31,50 +31,50 @@ from oldump.settings import Settings
 from oldump.stages.sitemaps.entries import PageEntry, entries_made
 
 FOLDER_ON_SITE = "/static/sitemaps/"
-"""Where the site shows the folder."""
+"""The path of the folder on the site."""
 
 _SCHEMA = "http://www.sitemaps.org/schemas/sitemap/0.9"
 _HEAD = f'<?xml version="1.0" encoding="UTF-8"?>\n<{{0}} xmlns="{_SCHEMA}">\n'
 _MOST_URL_CHARACTERS = 2_047
 _COLLECTIONS = {b"/type/author": "authors", b"/type/work": "works"}
 _PREFIXES = (b"/type/author\t", b"/type/work\t", b"/authors/", b"/works/")
-"""How lines of records begin, and of an index, that are of works or authors."""
+"""The starts of the lines of works and authors, in records and in an index."""
 _LEVEL = 6
 _GZIP = 31
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How large files may be. The protocol allows 50,000 URLs, or sitemaps in an index, and 50 MiB of text."""
+    """The maximum size of a file. The protocol allows 50,000 URLs (or sitemaps in an index) and 50 MiB of text."""
 
     urls: int = 50_000
     text_bytes: int = 52_428_800
     sitemaps: int = 50_000
     numbers: int = 10_000
-    """The numbers of keys in a range."""
+    """Key numbers per range."""
 
 
 PROTOCOL = Limits()
 
 
 class UrlRange(NamedTuple):
-    """URLs of one range, ascending; the three lists run parallel."""
+    """The URLs of one range, ascending, as three parallel lists."""
 
     collection: str
     place: int
-    """The range's: the numbers of its keys, divided by how many a range has."""
+    """The number of the range: its key numbers divided by the size of a range."""
     numbers: list[int]
     lastmods: list[str]
     elements: list[bytes]
 
     def part(self, start: int, end: int) -> "UrlRange":
-        """Those from start on, before end."""
+        """Return the URLs from index `start` to `end`, exclusive."""
         return self._replace(
             numbers=self.numbers[start:end], lastmods=self.lastmods[start:end], elements=self.elements[start:end]
         )
 
     def extend(self, other: "UrlRange") -> None:
-        """Take those of another url_range of the same range, which come behind."""
+        """Append the URLs of a later part of the same range."""
         self.numbers.extend(other.numbers)
         self.lastmods.extend(other.lastmods)
         self.elements.extend(other.elements)
@@ -82,18 +82,18 @@ class UrlRange(NamedTuple):
 
 @dataclass
 class SitemapCounts:
-    """What was made."""
+    """The numbers of URLs, sitemaps and changed files."""
 
     urls: int = 0
     sitemaps: int = 0
     indexes: int = 0
     left_out: int = 0
-    """Works and authors whose keys are not of their collection's usual form: their site has no such page."""
+    """Works and authors whose keys do not have the common form of their collection; the site has no page for them."""
     changed: int = 0
-    """Files that are new, or not as they were."""
+    """New or changed files."""
 
     def __str__(self) -> str:
-        left_out = f", {self.left_out:,} left out since their keys are unusual" if self.left_out else ""
+        left_out = f", {self.left_out:,} skipped because of unusual keys" if self.left_out else ""
         return f"{self.urls:,} URLs in {self.sitemaps:,} sitemaps{left_out}; {self.changed:,} files new or changed"
 
 
@@ -106,9 +106,9 @@ def make_sitemaps(
     prefix: str = "",
     limits: Limits = PROTOCOL,
 ) -> SitemapCounts:
-    """Replace the sitemaps in folder by those of the works and authors in paths (None: standard input).
+    """Replace the sitemaps in `folder` with those of the works and authors in `paths` (None: standard input).
 
-    A dump; or its parts, say, one behind the other. prefix: a part of all names.
+    paths: a dump, or its parts. prefix: part of all file names.
     Raises ConfigurationError, SourceError, NotSorted, RecordError, StorageError, WorkerError.
     """
     names = Names(prefix)
@@ -123,37 +123,37 @@ def make_sitemaps(
         writer.finish()
         if not writer.counts.urls:
             told = ", ".join(str(path or "standard input") for path in paths)
-            raise SourceEmpty(f"{told}: neither works nor authors", "Is it a dump, or its parts authors and works?")
+            raise SourceEmpty(f"{told}: neither works nor authors", "Use a dump, or its parts authors and works.")
         writer.counts.changed = replacement.commit()
     return writer.counts
 
 
 class Names:
-    """What the files are called."""
+    """The names of the files."""
 
     def __init__(self, prefix: str = "") -> None:
-        """Take a part of all names, or nothing. Raises ConfigurationError."""
+        """prefix: part of all names, may be empty. Raises ConfigurationError."""
         if not re.fullmatch("[A-Za-z0-9]*", prefix):
-            raise ConfigurationError(f"{prefix!r} cannot stand in names: letters and digits only.")
+            raise ConfigurationError(f"{prefix!r} cannot be part of file names. Use letters and digits only.")
         self._infix = f"_{prefix}" if prefix else ""
         self.ours = re.compile(
             rf"sitemap{self._infix}_(?:authors|works)_[0-9]{{4,}}(?:_[0-9]+-[0-9]+)?\.xml\.gz"
             rf"|siteindex{self._infix}(?:-[0-9]+)?\.xml\.gz"
         )
-        """The names that such files have."""
+        """Matches all such names."""
 
     def sitemap(self, collection: str, place: int, part: tuple[int, int] | None) -> str:
-        """That of a sitemap: of the place-th range, or of the numbers from first to last of it."""
+        """Return the name of the sitemap of a range, or of part of it. part: the first and the last number."""
         numbers = f"_{part[0]}-{part[1]}" if part else ""
         return f"sitemap{self._infix}_{collection}_{place:04d}{numbers}.xml.gz"
 
     def index(self, place: int) -> str:
-        """That of an index. There is one, unless there are more sitemaps than it may name."""
+        """Return the name of an index. There is more than one only if there are too many sitemaps for one."""
         return f"siteindex{self._infix}{f'-{place + 1}' if place else ''}.xml.gz"
 
 
 def url_ranges_of(base_url: str, numbers: int, entries: list[PageEntry]) -> tuple[list[UrlRange], int]:
-    """The URLs of works and authors, and how many of these have keys of unusual form. numbers: in a range."""
+    """Return the URLs of works and authors, and how many have unusual keys. numbers: the size of a range."""
     left_out = 0
     url_ranges: dict[tuple[str, int], UrlRange] = {}
     for entry in entries:
@@ -180,22 +180,22 @@ def _location(base_url: str, entry: PageEntry) -> str:
 
 
 def _element(name: str, location: str, lastmod: str) -> bytes:
-    """Nothing is left to be escaped in a location: neither encoded paths nor the setting have any of <>&"'."""
+    """Return an element. The location needs no escapes: encoded paths and the setting contain none of <>&"'."""
     changed = f"<lastmod>{lastmod}</lastmod>" if lastmod else ""
     return f"<{name}><loc>{location}</loc>{changed}</{name}>\n".encode()
 
 
 def document(name: str, elements: list[bytes]) -> bytes:
-    """A sitemap (urlset) or an index of them (sitemapindex)."""
+    """Return the XML of a sitemap (urlset) or of an index (sitemapindex)."""
     return b"".join((_HEAD.format(name).encode(), *elements, f"</{name}>\n".encode()))
 
 
 def parts_of(
     first: int, numbers: int, url_range: UrlRange, fits: Callable[[UrlRange], bool]
 ) -> Iterator[tuple[int, int, UrlRange]]:
-    """The range of numbers from first on, halved until each part fits: first and last number, and URLs of each.
+    """Halve a range of numbers until each part fits; yield the first and last number and the URLs of each part.
 
-    Parts without URLs are left out. A single number is not halved.
+    Parts without URLs are skipped. A single number is not halved.
     """
     if not url_range.numbers:
         return
@@ -209,7 +209,7 @@ def parts_of(
 
 
 class _SitemapWriter:
-    """Writes a range when the next one begins, and an index when it is full."""
+    """Writes a range when the next one starts, and an index when it is full."""
 
     def __init__(self, replacement: Replacement, base_url: str, names: Names, limits: Limits) -> None:
         self.counts = SitemapCounts()
@@ -218,12 +218,12 @@ class _SitemapWriter:
         self._names = names
         self._limits = limits
         self._open: dict[str, UrlRange] = {}
-        """The URLs of the range that each collection is at."""
+        """The URLs of the current range of each collection."""
         self._sitemaps: list[bytes] = []
-        """What the open index names."""
+        """The entries of the open index."""
 
     def add(self, url_range: UrlRange) -> None:
-        """Take the next one of its collection."""
+        """Add the next range of its collection."""
         held = self._open.get(url_range.collection)
         if held and held.place == url_range.place:
             held.extend(url_range)
@@ -233,7 +233,7 @@ class _SitemapWriter:
         self._open[url_range.collection] = url_range
 
     def finish(self) -> None:
-        """Write what is open."""
+        """Write the open ranges and indexes."""
         for url_range in self._open.values():
             self._write(url_range)
         if self._sitemaps:
@@ -265,5 +265,5 @@ class _SitemapWriter:
 
 
 def _compressed(text: bytes) -> bytes:
-    """The text as gzip, with no name and no time."""
+    """Return the text as gzip, without name and time."""
     return zlib_ng.compress(text, _LEVEL, _GZIP)
