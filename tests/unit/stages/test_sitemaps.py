@@ -272,7 +272,7 @@ def test_works_with_keys_of_unusual_form_are_left_out_and_counted(
         ([b"/type/work\t/works/OL1W\t1\tx\t[]\n"], RecordError, "line 1 is neither"),
         ([b"/type/work\t/works/OL1W\tone\tx\t{}\n"], RecordError, "line 1 is neither"),
         ([b"/type/work\t/works/OL\xff1W\t1\tx\t{}\n"], RecordError, "line 1 is neither"),
-        ([], SourceEmpty, "holds no records"),
+        ([], SourceEmpty, "no records"),
     ],
 )
 def test_what_is_refused(
