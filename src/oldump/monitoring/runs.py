@@ -1,7 +1,8 @@
 """Determine the condition of runs from their files.
 
-Sources are each run's `status.json`, journal and lock, and the manifest of what is published. The status may be missing
-(a run of an earlier version), damaged, or left by a process that was killed; the other files then decide.
+Sources are each run's `status.json`, journal, lock and receipt, the manifest of what is published, and `latest.json`.
+The status may be missing (a run of an earlier version), damaged, or left by a process that was killed; the other files
+then decide. Operators may delete the private folder of an archived run.
 
 Does not: change files, take a lock, or decide whether a run is late (monitoring.health does).
 """
@@ -23,7 +24,7 @@ from oldump.run.journal import Artifact, Journal
 from oldump.run.manifest import MANIFEST, Manifest
 from oldump.run.owner import Owner
 from oldump.run.status import ReportedState, StageStatus, Status
-from oldump.stages.archive.pointer import receipt_of
+from oldump.stages.archive.pointer import pointed, receipt_of
 
 SILENT_SECONDS = 60.0
 """A running process rewrites its status every 2 s; one that is older than this is no longer updated."""
@@ -59,17 +60,30 @@ def summarize_run(folder: RunFolder, now: datetime) -> RunSummary:
 
 
 def _archived_at(folder: RunFolder) -> str | None:
-    """Return when the upload was verified, if the receipt covers all that is published now.
+    """Return when the upload was verified, if its receipt or latest.json covers all that is published now.
 
-    After --overwrite the receipt may still describe the files of the earlier run.
+    After --overwrite they may still describe the files of the earlier run. If only latest.json of the next archived run
+    is left, return when that one was verified.
     """
     with suppress(OldumpError):
-        receipt, journal = receipt_of(folder), Journal(folder.journal)
+        receipt, latest = receipt_of(folder), pointed(folder.out)
+        if receipt is None and latest and latest.previous == folder.date:
+            return latest.archived
+        if receipt is None and latest and latest.day == folder.date:
+            receipt = latest
         if receipt:
-            published = {f"{each.item}/{each.name}": each.sha256 for each in journal.artifacts() if each.item}
             uploaded = {f"{file.item}/{file.name}": file.sha256 for file in receipt.files}
-            return receipt.archived if (published | journal.others).items() <= uploaded.items() else None
+            return receipt.archived if _published_sums(folder).items() <= uploaded.items() else None
     return None
+
+
+def _published_sums(folder: RunFolder) -> dict[str, str]:
+    """Return the SHA-256 of published files by item/name: from the journal, or else those in the manifest."""
+    journal, manifest = Journal(folder.journal), folder.published(folder.items[1]) / MANIFEST
+    artifacts = journal.artifacts()
+    if not artifacts and manifest.exists():
+        artifacts = Manifest.read_file(manifest).artifacts
+    return {f"{each.item}/{each.name}": each.sha256 for each in artifacts if each.item} | journal.others
 
 
 def _from_private_folder(folder: RunFolder, now: datetime) -> RunSummary:
@@ -101,7 +115,8 @@ def _from_published_files(folder: RunFolder) -> RunSummary:
     except OldumpError as error:
         if dump.exists():
             return RunSummary(folder.date, RunCondition.FAILED, problem=str(error))
-        return RunSummary(folder.date, RunCondition.MISSING)
+        is_uploaded = _archived_at(folder) is not None  # and then removed here
+        return RunSummary(folder.date, RunCondition.COMPLETE if is_uploaded else RunCondition.MISSING)
     completed = _history_entry(folder)
     return RunSummary(
         folder.date,

@@ -1,7 +1,11 @@
 """Which runs are late, and which need attention."""
 
+import json
+import shutil
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,8 +13,10 @@ from oldump.errors import RunLate
 from oldump.monitoring.health import Expectation, assess_runs, require_healthy
 from oldump.monitoring.summary import RunCondition, RunSummary
 from oldump.run.folder import RunFolder
+from oldump.run.manifest import render_manifest
 from oldump.run.status import ReportedState
-from unit.monitoring.situations import DAY, LATE, assess, complete, write_status
+from oldump.stages.archive.pointer import previous_of
+from unit.monitoring.situations import CDUMP, DAY, LATE, RECEIPT, assess, complete, write_status
 
 
 def test_a_missing_run_is_late_three_days_after_its_date(tmp_path: Path) -> None:
@@ -75,3 +81,48 @@ def test_a_failed_upload_needs_attention_where_archiving_is_expected(folder: Run
     require_healthy([assess(folder, LATE)])
     with pytest.raises(RunLate, match=r"2022-07-31 is complete: .*exit code 51: archive.org answers 403"):
         require_healthy([assess(folder, archive=True)])
+
+
+def remove_private(folder: RunFolder, **latest: object) -> None:
+    """Publish the run's manifest, delete its private folder, and write latest.json with these changes."""
+    manifest = folder.published(folder.items[1]) / "manifest.json"
+    manifest.parent.mkdir()
+    manifest.write_bytes(render_manifest(DAY, {}, {}, [replace(CDUMP, sha256="1")], []))
+    shutil.rmtree(folder.private)
+    (folder.out / "latest.json").write_text(json.dumps(RECEIPT | latest), encoding="utf-8")
+
+
+def files(sha256: str) -> list[dict[str, Any]]:
+    """Return the uploaded cdump with this checksum, as latest.json lists it."""
+    uploaded: list[dict[str, Any]] = json.loads(json.dumps(RECEIPT["files"]))
+    return [file | {"sha256": sha256} for file in uploaded]
+
+
+def test_an_archived_run_without_its_private_folder_is_done(folder: RunFolder) -> None:
+    """Operators may delete it: latest.json and the manifest show that it is complete and archived."""
+    remove_private(folder, files=files("1"))
+    run = assess(folder, LATE, archive=True)
+    assert (run.late, run.archived) == (None, RECEIPT["archived"])
+    shutil.rmtree(folder.published(folder.items[1]))
+    require_healthy([assess(folder, LATE, archive=True)])
+
+
+def test_latest_json_of_the_next_run_names_it_too(folder: RunFolder) -> None:
+    """An out-of-cycle dump does not make the month late."""
+    remove_private(folder, date="2022-08-02", previous=str(DAY))
+    require_healthy([assess(folder, LATE, archive=True)])
+
+
+def test_latest_json_of_other_files_or_runs_is_no_evidence(folder: RunFolder) -> None:
+    """The run was made again, and not uploaded since; or another one was."""
+    remove_private(folder, files=files("2"))
+    assert assess(folder, LATE, archive=True).late == "late: not archived 3 days after its date"
+    (folder.out / "latest.json").write_text(json.dumps(RECEIPT | {"date": "2022-06-30"}), encoding="utf-8")
+    assert assess(folder, LATE, archive=True).late == "late: not archived 3 days after its date"
+
+
+def test_the_previous_run_is_known_without_its_private_folder(folder: RunFolder) -> None:
+    """The next receipt names it as `previous`."""
+    remove_private(folder)
+    assert previous_of(RunFolder(folder.out, DAY + timedelta(days=31))) == DAY
+    assert previous_of(folder) is None

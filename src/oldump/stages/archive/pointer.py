@@ -106,9 +106,12 @@ def write_receipt(folder: RunFolder, archived: Archived) -> None:
 
 
 def previous_of(folder: RunFolder) -> date | None:
-    """The last archived run before this one, by the receipts that there are."""
-    before = _before(folder.date, folder.out)
-    return before.day if before else None
+    """The last archived run before this one, by the receipts that there are, and by latest.json.
+
+    Receipts are deleted with the private folder of their run.
+    """
+    found = [_before(folder.date, folder.out), pointed(folder.out)]
+    return max((each.day for each in found if each and each.day < folder.date), default=None)
 
 
 def move(folder: RunFolder, archived: Archived) -> bool:
