@@ -179,3 +179,14 @@ def test_a_run_is_followed_to_its_end(small: Path, tmp_path: Path) -> None:
     assert first.startswith(f"{DATE}, running, dumps")
     assert last.startswith(f"{DATE}, complete, ")
     assert item_of(out).exists()
+
+
+def test_terminal_escapes_from_data_are_not_printed(complete: Path, tmp_path: Path) -> None:
+    """Neither in the table of runs nor in the details of one, in a pipe or on a terminal."""
+    path = private_of(complete) / "status.json"
+    status = json.loads(path.read_bytes()) | {"state": "failed", "exit_code": 12, "error": "row \x1b[2J\x9b\u202e"}
+    path.write_text(json.dumps(status), encoding="utf-8")
+    for arguments in (["status"], ["status", DATE]):
+        shown = oldump(*arguments, "--out", complete, cwd=tmp_path, env=NEVER_LATE).out.decode()
+        assert not set("\x1b\x9b\u202e") & set(shown)
+        assert "\\x1b" in shown

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from oldump.errors import StorageError, storage_errors
+from oldump.run.formatting import printable
 from oldump.run.progress import Progress
 
 
@@ -32,17 +33,22 @@ def standard_output() -> Iterator[BinaryIO]:
 
 
 def print_text(text: str) -> None:
-    """Print text on standard output, with the error handling of data."""
+    """Print text on standard output, with the error handling of data. Escapes control characters except newlines."""
+    _print_rendered(printable(text, keep="\n"))
+
+
+def _print_rendered(text: str) -> None:
     with standard_output() as output:
         output.write(text.encode() + b"\n")
 
 
 def print_table(lines: list[tuple[str, ...]], *, is_boxed: bool = True) -> None:
     """Print a table, heading first. On a terminal cells wrap, with a box if wanted; elsewhere each row is one line."""
+    lines = [tuple(map(printable, line)) for line in lines]
     if sys.stdout.isatty():
         from oldump.terminal.display import aligned, boxed
 
-        print_text((boxed if is_boxed else aligned)(lines, shutil.get_terminal_size().columns))
+        _print_rendered((boxed if is_boxed else aligned)(lines, shutil.get_terminal_size().columns))
         return
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     print_text("\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines))
@@ -50,10 +56,11 @@ def print_table(lines: list[tuple[str, ...]], *, is_boxed: bool = True) -> None:
 
 def print_pairs(pairs: list[tuple[str, str]]) -> None:
     """Print names and values, one pair per line."""
+    pairs = [(name, printable(value)) for name, value in pairs]
     if sys.stdout.isatty():
         from oldump.terminal.display import paired
 
-        print_text(paired(pairs, shutil.get_terminal_size().columns))
+        _print_rendered(paired(pairs, shutil.get_terminal_size().columns))
         return
     width = max(len(name) for name, _ in pairs)
     print_text("\n".join(f"{name.ljust(width)}  {value}" for name, value in pairs))

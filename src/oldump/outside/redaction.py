@@ -8,11 +8,15 @@ HIDDEN = "***"
 _VARIABLES = ("PGPASSWORD", "IA_ACCESS_KEY_ID", "IA_SECRET_ACCESS_KEY", "SENTRY_DSN")
 _LEAST_LENGTH = 4
 _IN_WORDS = re.compile(r"""(?i)\b((?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s'&]+)""")
+_IN_ARCHIVE_KEYS = re.compile(
+    r"""(?im)(\bauthorization:\s*LOW\s+|\b(?:ia_)?(?:secret_)?(?:access|secret)(?:_?key)?(?:_id)?["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s'",]+)"""
+)
+"""Keys to archive.org: in ia.ini, in variables, in JSON, and in a request's header."""
 _IN_URL = re.compile(r"(\w://[^\s/@:]*:)\S+(?=@)")  # up to the last @ of the word: a password may contain one
 
 
 class Redaction:
-    """Replaces secrets: the given ones, those in environment variables, and passwords in connection strings."""
+    """Replaces secrets: the given ones, those in variables, passwords in connections, and keys to archive.org."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         """secrets: texts to hide. Those shorter than 4 characters are ignored: they would hide too much else."""
@@ -23,4 +27,6 @@ class Redaction:
         """Return the text without secrets."""
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
-        return _IN_URL.sub(rf"\1{HIDDEN}", _IN_WORDS.sub(rf"\1{HIDDEN}", text))
+        for pattern in (_IN_WORDS, _IN_ARCHIVE_KEYS, _IN_URL):
+            text = pattern.sub(rf"\1{HIDDEN}", text)
+        return text

@@ -1,4 +1,4 @@
-"""Format amounts for people: sizes, counts and durations."""
+"""Format what people read: sizes, counts and durations; and text that may come from data."""
 
 _SIZE_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
@@ -24,3 +24,13 @@ def format_seconds(seconds: float | None) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Escape control characters, direction marks and lone surrogates, as Python's literals do. keep: exceptions.
+
+    Text from data, servers and file names may contain them, and a terminal would obey them.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in keep else ascii(each)[1:-1] for each in text)

@@ -116,14 +116,15 @@ class HeldLock:
 def require_free(path: Path, timing: Timing = TIMING) -> None:
     """Raise RunBusy, naming the owner, if a process holds the lock; StorageError if the file is unreadable.
 
-    Nobody else can acquire the lock during the check, which usually takes no time.
+    Only reads the file, so a run that starts meanwhile is not refused.
     """
     with storage_errors(path):
         if not path.exists():
             return
         descriptor = os.open(path, os.O_RDONLY)
     try:
-        _acquire(descriptor, fcntl.LOCK_SH, path, timing)
+        with storage_errors(path):
+            _require_abandoned(descriptor, path, timing)
     finally:
         os.close(descriptor)
 
@@ -148,7 +149,7 @@ def _open_and_acquire(path: Path, timing: Timing) -> tuple[int, str | None]:
         with storage_errors(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            previous_owner = _acquire(descriptor, fcntl.LOCK_EX, path, timing)
+            previous_owner = _acquire(descriptor, path, timing)
             if _is_open_as(descriptor, path):
                 return descriptor, previous_owner
         except BaseException:
@@ -165,14 +166,14 @@ def _is_open_as(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _acquire(descriptor: int, kind: int, path: Path, timing: Timing) -> str | None:
+def _acquire(descriptor: int, path: Path, timing: Timing) -> str | None:
     """Acquire the lock; return the previous owner if it did not release it. Raises RunBusy, StorageError.
 
     Workers inherit the lock of their leader. If the leader was killed, wait for them to end.
     """
     end = time.monotonic() + timing.ending
     with storage_errors(path):
-        while not _try_flock(descriptor, kind):
+        while not _try_flock(descriptor):
             owner = Owner.parse(os.pread(descriptor, _MAX_BYTES, 0))
             is_ending = owner is not None and owner.is_alive is False
             if not is_ending or time.monotonic() > end:
@@ -181,17 +182,17 @@ def _acquire(descriptor: int, kind: int, path: Path, timing: Timing) -> str | No
         return _require_abandoned(descriptor, path, timing)
 
 
-def _try_flock(descriptor: int, kind: int) -> bool:
+def _try_flock(descriptor: int) -> bool:
     """Lock the open file unless another process holds it; return whether it is locked."""
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
 def _require_abandoned(descriptor: int, path: Path, timing: Timing) -> str | None:
-    """Raise RunBusy if the named owner may be alive although its flock is free; otherwise return the owner."""
+    """Raise RunBusy if the named owner may be alive whether or not its flock is free; otherwise return the owner."""
     text = os.pread(descriptor, _MAX_BYTES, 0)
     if not text:
         return None

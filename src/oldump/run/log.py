@@ -13,8 +13,10 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from oldump.errors import storage_errors
+from oldump.run.formatting import printable
 
 log = logging.getLogger("oldump")
 
@@ -30,6 +32,15 @@ class LogFormatter(logging.Formatter):
     def __init__(self) -> None:
         """Use the format of all log lines."""
         super().__init__(_FORMAT, "%Y-%m-%dT%H:%M:%SZ")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the line without a traceback; a message is one line, whatever it quotes."""
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: ANN401, N802 - logging's signature
+        """Return the lines of a traceback."""
+        return printable(super().formatException(ei), keep="\n")
 
 
 class JsonFormatter(LogFormatter):
@@ -103,11 +114,6 @@ class LastWarnings(logging.Handler):
     def messages(self) -> list[str]:
         """The warnings, the latest last."""
         return list(self._messages)
-
-
-def printable(text: str) -> str:
-    """Escape what cannot be encoded as UTF-8: a message may quote a file name with such bytes."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 class _LogFile(logging.FileHandler):

@@ -17,8 +17,9 @@ from pathlib import Path
 from oldump.errors import OldumpError, Stopped, attach_log_fields, exit_code_of
 from oldump.run.folder import RunFolder
 from oldump.run.forecast import TYPICAL, Estimate, Forecast, RunPosition, estimate
+from oldump.run.formatting import printable
 from oldump.run.journal import Journal
-from oldump.run.log import LastWarnings, LogContext, printable
+from oldump.run.log import LastWarnings, LogContext
 from oldump.run.measures import disk_space, memory_bytes, size_bytes
 from oldump.run.owner import Owner
 from oldump.run.periodic import PeriodicThread

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from oldump.run.formatting import format_amount
+from oldump.run.formatting import format_amount, printable
 from oldump.run.progress import unit_of
 
 _REFRESH_SECONDS = 0.2
@@ -112,7 +112,7 @@ def _pairs(pairs: list[tuple[str, str]]) -> Table:
     """Lay out names and values as a borderless table."""
     grid = Table.grid(padding=(0, 2))
     for name, value in pairs:
-        grid.add_row(Text(name, "dim"), Text(value, "bold red" if name == "problem" else ""))
+        grid.add_row(Text(name, "dim"), Text(printable(value), "bold red" if name == "problem" else ""))
     return grid
 
 
@@ -121,7 +121,7 @@ def _plain_table(lines: list[tuple[str, ...]]) -> Table:
     heading, *rows = lines or [()]
     table = Table(*heading, box=None, padding=(0, 2, 0, 0), header_style="dim")
     for row in rows:
-        table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))
+        table.add_row(*(Text(printable(cell), _STYLES.get(cell, "")) for cell in row))
     return table
 
 

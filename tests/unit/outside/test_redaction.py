@@ -16,6 +16,12 @@ from oldump.outside.redaction import Redaction
         ("postgresql://db/ol?password=s3cret&user=me", "postgresql://db/ol?password=***&user=me"),
         ("PASSWORD=s3cret sslpassword=s3cret", "PASSWORD=*** sslpassword=***"),
         ("http://127.0.0.1:8080/a: no answer", "http://127.0.0.1:8080/a: no answer"),
+        ("access = AbC123", "access = ***"),
+        ("secret: xYz/789 end", "secret: *** end"),
+        ("+ IA_SECRET_ACCESS_KEY=xYz789 ia upload", "+ IA_SECRET_ACCESS_KEY=*** ia upload"),
+        ('{"s3": {"access": "AbC123", "secret": "x"}}', '{"s3": {"access": ***, "secret": ***}}'),
+        ("> Authorization: LOW AbC123:xYz789", "> Authorization: LOW ***"),
+        ("no access to the secret folder", "no access to the secret folder"),
         ("mail to me@db at 10:20", "mail to me@db at 10:20"),
     ],
 )

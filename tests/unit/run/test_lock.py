@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -127,6 +128,16 @@ def test_require_free_does_not_acquire_the_lock(path: Path) -> None:
     require_free(path)
     with locked(path):
         pass
+
+
+def test_a_run_can_start_while_require_free_looks(path: Path) -> None:
+    """It watches the heartbeat of a stopped process for a while, without the lock."""
+    left(path, None, 100.0)
+    looking = Timing(beat=0.02, fresh=60.0, watch=5.0)
+    with ThreadPoolExecutor(1) as pool:
+        looked = pool.submit(require_free, path, looking)
+        with locked(path, QUICK):
+            assert isinstance(looked.exception(30), RunBusy)
 
 
 # Without flock, as on some network file systems

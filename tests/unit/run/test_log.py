@@ -21,7 +21,7 @@ def record(**more: object) -> logging.LogRecord:
 def test_a_text_line_has_the_marker() -> None:
     """Operators search for it."""
     line = FORMATTERS["text"]().format(record())
-    assert line == "1970-01-01T00:00:00Z [openlibrary.dump] WARNING two\nlines: é"
+    assert line == "1970-01-01T00:00:00Z [openlibrary.dump] WARNING two\\nlines: é"
 
 
 def test_a_json_record_is_one_line() -> None:
@@ -58,3 +58,13 @@ def test_the_format_is_known_before_the_settings_are_loaded(tmp_path: Path, monk
     for variable, named in (("json", "json"), ("xml", "text")):
         monkeypatch.setenv("OLDUMP_LOG_FORMAT", variable)
         assert named_format() == named
+
+
+def test_a_message_cannot_move_the_cursor_or_start_a_line() -> None:
+    """It may quote a title or a file name. A traceback keeps its lines."""
+    error = KeyError("\x1b[2J")
+    message = "a \x1b[31m\n\u202eb\udcff é"
+    line = FORMATTERS["text"]().format(record(msg=message, args=(), exc_info=(KeyError, error, None)))
+    assert "a \\x1b[31m\\n\\u202eb\\udcff é\n" in line
+    assert "\x1b" not in line
+    assert line.count("\n") == 1
