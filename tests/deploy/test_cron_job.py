@@ -57,3 +57,13 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_job(tmp_path: Path) -> N
     )
     assert ran.returncode == 3
     assert "\noutput\n" in ran.stderr
+
+
+def test_the_log_is_rotated(tmp_path: Path) -> None:
+    """One old log is kept."""
+    log = tmp_path / "cron.log"
+    log.write_text("old" * 10)
+    environ = {**environment(tmp_path), "CRON_LOG_BYTES": "20"}
+    assert subprocess.run([JOB, "true"], env=environ, check=False).returncode == 0
+    assert (tmp_path / "cron.log.1").read_text() == "old" * 10
+    assert "ended with exit code 0" in log.read_text()

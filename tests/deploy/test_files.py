@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import tomllib
 from importlib import metadata
@@ -185,3 +186,24 @@ def test_the_timer_is_in_utc() -> None:
     assert len(moments) == 2
     assert all(moment.endswith(" UTC") for moment in moments)
     assert "Persistent=true" in timer
+
+
+def test_a_stopped_run_is_tried_again_on_days_1_to_7() -> None:
+    """By cron, and by systemd's timer, which does not count it as a failure."""
+    assert ["30", "12", "1,2,3,4,5,6,7", "*", "*"] in [line[:5] for line in crontab()[1]]
+    assert "OnCalendar=*-*-01..07 12:30:00 UTC" in (DEPLOY / "oldump.timer").read_text(encoding="utf-8")
+    service = (DEPLOY / "oldump.service").read_text(encoding="utf-8")
+    (codes,) = re.findall(r"(?m)^SuccessExitStatus=(.*)$", service)
+    stops = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    assert {int(code) for code in codes.split()} == {errors.exit_code_of(errors.Stopped(stop)) for stop in stops}
+
+
+def test_services_are_hardened_and_report_failures() -> None:
+    """The unit that reports exists, and the container keeps few capabilities."""
+    for name in ("oldump.service", "oldump-status.service"):
+        lines = (DEPLOY / name).read_text(encoding="utf-8").splitlines()
+        assert {"SystemCallFilter=@system-service", "UMask=0077", "LimitCORE=0"} <= set(lines)
+        assert "OnFailure=oldump-failed@%n.service" in lines
+    assert (DEPLOY / "oldump-failed@.service").is_file()
+    assert compose()["cap_drop"] == ["ALL"]
+    assert "SYS_ADMIN" not in compose()["cap_add"]
