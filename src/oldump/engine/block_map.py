@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-from oldump.engine.blocks import BlockTasks, Content, SharedMemory, Source
+from oldump.engine.blocks import SLOTS_AHEAD, BlockTasks, Content, SharedMemory, Source
 from oldump.engine.workers import AHEAD, Crew, Task, TaskFunction
 from oldump.errors import SourceDamaged
 
@@ -25,7 +25,7 @@ class BlockResult(NamedTuple, Generic[Result]):
 
 def open_source(path: Path | None, workers: int) -> Source:
     """Open a file, or standard input if path is None, for map_blocks. Raises SourceError."""
-    return Source(path, SharedMemory(AHEAD * workers + 4))
+    return Source(path, SharedMemory(AHEAD * workers + SLOTS_AHEAD))
 
 
 def map_blocks(source: Source, function: Callable[[bytes], Result], workers: int) -> Iterator[BlockResult[Result]]:

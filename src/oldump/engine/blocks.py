@@ -86,6 +86,9 @@ class SourcePosition(NamedTuple):
 
 START = SourcePosition()
 
+SLOTS_AHEAD = 4
+"""Slots for blocks that no worker has: two that are read ahead, one that waits behind them, and one that is drawn."""
+
 
 class SharedMemory:
     """Slots for blocks, shared by all processes forked from this one."""

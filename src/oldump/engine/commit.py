@@ -63,7 +63,7 @@ class CommittedFile:
         with storage_errors(self._temporary):
             self.stream.write(content)
 
-    def secure(self) -> None:
+    def sync(self) -> None:
         """Sync the file to the disk. Raises StorageError, StorageFull."""
         with storage_errors(self._temporary):
             self.stream.flush()
@@ -71,7 +71,7 @@ class CommittedFile:
 
     def commit(self) -> None:
         """Give the file its final name, durably. Raises StorageError, StorageFull."""
-        self.secure()
+        self.sync()
         with storage_errors(self._temporary):
             self.stream.close()
             self._temporary.replace(self.path)

@@ -40,7 +40,7 @@ def scatter_worker(read: Read, folder: Path, budget: Budget) -> Callable[[int], 
             yield from ()  # no message but the result
             if isinstance(content, str) and content == FLUSH:
                 frames = spill.flush()
-                spill.secure()
+                spill.sync()
                 return None, frames
             return _spilled(read(content), spill)
 

@@ -121,14 +121,14 @@ class SegmentWriter:
     def reached(self) -> Position:
         """Sync the file, keep it, and return the position from which it can be resumed. Raises StorageError."""
         self._file.is_kept = self._index.is_kept = True
-        self._file.secure()
-        self._index.secure()
+        self._file.sync()
+        self._index.sync()
         return self._position
 
     def commit(self) -> Written:
         """Finish the file and its index and rename both: the index first, so that no file is without one."""
         self._put(end_of(self._position.crc32, self._position.text_bytes))
-        self._file.secure()  # so that a full disk leaves no index without its file
+        self._file.sync()  # so that a full disk leaves no index without its file
         self._index.commit()
         self._file.commit()
         first_key = self._position.first_key

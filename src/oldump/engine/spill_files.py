@@ -103,7 +103,7 @@ class Spill:
                 frames += ((first, shift, self._number, *where) for where in writer.write(bucket))
         return np.array(frames, FRAME)
 
-    def secure(self) -> None:
+    def sync(self) -> None:
         """Sync the file to the disk. Raises StorageError, StorageFull."""
         if self._path.exists():
             with storage_errors(self._path), self._path.open("rb") as stream:

@@ -6,7 +6,7 @@ from operator import add
 from pathlib import Path
 from typing import NamedTuple
 
-from oldump.engine.blocks import Block, Content, SharedMemory, Source
+from oldump.engine.blocks import SLOTS_AHEAD, Block, Content, SharedMemory, Source
 from oldump.engine.frames import Batch
 from oldump.errors import RecordError
 from oldump.records.document import Rejected
@@ -31,7 +31,7 @@ class Input(NamedTuple):
 def redirects_in(inputs: list[Input]) -> Iterator[tuple[bytes, str]]:
     """Yield key and location of every redirect in the inputs. Raises SourceError, RecordError."""
     for path in (each.path for each in inputs if each.has_redirects):
-        shared = SharedMemory(4)
+        shared = SharedMemory(SLOTS_AHEAD)
         source = Source(path, shared)
         for block in source.blocks():
             records = source.text(block.content).removesuffix(b"\n").split(b"\n")

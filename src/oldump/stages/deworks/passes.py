@@ -3,7 +3,7 @@
 import os
 from collections.abc import Generator
 
-from oldump.engine.blocks import SharedMemory
+from oldump.engine.blocks import SLOTS_AHEAD, SharedMemory
 from oldump.engine.buckets import Buckets, slices
 from oldump.engine.buffer import Buffer
 from oldump.engine.frames import Batch, Frames, frames_of
@@ -35,7 +35,7 @@ class Passes:
     def scatter(self, inputs: list[Input], redirects: Redirects, progress: Progress) -> None:
         """Spill the join lines and contributions of all inputs."""
         job, state = self._job, self._state
-        shared = SharedMemory(job.workers + 4)
+        shared = SharedMemory(job.workers + SLOTS_AHEAD)
         reader = InputReader(inputs, redirects, shared)
         with Crew(job.workers, scatter_worker(reader, job.spill, job.budget)) as crew:
             scattering = Scattering(crew, frames_of(state.frames))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from oldump.engine.blocks import SharedMemory, Source
+from oldump.engine.blocks import SLOTS_AHEAD, SharedMemory, Source
 from oldump.errors import RecordError, SourceDamaged, SourceEmpty
 from oldump.run.progress import Progress
 
@@ -13,7 +13,7 @@ def blocks_of_lines(path: Path | None, progress: Progress) -> Iterator[list[byte
 
     Progress is updated for a block when the next one is requested.
     """
-    shared = SharedMemory(4)
+    shared = SharedMemory(SLOTS_AHEAD)
     source = Source(path, shared)
     lines_before = 0
     for block in source.blocks():

@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from oldump.engine.blocks import BlockTasks, Content, SharedMemory, Source
+from oldump.engine.blocks import SLOTS_AHEAD, BlockTasks, Content, SharedMemory, Source
 from oldump.engine.buckets import Buckets
 from oldump.engine.budget import Budget, budget_within, workers_within
 from oldump.engine.frames import Batch, Frames
@@ -44,7 +44,7 @@ def write_sorted(
     Raises SourceError, RecordError, StorageError, WorkerError.
     """
     workers = workers_within(settings.memory, settings.workers)
-    source = Source(path, SharedMemory(workers + 4))
+    source = Source(path, SharedMemory(workers + SLOTS_AHEAD))
     budget = budget_within(settings.memory, settings.workers, source.size_bytes or 0, TEXT_PER_KEY, REVISION_BITS)
     with spill_folder("sort", spill_parent) as folder:
         progress.begin("sort", "scatter")

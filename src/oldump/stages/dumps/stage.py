@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from oldump.engine.blocks import START, SharedMemory, Source
+from oldump.engine.blocks import SLOTS_AHEAD, START, SharedMemory, Source
 from oldump.engine.frames import Frames, frames_of
 from oldump.engine.segments import index_path
 from oldump.engine.spill_files import spill_sizes, truncate_spills
@@ -88,7 +88,7 @@ def _scattered(
     rows_expected: int | None,
 ) -> tuple[RowCounts, Frames]:
     """Scatter the source's rows and check the counts; return the counts and the frames of the records."""
-    source = Source(source_path, SharedMemory(job.workers + 4), state.place if state else START)
+    source = Source(source_path, SharedMemory(job.workers + SLOTS_AHEAD), state.place if state else START)
     progress.begin("dumps", "scatter")
     with RejectsWriter(folder.rejects, source.name, job.max_rejects, state.rejects if state else None) as rejects:
         account = Account(source.name, rejects, state.account if state else None)
