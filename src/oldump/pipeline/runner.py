@@ -88,7 +88,7 @@ def run(
         else:
             to_do = _plan(state, overwrite=overwrite)
             guards.require_finished_day(to_do, day, datetime.now(UTC).date(), override_gate)
-            work = planned_work(to_do, to_do, state, overwrite=overwrite)
+            work = planned_work(read_by=to_do, written_by=to_do, state=state, overwrite=overwrite)
             needed_bytes = _preflight(work, state)
             _start(to_do, active, overwrite=overwrite)
             watches = disk_watches(state.folder, to_do, needed_bytes, spill_is_apart=work.spill_is_apart)
@@ -169,7 +169,7 @@ def _plan(state: RunState, *, overwrite: bool) -> list[Stage]:
 def _preflight(work: PlannedWork, state: RunState) -> Mapping[str, int] | None:
     """Raise the first failure that preflight finds, and log everything else; return its disk estimate."""
     found = list(checks(work)) if work.writes else []
-    if not any(check.error for check in found):  # these ask other servers, and may take long
+    if not any(check.error for check in found):  # last: a delivery's check asks another server, which may take long
         found += [delivery.check(state.settings) for delivery in state.choice.deliveries]
     for check in found:
         if check.status is CheckStatus.WARNING:
@@ -222,6 +222,8 @@ def _run_stages(to_do: list[Stage], active: ActiveRun, watches: list[DiskWatch])
                     continue
                 for stage in stages:
                     if isinstance(stage, ComputingStage) and _is_ready(stage, state):
+                        if stage.checks_items:
+                            complete_items(state)
                         commit(stage, stage.run)
     finally:
         if not state.has_checkpoints:
@@ -242,15 +244,11 @@ def _copy_database(stages: list[DatabaseStage], state: RunState, commit: Commit)
 
 
 def _is_ready(stage: ComputingStage, state: RunState) -> bool:
-    """Whether a stage that reads files can run now; completes the items before a stage that checks them."""
+    """Whether a stage that reads files can run now. If it checks the run, log what it waits for."""
     if stage.checks_run and (missing := state.missing_inputs(stage)):
         log.info("%s: waiting for %s", stage.name, ", ".join(missing))
         return False
-    if stage.checks_items:
-        if not state.items_are_ready:
-            return False
-        complete_items(state)
-    return True
+    return not stage.checks_items or state.items_are_ready
 
 
 def _run_and_commit(

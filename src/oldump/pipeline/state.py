@@ -58,8 +58,9 @@ class RunState:
         }
 
     def _is_unread_database(self, name: str) -> bool:
-        stages = [stage.name for stage in STAGES if stage.database == name != "source"]
-        return bool(stages) and not set(stages) & set(self.journal.stages)
+        """Whether the input is a database other than the source, and no stage that reads it is committed."""
+        readers = {stage.name for stage in STAGES if stage.database == name}
+        return name != "source" and bool(readers) and readers.isdisjoint(self.journal.stages)
 
     @property
     def missing(self) -> list[str]:

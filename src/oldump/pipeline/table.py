@@ -3,7 +3,7 @@
 A stage reads only artifacts that earlier stages committed. When all stages are committed, the run is complete; then
 deliveries take it elsewhere. Below the imports: for each row an adapter from the context to the stage, then the table.
 
-A stage that not every run has is imported when it runs, because importing all of them takes a tenth of a second.
+Stages that few commands run are imported when they run, because importing all of them takes a tenth of a second.
 
 Does not: decide what is run (`choice`, `state`), refuse anything (`guards`), or run anything (`runner`).
 """
@@ -83,7 +83,7 @@ def _splice(context: StageContext) -> Outcome:
 
 
 def _deworks(context: StageContext) -> Outcome:
-    from oldump.stages.deworks import stage as deworks  # noqa: PLC0415 - not every run has this stage
+    from oldump.stages.deworks import stage as deworks  # noqa: PLC0415 - slow to import
 
     folder = context.folder
     _, *parts = context.committed["dumps"].artifacts
@@ -99,7 +99,7 @@ def _deworks(context: StageContext) -> Outcome:
 
 
 def _gate(context: StageContext) -> Outcome:
-    from oldump.stages.gate import stage as gate  # noqa: PLC0415 - not every run has this stage
+    from oldump.stages.gate import stage as gate  # noqa: PLC0415 - slow to import
 
     counts: dict[str, Any] = {"read_at": _read_at(context)}
     if "deworks" in context.committed:
@@ -118,7 +118,7 @@ def _read_at(context: StageContext) -> str | None:
 
 
 def _verify(context: StageContext) -> Outcome:
-    from oldump.stages.verify import stage as verify  # noqa: PLC0415 - not every run has this stage
+    from oldump.stages.verify import stage as verify  # noqa: PLC0415 - slow to import
 
     settings, item = context.settings, context.folder.dump_item
     workers = workers_within(settings.memory, settings.workers)
@@ -128,8 +128,8 @@ def _verify(context: StageContext) -> Outcome:
 
 
 def _archive(context: DeliveryContext) -> dict[str, Any]:
-    from oldump.stages.archive import stage as archive  # noqa: PLC0415 - not every run has this delivery
-    from oldump.stages.archive.site import site_of  # noqa: PLC0415 - not every run has this delivery
+    from oldump.stages.archive import stage as archive  # noqa: PLC0415 - slow to import
+    from oldump.stages.archive.site import site_of  # noqa: PLC0415 - slow to import
 
     settings = context.settings
     archived = archive.archive(
@@ -139,8 +139,8 @@ def _archive(context: DeliveryContext) -> dict[str, Any]:
 
 
 def _archive_check(settings: Settings) -> Check:
-    from oldump.stages.archive import stage as archive  # noqa: PLC0415 - not every run has this delivery
-    from oldump.stages.archive.site import site_of  # noqa: PLC0415 - not every run has this delivery
+    from oldump.stages.archive import stage as archive  # noqa: PLC0415 - slow to import
+    from oldump.stages.archive.site import site_of  # noqa: PLC0415 - slow to import
 
     short = settings.model_copy(update={"archive_patience_seconds": min(30.0, settings.archive_patience_seconds)})
     try:
@@ -153,7 +153,7 @@ def _archive_check(settings: Settings) -> Check:
 
 
 def _sitemaps(context: DeliveryContext) -> dict[str, Any]:
-    from oldump.stages.sitemaps import stage as sitemaps  # noqa: PLC0415 - not every run has this delivery
+    from oldump.stages.sitemaps import stage as sitemaps  # noqa: PLC0415 - slow to import
 
     settings, folder = context.settings, context.folder
     assert settings.sitemaps is not None  # noqa: S101 - the setting is what requests this delivery
@@ -185,6 +185,7 @@ STAGES: tuple[Stage, ...] = (
         _deworks,
         is_optional=True,
     ),
+    # The figures of the gate are counts in the journal, not a file; the manifest, which verify reads, has them.
     ComputingStage("gate", _PUBLISHED, ("figures",), _gate, checks_run=True),
     ComputingStage("verify", (*_PUBLISHED, "figures"), (), _verify, checks_run=True, checks_items=True),
 )
