@@ -270,8 +270,8 @@ def verify(
 
     settings = Settings.of(workers=workers, memory=memory)
     with progress_display() as progress:
-        jobs = workers_within(settings.memory, settings.workers)
-        result = stage.verify(stage.item_in(folder), jobs, settings.memory, progress, quick=quick)
+        workers_allowed = workers_within(settings.memory, settings.workers)
+        result = stage.verify(stage.item_in(folder), workers_allowed, settings.memory, progress, quick=quick)
         progress.end("verify")
     if result.findings:
         print_table(result.findings.table)

@@ -98,6 +98,10 @@ NewFolder = Annotated[
 ]
 
 
+_CONNECTIONS = ("source", "coverstore", "archive_database")
+"""The options that may contain a password."""
+
+
 def run_settings(given: dict[str, Any]) -> "Settings":
     """Return the settings of a command that concerns a run, and warn of passwords in its arguments.
 
@@ -109,9 +113,6 @@ def run_settings(given: dict[str, Any]) -> "Settings":
     settings = Settings.of(**{name: given[name] for name in given.keys() & Settings.model_fields.keys()})
     warn_of_passwords(**{name: given[name] for name in _CONNECTIONS if name in given})
     return with_psql_params(settings)
-
-
-_CONNECTIONS = ("source", "coverstore", "archive_database")
 
 
 def warn_of_passwords(**options: str | None) -> None:

@@ -75,7 +75,7 @@ def extract(
                 checked = time.monotonic()
             if not finished:
                 crew.answer(number, None)
-            progress.update(writer.records, (number + finished) / len(ranges))
+            progress.update(writer.records, (number + 1 if finished else number) / len(ranges))
         snapshot.require_alive()
         if not writer.records:
             raise SourceEmpty(
@@ -121,14 +121,14 @@ QUERY = Query((TABLE,), _statement("ctid IS NOT NULL"), _statement("thing_id IS 
 """The query that preflight tests. It refuses a view, which has no ctid, before the long work starts."""
 
 
-def _copier(connect: Callable[[], SnapshotReader], compress: Compress) -> Callable[[int], TaskFunction]:
+def _copier(new_reader: Callable[[], SnapshotReader], compress: Compress) -> Callable[[int], TaskFunction]:
     """Return the workers' task: copy a range and compress it, pausing after _SLICE_BYTES until its turn.
 
     A segment never crosses the end of a range, so the bytes are the same for any number of connections.
     """
 
     def begin(_: int) -> TaskFunction:
-        reader = connect()
+        reader = new_reader()
 
         def perform(query: str) -> Task:
             copying = ResumableCopy(reader, query)

@@ -58,13 +58,15 @@ def splice(parts: list[Artifact], folder: RunFolder, checkpoint: Checkpoint, pro
     by_type: Counter[str] = Counter()
     for part in parts:
         by_type.update(part.by_type)
+    # The digest of disjoint sets of records is the sum of their digests (see records.tally).
+    digest = sum(int(part.digest or "0", 16) for part in parts) % (1 << 64)
     filled = [part for part in parts if part.records]
     return Artifact(
         **asdict(written),
         item=folder.items[1],
         last_key=filled[-1].last_key if filled else None,
         newest=max((part.newest or "" for part in parts), default="") or None,
-        digest=f"{sum(int(part.digest or '0', 16) for part in parts) % (1 << 64):016x}",
+        digest=f"{digest:016x}",
         by_type=dict(sorted(by_type.items())),
     )
 

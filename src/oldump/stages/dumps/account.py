@@ -122,12 +122,12 @@ class Account:
     def _count(self, summary: BlockSummary) -> None:
         """Count a block. Errors are raised in the order of the rows, so they do not depend on where blocks end."""
         if self._ended and (summary.rows or summary.ended):
-            raise self._text_after_end()
+            raise self._error_of_text_after_end()
         rejects = summary.rejects[:-1] if summary.cut_short else summary.rejects  # a truncated row is not a reject
         self.rejects.add(rejects, self.counts.rows)
         self.counts.rows += summary.rows
         if summary.text_after_end:
-            raise self._text_after_end()
+            raise self._error_of_text_after_end()
         if summary.cut_short:
             raise SourceDamaged(
                 f"{self._source_name}: the text ends in the middle of row {self.counts.rows:,}",
@@ -139,7 +139,7 @@ class Account:
         self.counts.newest = max(self.counts.newest, summary.newest)
         self.counts.by_part.update(summary.by_part)
 
-    def _text_after_end(self) -> SourceDamaged:
+    def _error_of_text_after_end(self) -> SourceDamaged:
         return SourceDamaged(
             rf"{self._source_name}: text follows the end-of-data marker (\.) after row {self.counts.rows:,}",
             "Use the COPY text of one table; load an SQL dump into PostgreSQL first.",

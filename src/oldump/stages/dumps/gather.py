@@ -25,7 +25,7 @@ from oldump.stages.dumps.account import RowCounts
 from oldump.stages.dumps.job import DumpsJob
 from oldump.stages.dumps.latest import CDUMP, BucketTallies, Latest
 
-KEY_COLUMN = 1
+_KEY_COLUMN = 1
 """The column of a record that holds its key, from 0."""
 _BUG = "This is a bug; please report it."
 
@@ -42,7 +42,7 @@ class GatherState(msgspec.Struct, tag=True):
 
 
 class Gather:
-    """The gather, from its beginning or from a checkpoint."""
+    """The second half of the stage, from its beginning or from a checkpoint. engine.gather does the sorting."""
 
     def __init__(self, counts: RowCounts, resume_from: GatherState | None = None) -> None:
         """counts: from the scatter."""
@@ -56,7 +56,7 @@ class Gather:
     ) -> list[Artifact]:
         """Write the records in these frames, and commit the artifacts. Raises VerificationError, StorageError."""
         buckets = Buckets(frames, job.budget)
-        del frames
+        del frames  # see Buckets
         compress = compressor(job.level)
         with ExitStack() as stack:
             for path in paths.values():
@@ -78,7 +78,7 @@ class Gather:
             self._tallies[CDUMP].newest = self.counts.newest
             items = {name: folder.items[0] if name == CDUMP else folder.items[1] for name in paths}
             return [
-                artifact_of(stream.writer, items[name], self._tallies[name], self._last_keys.get(name))
+                commit_artifact(stream.writer, items[name], self._tallies[name], self._last_keys.get(name))
                 for name, stream in streams.items()
             ]
 
@@ -118,10 +118,10 @@ class Gather:
 
 def compressor(level: int) -> Compress:
     """Return the function that compresses the text of records to a segment."""
-    return partial(segment_of, first_key_at=KEY_COLUMN, level=level)
+    return partial(segment_of, first_key_at=_KEY_COLUMN, level=level)
 
 
-def artifact_of(writer: SegmentWriter, item: str, tally: Tally, last_key: str | None) -> Artifact:
+def commit_artifact(writer: SegmentWriter, item: str, tally: Tally, last_key: str | None) -> Artifact:
     """Commit the file and return its journal entry."""
     written = writer.commit()
     return Artifact(

@@ -43,12 +43,12 @@ class Latest:
     def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:
         """Return the next lines of the cdump and of each part."""
         records = batch if self._held is None else _chained(self._held, batch)
-        held = len(records.ranks) - len(batch.ranks)
+        held_records = len(records.ranks) - len(batch.ranks)
         same = _same_document(records)
         self._same_revision += _same_revisions(records)
         self._held = None if last else _alone(records, len(records.ranks) - 1)
         digests = digests_of(records.lines.text, records.lines.starts, records.lines.ends)
-        streams = {CDUMP: self._counted(CDUMP, batch, digests[held:], _NEWEST_UNKNOWN)}
+        streams = {CDUMP: self._counted(CDUMP, batch, digests[held_records:], _NEWEST_UNKNOWN)}
         latest = np.append(~same, last)
         for number, part in enumerate(PARTS):
             chosen = latest & (records.tags == number)
@@ -56,7 +56,7 @@ class Latest:
         return streams
 
     def tally(self) -> BucketTallies:
-        """Return the bucket's tallies. The cdump's has no latest date."""
+        """Return the bucket's tallies. The tally of the cdump has no latest date."""
         return BucketTallies(self._tallies, self._same_revision, self._last_keys)
 
     def _counted(self, name: str, records: Batch, digests: Digests, newest: str = "") -> Lines:
@@ -70,7 +70,7 @@ class Latest:
 
 
 def _types(records: Batch) -> Counter[str]:
-    """Return the number of records of each type. Only those in `other` must be read for it."""
+    """Return the number of records of each type. Only those in `other` are read: other parts have one type."""
     counts = np.bincount(records.tags, minlength=len(PARTS)).tolist()
     by_type = Counter({type_key: counts[number] for number, type_key in _TYPE_OF_NUMBER.items() if counts[number]})
     if counts[OTHER_NUMBER]:
