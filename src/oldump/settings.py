@@ -63,6 +63,16 @@ def _none_if_empty(text: Any) -> Any:  # noqa: ANN401 - any type: pydantic valid
     return text or None
 
 
+def _reasons_by_key(given: Any) -> Any:  # noqa: ANN401 - any type: pydantic validates it next
+    """Return a dict as it is, or one of a list of KEY=REASON. Raises ValueError if a key or a reason is missing."""
+    pairs = given.items() if isinstance(given, dict) else [each.partition("=")[::2] for each in given]
+    reasons = dict(pairs)
+    for key, reason in reasons.items():
+        if not key.startswith("/") or not str(reason).strip():
+            raise ValueError(f"{key!r} needs a key such as /works/OL1W and a reason: KEY=REASON")
+    return reasons
+
+
 def _address(text: str) -> str:
     """Return the URL without a trailing slash. Raises ValueError."""
     if not _ADDRESS.fullmatch(text):
@@ -170,6 +180,8 @@ class Settings(NotificationSettings):
     """Seconds between checkpoints of a stage: the most work that is lost if it is killed."""
     max_rejects: int = Field(1_000, ge=0)
     """The run fails if more rows than this are rejected."""
+    withhold: Annotated[dict[str, str], BeforeValidator(_reasons_by_key)] = Field(default_factory=dict)
+    """Keys whose records are left out, with the operator's reasons. Those of options and of oldump.toml add up."""
     level: int = Field(6, ge=1, le=9)
     """gzip compression level of published files."""
     log_format: Literal["text", "json"] = "text"
@@ -217,8 +229,14 @@ class Settings(NotificationSettings):
     def of(cls, **flags: Any) -> Self:  # noqa: ANN401 - any type; None: option not given
         """Return the settings, given these options. Raises ConfigurationError."""
         _refuse_misspelt(cls.model_fields)
+        given = {name: value for name, value in flags.items() if value is not None}
         try:
-            return cls(**{name: value for name, value in flags.items() if value is not None})
+            if "withhold" in given:  # as a dict, it is merged with that of oldump.toml
+                given["withhold"] = _reasons_by_key(given["withhold"])
+        except ValueError as error:
+            raise ConfigurationError(f"--withhold: {error}.") from error
+        try:
+            return cls(**given)
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"]))

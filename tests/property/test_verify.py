@@ -47,7 +47,9 @@ def test_the_fast_path_finds_what_the_slow_path_finds(place: int, at: int, piece
     found = [
         (each.line, each.kind, each.what) for each in result.findings.shown if each.kind not in {"order", "duplicate"}
     ]
-    expected = [(n, kind, what) for n, line in enumerate(lines, start=1) for kind, what in problems_in(line, RULES)]
+    expected = [
+        (n, kind, what) for n, line in enumerate(lines, start=1) for kind, what in problems_in(line, RULES) if kind
+    ]
     assert sorted(map(str, found)) == sorted(map(str, expected))
 
 

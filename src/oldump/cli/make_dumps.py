@@ -31,6 +31,7 @@ from oldump.cli.options import (
     Skip,
     Source,
     Tmpdir,
+    Withhold,
     Workers,
     run_settings,
 )
@@ -77,6 +78,7 @@ def run(
     workers: Workers = None,
     memory: Memory = None,
     max_rejects: MaxRejects = None,
+    withhold: Withhold = None,
     checkpoint: Checkpoint = None,
     level: Level = None,
     archive: Archive = None,

@@ -14,6 +14,7 @@ from oldump.cli.options import (
     Memory,
     Rejects,
     Tmpdir,
+    Withhold,
     Workers,
     input_path,
     warn_of_passwords,
@@ -37,6 +38,7 @@ def cdump(
     workers: Workers = None,
     memory: Memory = None,
     max_rejects: MaxRejects = None,
+    withhold: Withhold = None,
     rejects: Rejects = Path("rejects.txt.gz"),
 ) -> None:
     """Convert the rows in FILE to records, in the same order.
@@ -46,7 +48,7 @@ def cdump(
     from oldump.settings import Settings, date_of
     from oldump.stages.dumps import cdump as stage
 
-    settings = Settings.of(workers=workers, memory=memory, max_rejects=max_rejects)
+    settings = Settings.of(workers=workers, memory=memory, max_rejects=max_rejects, withhold=withhold)
     day = None if date is None else date_of(date)
     path = input_path(file)
     with standard_output() as output, filter_progress(reads_input=path is None) as progress:
@@ -123,6 +125,7 @@ def idump(
         ),
     ] = None,
     max_rejects: MaxRejects = None,
+    withhold: Withhold = None,
     rejects: Rejects = Path("rejects.txt.gz"),
 ) -> None:
     """Write the records created on DAY, in order of creation.
@@ -136,7 +139,7 @@ def idump(
     from oldump.settings import Settings, date_of
     from oldump.stages.dumps import idump as stage
 
-    settings = with_psql_params(Settings.of(source=source, max_rejects=max_rejects))
+    settings = with_psql_params(Settings.of(source=source, max_rejects=max_rejects, withhold=withhold))
     warn_of_passwords(source=source)
     conninfo = checked_connection_of("source", settings)
     if conninfo is None:
@@ -149,7 +152,7 @@ def idump(
         standard_output() as output,
         filter_progress(reads_input=False) as progress,
     ):
-        counts = stage.idump(snapshot, date_of(day), output, rejects, settings.max_rejects, progress)
+        counts = stage.idump(snapshot, date_of(day), output, rejects, settings, progress)
     log.info("idump: %s", counts)
     if counts.rejects:
         log.warning("idump: the rejected rows are in %s", rejects)

@@ -44,6 +44,12 @@ Memory = Annotated[
 MaxRejects = Annotated[
     int | None, typer.Option(metavar="N", help="Fail if more rows than this are rejected (default: 1000).")
 ]
+Withhold = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=REASON", help="Leave out all records of KEY (repeatable); REASON is recorded in the manifest."
+    ),
+]
 Checkpoint = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Interval between checkpoints of a stage (default: 120).")
 ]

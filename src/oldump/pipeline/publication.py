@@ -40,8 +40,12 @@ def complete_items(state: RunState) -> None:
 
 
 def publish(state: RunState) -> None:
-    """Rename the items to their final names, and record that in the journal. Raises StorageError."""
+    """Add verify's results to the manifest, give the items their final names, and record that in the journal.
+
+    Raises StorageError.
+    """
     folder = state.folder
+    _write_manifest(state, {"warnings": state.journal.stages["verify"].counts.get("warnings", {})})
     rename_items(folder, state.require_lock)
     names = {artifact.name for artifact in state.published}
     others = [path for item in folder.items for path in folder.published(item).iterdir() if path.name not in names]
@@ -128,18 +132,25 @@ def _remove_surplus_files(state: RunState) -> None:
 
 
 def _write_sums_and_manifest(state: RunState) -> None:
-    journal, folder, artifacts = state.journal, state.folder, state.published
+    folder, artifacts = state.folder, state.published
     indexes = [index_path(folder.artifact(artifact.name, artifact.item)) for artifact in artifacts]
     for algorithm, name in SUMS.items():
         write_whole(folder.dump_item / name, render_sums(algorithm, artifacts, folder.dump_item, indexes))
+    _write_manifest(state, None)
+
+
+def _write_manifest(state: RunState, verified: dict[str, Any] | None) -> None:
+    """Write the manifest. verified: the results of verify, once it has found the items publishable."""
+    journal, folder = state.journal, state.folder
     skipped = [stage.name for stage in STAGES if stage.is_optional and stage.name not in journal.stages]
     deworks = journal.stages.get("deworks")
     counts = {
         "rows": journal.stages["dumps"].counts,
         "deworks": deworks.counts if deworks else None,
         "gate": journal.stages["gate"].counts,
+        "verify": verified,
     }
-    manifest = render_manifest(folder.date, _public_sources(journal), counts, artifacts, skipped)
+    manifest = render_manifest(folder.date, _public_sources(journal), counts, state.published, skipped)
     write_whole(folder.dump_item / MANIFEST, manifest)
 
 

@@ -144,6 +144,8 @@ def _reuse_complete_run(active: ActiveRun) -> None:
     guards.require_same_stages(state)
     guards.require_unchanged_files(state)
     log.info("already complete: %s", state.folder.dump_item)
+    if state.withholds_others:
+        log.warning("withhold has other keys than the complete run; use --overwrite to make the run again with them")
     if state.choice.deliveries:
         report.set_outline(outline_of([], state), state.journal, restarted=False)
     else:

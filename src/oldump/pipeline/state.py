@@ -113,6 +113,12 @@ class RunState:
 
     # The stages
 
+    @property
+    def withholds_others(self) -> bool:
+        """Whether the stage dumps was committed with other withheld keys than the settings have."""
+        committed = self.journal.stages.get("dumps")
+        return committed is not None and committed.counts.get("withheld", {}) != self.settings.withhold
+
     def is_done(self, stage: Stage) -> bool:
         """Whether the stage is committed and its files are unchanged. Logs the first file that is not."""
         committed = self.journal.stages.get(stage.name)
@@ -121,6 +127,9 @@ class RunState:
             if not is_intact(path, artifact) or not index_path(path).is_file():
                 log.warning("%s: changed or missing since %s committed it", path, stage.name)
                 return False
+        if stage.name == "dumps" and committed and self.withholds_others:
+            log.info("dumps: committed with other withheld keys")
+            return False
         return committed is not None
 
     def to_do(self) -> list[Stage]:
@@ -205,6 +214,7 @@ class RunState:
         made_from = {
             "version": version("oldump"),
             "begun": self.journal.begun,
+            "withhold": self.settings.withhold,
             "inputs": {artifact.name: artifact.sha256 for artifact in inputs},
         }
         return Checkpoint(self.folder.checkpoint(stage.name), made_from, self.settings.checkpoint)

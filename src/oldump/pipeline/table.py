@@ -74,7 +74,7 @@ def _dumps(context: StageContext) -> Outcome:
     log.info("dumps: %s", counts)
     if counts.rejects:
         log.warning("dumps: rejected rows are in %s", folder.rejects)
-    return Outcome(artifacts, counts.as_json())
+    return Outcome(artifacts, {**counts.as_json(), "withheld": settings.withhold})
 
 
 def _splice(context: StageContext) -> Outcome:
@@ -124,7 +124,7 @@ def _verify(context: StageContext) -> Outcome:
     workers = workers_within(settings.memory, settings.workers)
     result = verify.verify(item, workers, settings.memory, context.progress)
     verify.require_publishable(result, item, context.folder.log)
-    return Outcome([], {"files": result.files, "records": result.records, "text_bytes": result.text_bytes})
+    return Outcome([], {name: value for name, value in result._asdict().items() if name != "findings"})
 
 
 def _archive(context: DeliveryContext) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The rules read a record's first four columns, after old keys were rewritten. Thi
 """
 
 import re
+from collections.abc import Container
 from datetime import date, timedelta
 from enum import StrEnum, auto
 
@@ -19,17 +20,25 @@ class Drop(StrEnum):
     PRIVATE_PAGE = auto()
     ADMIN_PAGE = auto()
     OBSOLETE_PAGE = auto()
+    WITHHELD = auto()
     AFTER_CUTOFF = auto()
 
 
-def reason_to_drop(key: str, type_key: str, last_modified: str, cutoff: str) -> Drop | None:
-    """Return the first reason that applies; None if the record is published. cutoff: from first_text_after."""
+def reason_to_drop(
+    key: str, type_key: str, last_modified: str, cutoff: str, withheld: Container[str] = ()
+) -> Drop | None:
+    """Return the first reason that applies; None if the record is published.
+
+    cutoff: from first_text_after. withheld: the keys that the operator withholds.
+    """
     if is_private(key, type_key):
         return Drop.PRIVATE_PAGE
     if key.startswith("/admin/"):
         return Drop.ADMIN_PAGE
     if key.startswith(("/scan", "/old/")) or not key.startswith("/"):
         return Drop.OBSOLETE_PAGE
+    if key in withheld:
+        return Drop.WITHHELD
     if last_modified >= cutoff:
         return Drop.AFTER_CUTOFF
     return None

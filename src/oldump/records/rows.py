@@ -6,6 +6,7 @@ the fast path (see kernel.rows). A row that it cannot convert with certainty tak
 """
 
 from collections import Counter
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +15,10 @@ from oldump.kernel.arrays import Flags, Places, Ranks
 from oldump.kernel.rows import COMPILED, CONVERTED, PRIVATE, UNPROVED, UNRANKED, ConvertedBlock, RowReader, Tables
 from oldump.records import copytext
 from oldump.records.document import Document, Reject, Rejected, normalised
-from oldump.records.keys import COLLECTIONS, LEGACY_PREFIXES, REVISION_BITS, rank
+from oldump.records.keys import COLLECTIONS, LEGACY_PREFIXES, REVISION_BITS, modern, rank
 from oldump.records.privacy import PRIVATE_PREFIX, PUBLIC_PART, Drop, reason_to_drop
-from oldump.records.record import PART_NUMBER_OF_TYPE, part_number, record_of, revision_of
+from oldump.records.record import PART_NUMBER_OF_TYPE, column, part_number, record_of, revision_of
+from oldump.records.tally import newest_of
 
 PartNumbers = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
@@ -47,13 +49,16 @@ class ConvertedRows:
     The arrays are parallel: each has one entry per record, in the order of the rows.
     """
 
-    def __init__(self, block: bytes, cutoff: str) -> None:
-        """Convert a block of whole lines. cutoff: from privacy.first_text_after."""
+    def __init__(self, block: bytes, cutoff: str, withheld: Collection[str] = ()) -> None:
+        """Convert a block of whole lines.
+
+        cutoff: from privacy.first_text_after. withheld: the keys whose rows are dropped.
+        """
         self.drops: Counter[Drop] = Counter()
         self.rejects: list[Rejection] = []
         self.cut_short = False
         """Whether the block ends in the middle of a line: the last line has no newline and is rejected."""
-        self._cutoff = cutoff
+        self._cutoff, self._withheld = cutoff, {modern(key) for key in withheld}
         self._lines = block if block.endswith(b"\n") or not block else block + b"\n"
         read = _read(self._lines, cutoff.encode()) if _read is not None else _unproved(self._lines)
         self.newest = read.newest.decode()
@@ -69,6 +74,8 @@ class ConvertedRows:
         self._end = len(read.text)
         self._kept: Flags = read.outcomes == CONVERTED
         self._kept[self.rows :] = False
+        if withheld:
+            self._withhold()
         outcomes = read.outcomes[: self.rows]
         if private := int(np.count_nonzero(outcomes == PRIVATE)):
             self.drops[Drop.PRIVATE_PAGE] = private
@@ -102,6 +109,22 @@ class ConvertedRows:
                 return row
         return len(read.outcomes)
 
+    def _withhold(self) -> None:
+        """Drop the kernel's records of the withheld keys. The drop rules see the keys of all other rows."""
+        read, text = self._read, self._read.text.tobytes()
+        places = np.flatnonzero(self._kept)
+        ends = read.ends[places]
+        for key in map(column, self._withheld):
+            at = -1
+            while (at := text.find(b"\t%b\t" % key, at + 1)) >= 0:
+                place = int(np.searchsorted(ends, at))
+                start = read.starts[places[place]] if place < len(places) else len(text)
+                if start < at and b"\t" not in text[start:at]:  # column 2 of a record that is kept
+                    self._kept[places[place]] = False
+                    self.drops[Drop.WITHHELD] += 1
+        if self.drops[Drop.WITHHELD]:
+            self.newest = newest_of(text, read.starts[self._kept], read.ends[self._kept])
+
     def _line(self, read: ConvertedBlock, row: int) -> bytes:
         """Return an unproved row without its newline."""
         return self._lines[read.starts[row] : read.ends[row] - 1]
@@ -134,7 +157,7 @@ class ConvertedRows:
         self._keep(row, type_key, key, revision, last_modified)
 
     def _is_dropped(self, key: str, type_key: str, last_modified: str) -> bool:
-        drop = reason_to_drop(key, type_key, last_modified, self._cutoff)
+        drop = reason_to_drop(key, type_key, last_modified, self._cutoff, self._withheld)
         if drop:
             self.drops[drop] += 1
         return drop is not None

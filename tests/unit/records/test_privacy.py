@@ -160,4 +160,4 @@ def test_a_record_counts_under_its_first_reason() -> None:
 
 def test_reasons_are_named_as_in_the_manifest() -> None:
     """Readers compare the manifests of different months by these names."""
-    assert {*Drop} == {"private_page", "admin_page", "obsolete_page", "after_cutoff"}
+    assert {*Drop} == {"private_page", "admin_page", "obsolete_page", "withheld", "after_cutoff"}

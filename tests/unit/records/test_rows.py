@@ -43,6 +43,25 @@ GOOD_RECORD = b"/type/work\t/works/OL1W\t1\t2010-01-01T00:00:00\t{" + CORE.encod
 # Blocks
 
 
+def test_all_records_of_a_withheld_key_are_dropped() -> None:
+    """On both paths, in every revision, and also if it was the newest; no record of another key."""
+    core = CORE.replace("/works/OL1W", "/b/OL1M").replace("2010", "2015")
+    rows = [
+        copy_row(1, 1, "{" + core + "}"),
+        copy_row(1, 2, "{" + core.replace('"revision": 1', '"revision": 2') + "}"),
+        copy_row(1, 3, '{"a":1,' + core + "}"),
+        copy_row(2, 1, "{" + CORE + ', "work": {"key": "/books/OL1M"}}'),
+        copy_row(3, 1, "{" + CORE.replace("2010-01-01T00:00:00", "/books/OL1M") + "}"),
+    ]
+    everything = ConvertedRows(b"".join(rows[:4]), CUTOFF)
+    assert (len(everything.records), everything.newest[:4]) == (4, "2015")
+    for withheld in ("/books/OL1M", "/b/OL1M"):
+        made = ConvertedRows(b"".join(rows), CUTOFF, {withheld: "a reason"})
+        assert made.drops == {Drop.WITHHELD: 3}
+        assert made.records == ConvertedRows(b"".join(rows[3:]), CUTOFF).records
+    assert ConvertedRows(b"".join(rows[:4]), CUTOFF, ["/books/OL1M"]).newest == "2010-01-01T00:00:00"
+
+
 def test_rows_become_records_drops_and_rejects() -> None:
     """Every row is counted once; records keep the order of their rows, rejects have their index."""
     private = copy_row(1, 1, "{" + CORE.replace("/works/OL1W", "/people/x") + "}")

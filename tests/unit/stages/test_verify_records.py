@@ -89,17 +89,46 @@ def test_a_correct_record_has_no_findings() -> None:
             record(on={"type": "/type/datetime", "value": "2008-04-30 20:50:18"}),
             ("spelling", "datetime with a space: 2008-04-30 20:50:18"),
         ),
-        (record(enc_password="x"), ("account", "a member enc_password")),  # noqa: S106 - not a password
-        (record(lusername="x"), ("account", "a member lusername")),
-        (record(note=HASH), ("account", "a string that looks like a password hash")),
-        (record(_key="account/mary"), ("account", "a member _key, as account documents have")),
-        (record(email="mary@example.org"), ("account", "an e-mail address in a member email")),
+        (record(x=[{"enc_password": HASH}]), ("account", "an account's members")),
+        (record(x={"enc_password": "x", "lusername": "x"}), ("account", "an account's members")),
+        (record(_key="account/mary", lusername="x"), ("account", "an account's members")),
+        (record(x={"_key": "account-email/m", "type": "account-email"}), ("account", "an account's members")),
+        (
+            record(type={"key": "/type/account"}, email="mary@example.org"),
+            ("account", "an e-mail address in a member email"),
+        ),
+        (record("/people/mary", note=HASH), ("account", "a string that looks like a password hash")),
     ],
 )
 def test_each_rule_finds_the_line_that_breaks_it(line: bytes, expected: tuple[str, str]) -> None:
     """Both paths report the same kind and text, and the neighbouring line has no finding."""
     assert expected in findings_in(line)
-    assert expected in [(kind.value, what) for kind, what in problems_in(line, RULES)]
+    assert expected in [(kind.value, what) for kind, what in problems_in(line, RULES) if kind]
+
+
+@pytest.mark.parametrize(
+    ("line", "warning"),
+    [
+        (record(enc_password="x"), "a member enc_password"),  # noqa: S106 - not a password
+        (record(lusername="x"), "a member lusername"),
+        (record(title=HASH), "a string that looks like a password hash"),
+        (record("/people/mary/lists/OL1L", name=HASH), "a string that looks like a password hash"),
+        (record(_key="account/mary"), "a member _key, as account documents have"),
+        (record(email="mary@example.org"), "an e-mail address in a member email"),
+    ],
+)
+def test_what_an_editor_can_write_is_a_warning(line: bytes, warning: str) -> None:
+    """In a document that is not an account's, what looks like account data is counted, and is no finding."""
+    result, _ = check_records(line + b"\n", "f", RULES, FileOrder())
+    assert not result.findings
+    assert result.counts == {f"warning: {warning}": 1}
+
+
+def test_a_withheld_key_is_found() -> None:
+    """The same key in a member, or as a part of another key, is not."""
+    rules = RecordRules("2022-08-01", withheld=frozenset({b"/works/OL1W"}))
+    assert findings_in(record(), rules=rules) == [("private", "a key that the manifest lists as withheld")]
+    assert findings_in(record("/works/OL11W", work={"key": "/works/OL1W"}), rules=rules) == []
 
 
 @pytest.mark.parametrize(

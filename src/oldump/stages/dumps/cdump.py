@@ -32,7 +32,7 @@ def write_cdump(
     progress.begin("cdump", "read")
     with RejectsWriter(rejects_path, source.name, settings.max_rejects) as rejects:
         account = Account(source.name, rejects)
-        results = map_blocks(source, partial(_convert, first_text_after(day)), workers)
+        results = map_blocks(source, partial(_convert, first_text_after(day), [*settings.withhold]), workers)
         for number, ((summary, text), share) in enumerate(results):
             account.add(number, summary)
             output.write(text)
@@ -45,7 +45,7 @@ def write_cdump(
     return counts
 
 
-def _convert(cutoff: str, text: bytes) -> tuple[BlockSummary, bytes]:
+def _convert(cutoff: str, withheld: list[str], text: bytes) -> tuple[BlockSummary, bytes]:
     """Convert a block of rows; return its summary and the text of its records."""
-    rows = ConvertedRows(text, cutoff)
+    rows = ConvertedRows(text, cutoff, withheld)
     return BlockSummary.of(rows), Lines(rows.text, rows.starts, rows.ends).joined()

@@ -20,6 +20,7 @@ from oldump.outside.postgres.snapshot import SnapshotConnection
 from oldump.records.privacy import first_text_after
 from oldump.records.rows import ConvertedRows
 from oldump.run.progress import Progress
+from oldump.settings import Settings
 from oldump.stages.dumps.account import Account, BlockSummary, RowCounts
 from oldump.stages.dumps.rejects import RejectsWriter
 
@@ -27,16 +28,21 @@ TABLES = ("transaction", "version", "data")
 
 
 def idump(
-    snapshot: SnapshotConnection, day: date, output: BinaryIO, rejects_path: Path, max_rejects: int, progress: Progress
+    snapshot: SnapshotConnection,
+    day: date,
+    output: BinaryIO,
+    rejects_path: Path,
+    settings: Settings,
+    progress: Progress,
 ) -> RowCounts:
     """Write the records of a day, and return the counts. Raises SourceError, TooManyRejects, VerificationError."""
     name = f"the revisions of {day}"
     progress.begin("idump", "copy")
-    with snapshot.reader() as reader, RejectsWriter(rejects_path, name, max_rejects) as rejects:
+    with snapshot.reader() as reader, RejectsWriter(rejects_path, name, settings.max_rejects) as rejects:
         account = Account(name, rejects)
         copying = ResumableCopy(reader, _query(day))
         for number, text in enumerate(iter(partial(copying.take, BLOCK_BYTES), b"")):
-            rows = ConvertedRows(text, first_text_after(None))
+            rows = ConvertedRows(text, first_text_after(None), settings.withhold)
             account.add(number, BlockSummary.of(rows))
             output.write(Lines(rows.text, rows.starts, rows.ends).joined())
             progress.update(account.counts.rows, None)

@@ -1,6 +1,7 @@
 """The settings of one execution of the dumps stage."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Self
@@ -25,6 +26,8 @@ class DumpsJob:
     level: int
     max_rejects: int
     checkpoint: Checkpoint
+    withheld: Mapping[str, str] = field(default_factory=dict)
+    """The reasons of the operator, by the key that is withheld."""
 
     @property
     def spill(self) -> Path:
@@ -42,4 +45,5 @@ class DumpsJob:
             level=settings.level,
             max_rejects=settings.max_rejects,
             checkpoint=checkpoint,
+            withheld=settings.withhold,
         )

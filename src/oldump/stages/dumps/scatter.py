@@ -1,7 +1,6 @@
 """First half of the dumps stage: convert rows to records and spill them to buckets."""
 
 from collections.abc import Generator
-from datetime import date
 
 import msgspec
 
@@ -32,14 +31,14 @@ class ScatterState(msgspec.Struct, tag=True):
 class _RowReader:
     """The workers' task: convert a block of rows to records."""
 
-    def __init__(self, source: Source, day: date | None) -> None:
+    def __init__(self, source: Source, job: DumpsJob) -> None:
         self._source = source
-        self._cutoff = first_text_after(day)
+        self._cutoff, self._withheld = first_text_after(job.day), job.withheld.keys()
 
     def __call__(self, content: Content) -> Generator[Batch, None, BlockSummary]:
         text = self._source.text(content)
         with STEPS.at("rows to records", len(text)):
-            rows = ConvertedRows(text, self._cutoff)
+            rows = ConvertedRows(text, self._cutoff, self._withheld)
         yield Batch(Lines(rows.text, rows.starts, rows.ends), rows.ranks, rows.part_numbers)
         return BlockSummary.of(rows)
 
@@ -57,7 +56,7 @@ def scatter(
     """
     frames = frames_of(resume_from.frames) if resume_from else NO_FRAMES
     tasks = BlockTasks(source)
-    with Crew(job.workers, scatter_worker(_RowReader(source, job.day), job.spill, job.budget)) as crew:
+    with Crew(job.workers, scatter_worker(_RowReader(source, job), job.spill, job.budget)) as crew:
         scattering = Scattering(crew, frames)
         pause = job.checkpoint.pause(
             lambda: ScatterState(

@@ -11,7 +11,8 @@ from typing import Any
 
 from oldump.engine.segments import INDEX_SUFFIX
 from oldump.errors import SourceDamaged, SourceMissing, storage_errors
-from oldump.records.record import PARTS
+from oldump.records.keys import modern
+from oldump.records.record import PARTS, column
 from oldump.run.manifest import FORMAT_VERSION, MANIFEST, SUMS
 from oldump.stages.verify.findings import FindingKind, VerifyFinding
 from oldump.stages.verify.sums import FileSums
@@ -137,8 +138,23 @@ def rows_findings(manifest: dict[str, Any], records: int, same_revision: int) ->
             yield _finding(f"rows.records is {rows['records']}, but the cdump has {records}")
         if rows["same_revision"] != same_revision:
             yield _finding(f"rows.same_revision is {rows['same_revision']}, found {same_revision}")
+        if not rows.get("withheld") and rows["drops"].get("withheld"):
+            yield _finding("rows.drops.withheld counts rows, but rows.withheld lists no key")
     except (KeyError, TypeError, AttributeError):
         yield _finding("rows does not have the form that the format requires")
+
+
+def withheld_keys(manifest: dict[str, Any]) -> frozenset[bytes]:
+    """Return the keys that were withheld, as columns. What has not the form of the format is another finding."""
+    rows = manifest.get("rows")
+    withheld = rows.get("withheld") if isinstance(rows, dict) else None
+    return frozenset(column(modern(key)) for key in withheld) if isinstance(withheld, dict) else frozenset()
+
+
+def warning_findings(manifest: dict[str, Any], warnings: dict[str, int]) -> Iterator[VerifyFinding]:
+    """Yield a wrong member `verify`; it is null until a run is verified. warnings: those found."""
+    if manifest.get("verify") not in (None, {"warnings": warnings}):
+        yield _finding(f"verify is {str(manifest['verify'])[:60]}, found {str(warnings)[:60]}")
 
 
 def deworks_findings(manifest: dict[str, Any], file: str, totals: FileTotals | None) -> Iterator[VerifyFinding]:

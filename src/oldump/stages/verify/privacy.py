@@ -4,23 +4,28 @@ Checked of a record, from its columns and its document:
 
 - Is it a page that is withheld: a person's page, by key or type, an administration page, or an obsolete page?
 - Is it newer than the cutoff?
-- Does it contain account data? Accounts are stored apart from documents. If one gets among them by accident, it has a
-  member that no page has: docs/decisions/0014-account-documents.md.
+- Does it contain account data? Accounts are stored apart from documents. What looks like their data is a problem in an
+  account's document, and elsewhere something to count, because editors can write it into any document:
+  docs/decisions/0014-account-documents.md.
 
 Does not: parse JSON.
 """
 
 import re
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from oldump.records.document import is_text, values_in
 
 _NAME_OF_LIST = re.compile(r"OL[0-9]+L")
 
+ACCOUNT_TYPES = frozenset({"/type/account", "/type/account-email"})
+"""The types that account documents would have. /type/user is private in any case."""
 ACCOUNT_MEMBERS = frozenset({"enc_password", "lusername"})
 """Members that only account documents have, at any depth."""
 _ACCOUNT_KEYS = ("account/", "account-email/")
+_LEAST_MARKS = 2
+"""So many marks make an object an account's."""
 _SALTED_HASH = re.compile(r"[0-9a-f]{5}\$[0-9a-f]{32}")
 _HAS_PUBLIC_ADDRESS = "/type/library"
 
@@ -63,15 +68,44 @@ def first_day_after(day: date) -> str:
     return "\U0010ffff" if day == date.max else str(day + timedelta(days=1))
 
 
-def account_data_in(document: dict[str, Any], type_key: str) -> str | None:
-    """Return a description of the account data in a document; None if there is none."""
+class AccountData(NamedTuple):
+    """What looks like account data in a document."""
+
+    what: str
+    is_of_an_account: bool
+    """Whether it is in an account's document, so that it must not be published."""
+
+
+def account_data_in(document: dict[str, Any], type_key: str, key: str) -> AccountData | None:
+    """Return the first that looks like account data in a document, an account's object first; None without any."""
+    is_account = type_key in {PRIVATE_TYPE, *ACCOUNT_TYPES} or (
+        key.startswith("/people/") and reason_withheld(type_key, key) is not None
+    )
+    what: str | None = None
     for value in values_in(document):
+        found: str | None = None
         if isinstance(value, dict):
-            if (found := _account_members(value, type_key)) is not None:
-                return found
+            if _is_account(value):
+                return AccountData("an account's members", is_of_an_account=True)
+            found = _account_members(value, type_key)
         elif is_text(value) and _SALTED_HASH.fullmatch(value):
-            return "a string that looks like a password hash"
-    return None
+            found = "a string that looks like a password hash"
+        what = what or found
+    return None if what is None else AccountData(what, is_account)
+
+
+def _is_account(members: dict[str, Any]) -> bool:
+    """Whether an object is an account's, of the store or without its key: one mark alone can be an editor's."""
+    password: Any = members.get("enc_password")
+    key: Any = members.get("_key")
+    marks: tuple[bool, ...] = (
+        "enc_password" in members,
+        is_text(password) and _SALTED_HASH.fullmatch(password) is not None,
+        "lusername" in members,
+        is_text(key) and key.startswith(_ACCOUNT_KEYS),
+        members.get("type") in ("account", "account-email"),
+    )
+    return sum(marks) >= _LEAST_MARKS
 
 
 def _account_members(members: dict[str, Any], type_key: str) -> str | None:

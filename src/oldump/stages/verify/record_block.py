@@ -20,11 +20,11 @@ from oldump.kernel.rows import COMPILED, NO_MATCH, RecordProofs, RecordReader
 from oldump.records.record import LAST_MODIFIED, OTHER_NUMBER, part_number
 from oldump.records.rows import TABLES
 from oldump.records.tally import newest_of
-from oldump.stages.verify.privacy import ACCOUNT_MARKS, PRIVATE_MARKS, PRIVATE_TYPE, SALTED_HASH_END
+from oldump.stages.verify.privacy import ACCOUNT_MARKS, ACCOUNT_TYPES, PRIVATE_MARKS, PRIVATE_TYPE, SALTED_HASH_END
 from oldump.stages.verify.record_rules import RecordRules
 
 _read = RecordReader(TABLES._replace(marks=tuple(mark.strip(b'"') for mark in ACCOUNT_MARKS))).read
-_HEAD_MARKS = (*PRIVATE_MARKS, f"{PRIVATE_TYPE}\t".encode())
+_HEAD_MARKS = (*PRIVATE_MARKS, *(f"{each}\t".encode() for each in (PRIVATE_TYPE, *sorted(ACCOUNT_TYPES))))
 
 _COLUMN_COUNT = 5
 
@@ -80,6 +80,10 @@ class RecordBlock:
             self.is_doubtful |= np.fromiter((each >= rules.first_day_after for each in moments), np.bool_)
         if rules.part is not None:
             self.is_doubtful |= self.parts != rules.part
+        for key in rules.withheld:
+            at = -1
+            while (at := self._text.find(b"\t%b\t" % key, at + 1)) >= 0:
+                self.is_doubtful[np.searchsorted(self.lines.ends, at, side="right")] = True
         if b"$" in self._text:
             for match in SALTED_HASH_END.finditer(self._text):
                 self.is_doubtful[np.searchsorted(self._proofs.ends, match.start(), side="right")] = True

@@ -24,8 +24,8 @@ _SHOWN_BYTES = 40
 
 WRONG_SPACING = "the spacing between tokens is not that of json.dumps"
 
-Problem = tuple[FindingKind, str]
-"""The kind and the text of a finding."""
+Problem = tuple[FindingKind | None, str]
+"""The kind and the text of a finding; of a warning, None and its text."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class RecordRules:
     """The day after the cutoff; see privacy."""
     part: int | None = None
     """The number of the part of all records; None if they may belong to any."""
+    withheld: frozenset[bytes] = frozenset()
+    """The keys that the manifest says are withheld, as columns."""
 
 
 def problems_in(line: bytes, rules: RecordRules) -> Iterator[Problem]:
@@ -60,6 +62,8 @@ def _problems_in_columns(columns: list[str], rules: RecordRules) -> Iterator[Pro
     type_key, key, _, last_modified = columns
     if (reason := reason_withheld(type_key, key)) is not None:
         yield FindingKind.PRIVATE, reason
+    if key.encode() in rules.withheld:
+        yield FindingKind.PRIVATE, "a key that the manifest lists as withheld"
     if last_modified >= rules.first_day_after:
         yield FindingKind.CUTOFF, f"last_modified is {last_modified[:_SHOWN_BYTES]}"
     if rules.part not in {None, part_number(type_key.encode())}:
@@ -84,8 +88,8 @@ def _problems_in_document(text: bytes, columns: list[str]) -> Iterator[Problem]:
             in_json = "missing" if expected is None else expected[:_SHOWN_BYTES]
             yield FindingKind.MISMATCH, f"{name} is {found[:_SHOWN_BYTES]}, in the JSON {in_json}"
     yield from _legacy_spellings(document)
-    if (data := account_data_in(document, columns[0])) is not None:
-        yield FindingKind.ACCOUNT, data
+    if (data := account_data_in(document, columns[0], columns[1])) is not None:
+        yield FindingKind.ACCOUNT if data.is_of_an_account else None, data.what
 
 
 def is_spaced(text: bytes) -> bool:

@@ -3,6 +3,7 @@
 Does not: read files, or compare files with each other.
 """
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,19 @@ from oldump.stages.verify.totals import FileTotals, TextResult
 CDUMP, DUMP = "cdump", "dump"
 DOCUMENTS = "documents"
 """The set of the JSON documents of a part, which deworks is compared with."""
+WARNING = "warning: "
+"""The prefix of the names under which warnings are counted."""
 _ORDERS = {CDUMP: FileOrder(every_revision=True), DUMP: FileOrder(by_part=True)}
 
 
 class RecordsChecker:
     """Checks a file of records. authors: receives the documents of the part authors."""
 
-    def __init__(self, name: str, file: str, first_day_after: str, authors: BloomFilter) -> None:
+    def __init__(
+        self, name: str, file: str, first_day_after: str, authors: BloomFilter, withheld: frozenset[bytes] = frozenset()
+    ) -> None:
         self.name, self.file = name, file
-        self._rules = RecordRules(first_day_after, PARTS.index(name) if name in PARTS else None)
+        self._rules = RecordRules(first_day_after, PARTS.index(name) if name in PARTS else None, withheld)
         self._order = _ORDERS.get(name, FileOrder())
         self._authors = authors
 
@@ -72,11 +77,14 @@ def check_records(text: bytes, file: str, rules: RecordRules, order: FileOrder) 
     """Check a segment of records. Return the result, and the JSON of its lines that have five columns."""
     block = RecordBlock(text, rules)
     lines, parts = block.lines, block.parts
-    findings = Findings()
+    findings, warnings = Findings(), Counter[str]()
     if not text.endswith(b"\n"):
         findings.add(VerifyFinding(FindingKind.COLUMNS, file, "the last line does not end with a newline", len(lines)))
     for place in np.flatnonzero(block.is_doubtful).tolist():
         for kind, what in problems_in(lines.line(place), rules):
+            if kind is None:
+                warnings[WARNING + what] += 1
+                continue
             findings.add(VerifyFinding(kind, file, what, place + 1, key_of(lines.line(place))))
     neighbours = Neighbours(lines, parts, block.ranks, order)
     for place, kind in neighbours.problems:
@@ -85,6 +93,7 @@ def check_records(text: bytes, file: str, rules: RecordRules, order: FileOrder) 
     result = TextResult(
         len(lines), findings, _raw_key(first), _raw_key(last), first, last, hashes, block.newest, block.by_type
     )
+    result.counts = warnings
     if order.every_revision:
         is_latest = np.append(~neighbours.same_key, np.False_)  # whether the last one is, the next segment shows
         result.extra = {PARTS[part]: hashes[is_latest & (parts == part)] for part in np.unique(parts[is_latest])}

@@ -30,9 +30,11 @@ from oldump.stages.verify.manifest import (
     names_of,
     read_manifest,
     sums_findings,
+    warning_findings,
+    withheld_keys,
 )
 from oldump.stages.verify.privacy import first_day_after
-from oldump.stages.verify.records import RecordsChecker
+from oldump.stages.verify.records import CDUMP, WARNING, RecordsChecker
 from oldump.stages.verify.segments import Checker, SegmentWorker, checked_segments
 from oldump.stages.verify.sums import FileSums, sums_of_file
 from oldump.stages.verify.tables import TableChecker
@@ -49,6 +51,8 @@ class VerifyResult(NamedTuple):
     records: int
     text_bytes: int
     """Of all files together."""
+    warnings: dict[str, int]
+    """The records of the cdump that have something to warn of, by what it is."""
 
     @property
     def summary(self) -> str:
@@ -60,14 +64,16 @@ class VerifyResult(NamedTuple):
 def require_publishable(result: VerifyResult, item: Path, log_file: Path) -> None:
     """Log the result of a run's verification. Raises VerificationError if the run must not be published."""
     log.info("verify: %s", result.summary)
+    for what, records in result.warnings.items():
+        log.warning("verify: %s: %s records. It is published.", what, f"{records:,}")
     if not result.findings:
         return
     for row in result.findings.table:
         log.warning("verify: %s", "  ".join(row))
     raise VerificationError(
         f"{item}: not published: {result.summary} (listed in {log_file})",
-        "Delete a file that the findings name and rerun: its stage and those that depend on it run again. To start "
-        "from scratch, rerun with --overwrite.",
+        "Delete a file that the findings name and rerun: its stage and those that depend on it run again. To publish "
+        "without a document, rerun with --withhold KEY=REASON.",
     )
 
 
@@ -111,6 +117,7 @@ def verify(folder: Path, workers: int, memory_bytes: int, progress: Progress, *,
             for number, checker in enumerate(checkers):
                 verification.check_file(crew, number, checker)
         verification.findings.update(CrossChecks(verification.checked, manifest).findings())
+        verification.findings.update(warning_findings(manifest, verification.warnings))
     verification.findings.update(sums_findings(folder, verification.sums))
     totals = [checked.totals for checked in verification.checked.values()]
     return VerifyResult(
@@ -118,6 +125,7 @@ def verify(folder: Path, workers: int, memory_bytes: int, progress: Progress, *,
         len(totals),
         sum(each.records for each in totals),
         sum(each.text_bytes for each in totals),
+        verification.warnings,
     )
 
 
@@ -137,13 +145,13 @@ def _paths(folder: Path, manifest: dict[str, Any]) -> dict[str, Path]:
 def _checkers(manifest: dict[str, Any], paths: dict[str, Path], memory_bytes: int) -> list[Checker]:
     """Return the checker of each file, by its kind."""
     last_day = first_day_after(date.fromisoformat(manifest["date"]))
-    authors = BloomFilter(memory_bytes)
+    authors, withheld = BloomFilter(memory_bytes), withheld_keys(manifest)
     checkers: list[Checker] = []
     for name, path in paths.items():
         if name == "deworks":
             checkers.append(DeworksChecker(path.name, authors))
         elif name in {"cdump", "dump", *PARTS}:
-            checkers.append(RecordsChecker(name, path.name, last_day, authors))
+            checkers.append(RecordsChecker(name, path.name, last_day, authors, withheld))
         else:
             checkers.append(TableChecker(name, path.name, last_day))
     return checkers
@@ -159,6 +167,12 @@ class _Verification:
         self.checked: dict[str, CheckedFile] = {}
         self.sums: dict[str, FileSums] = {}
         """By path relative to the folder."""
+
+    @property
+    def warnings(self) -> dict[str, int]:
+        """The warnings about records of the cdump, with their numbers."""
+        counts = self.checked[CDUMP].totals.counts if CDUMP in self.checked else {}
+        return {name.removeprefix(WARNING): counts[name] for name in sorted(counts) if name.startswith(WARNING)}
 
     def check_structure(self, checker: Checker) -> None:
         """Check a file's sums, and its header, trailer and manifest against its index, without decompressing it."""
