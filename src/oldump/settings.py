@@ -204,6 +204,8 @@ class Settings(NotificationSettings):
     """The gate closes if more than this share of keys is gone or has an earlier revision."""
     gate_changed: float = Field(0.5, ge=0, le=1)
     """The gate closes if more than this share of keys has a changed record."""
+    gate_repeated: float = Field(0.001, ge=0, le=1)
+    """The gate closes if records with the key and revision of another rise by more than this share of all."""
     gate_newest_days: int = Field(3, ge=0)
     """The gate closes if the newest record is more days than this before the cutoff."""
     gate_least: int = Field(100, ge=0)

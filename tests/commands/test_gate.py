@@ -126,6 +126,17 @@ def test_a_normal_month_passes(june: Path, source: Path, workers: int) -> None:
     assert [json.loads(line).get("counts") for line in journal if '"stage": "gate"' in line] == [gate]
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_source_with_every_row_twice_is_not_published(
+    is_first: bool, june: Path, rows: list[bytes], tmp_path: Path
+) -> None:
+    """Neither as the first run nor after a good one."""
+    out = tmp_path / "first" if is_first else june
+    ran = run(JULY, written(tmp_path, rows * 2), out)
+    failed(ran, 41, "not published", "records with the same key and revision")
+    assert not is_published(out)
+
+
 def test_half_a_dump_is_not_published(june: Path, rows: list[bytes], tmp_path: Path) -> None:
     """The log has each reason; the June run is unchanged, and the July run can resume."""
     before = records_of(june, JUNE)
@@ -305,5 +316,5 @@ def test_every_setting_of_the_gate_has_an_effect() -> None:
     """No setting is read and then ignored."""
     source = (Path(__file__).parents[2] / "src/oldump/stages/gate/rules.py").read_text(encoding="utf-8")
     names = [name for name in Settings.model_fields if name.startswith("gate_")]
-    assert len(names) == 8
+    assert len(names) == 9
     assert [name for name in names if f"settings.{name}" not in source] == []

@@ -101,7 +101,7 @@ def _deworks(context: StageContext) -> Outcome:
 def _gate(context: StageContext) -> Outcome:
     from oldump.stages.gate import stage as gate  # noqa: PLC0415 - slow to import
 
-    counts: dict[str, Any] = {"read_at": _read_at(context)}
+    counts: dict[str, Any] = {"read_at": _read_at(context), "rows": context.committed["dumps"].counts}
     if "deworks" in context.committed:
         counts["deworks"] = context.committed["deworks"].counts
     result = gate.assess(context.published, counts, context.folder, context.settings, context.progress)

@@ -85,6 +85,20 @@ def test_rows_read_before_the_end_of_the_day_are_a_finding(read_at: str | None, 
 
 
 @pytest.mark.parametrize(
+    ("before", "now", "is_found"),
+    [(0, 100, False), (0, 101, True), (50, 150, False), (50, 151, True), (None, 101, True), (5_000, 5_000, False)],
+)
+def test_repeated_records(before: int | None, now: int, is_found: bool) -> None:
+    """They may rise by 0.01 here, in a first run from 0; a fall is no finding."""
+    run, earlier = (replace(figures(day), same_revision=count) for day, count in ((JULY, now), (JUNE, before)))
+    expected = [("repeated", "cdump, records with the same key and revision")] * is_found
+    assert found(run, earlier, gate_repeated=0.01) == expected
+    if not before:
+        first = gate_findings(run, None, None, Settings.of(workers=1, gate_repeated=0.01))
+        assert [finding.rule.value for finding in first] == ["repeated"] * is_found
+
+
+@pytest.mark.parametrize(
     ("name", "left", "falls"),
     [
         ("works", 9_501, False),

@@ -85,13 +85,14 @@ def _read(item: Path, day: date) -> EarlierRun:
 
 
 def figures_of(day: date, artifacts: list[Artifact], counts: dict[str, Any]) -> Figures:
-    """Return the figures of a run. counts: the manifest's `gate` and `deworks`, and `read_at`; all may be missing."""
+    """Return the figures of a run. counts: the manifest's `gate`, `deworks` and `rows`, and `read_at`, if known."""
     return Figures(
         day,
         {name_of(artifact, day): artifact for artifact in artifacts},
         (counts.get("gate") or {}).get("filled"),
         (counts.get("deworks") or {}).get("items"),
         counts.get("read_at"),
+        (counts.get("rows") or {}).get("same_revision"),
     )
 
 

@@ -1,6 +1,6 @@
 """Rules that compare the figures of a run with those of an earlier one and find reasons not to publish it.
 
-Only decreases count, because the catalogue grows; small ones are ignored (settings.gate_least).
+Only decreases and repeated rows count, because the catalogue grows; small numbers are ignored (settings.gate_least).
 
 Does not: read files.
 """
@@ -34,6 +34,7 @@ class Rule(StrEnum):
     CHANGED = "changed"
     LOST = "lost"
     FILL = "fill"
+    REPEATED = "repeated"
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,15 @@ class Figures:
     """Archive items that deworks was made with."""
     read_at: str | None = None
     """The time of the snapshot, or when the source file was written, in ISO format; None if unknown."""
+    same_revision: int | None = None
+    """Records of the cdump with the key and revision of another; None if unknown."""
 
 
 def gate_findings(
     now: Figures, before: Figures | None, changes: Changes | None, settings: Settings
 ) -> list[GateFinding]:
     """Return all findings. before: None without an earlier run. changes: None if they are unknown."""
-    found = [*_unfinished(now), *_too_old(now, settings)]
+    found = [*_unfinished(now), *_too_old(now, settings), *_repeated(now, before, settings)]
     if before is not None:
         for name in now.artifacts.keys() & before.artifacts.keys():
             found += _decreases(name, now.artifacts[name], before.artifacts[name], settings)
@@ -113,6 +116,19 @@ def _too_old(now: Figures, settings: Settings) -> Iterator[GateFinding]:
             Rule.NEWEST,
             f"{CDUMP}, newest record",
             f"{newest or 'none'}, more than {days} days before the cutoff, {now.day}",
+        )
+
+
+def _repeated(now: Figures, before: Figures | None, settings: Settings) -> Iterator[GateFinding]:
+    """Find a source with rows twice: an increase of records with the key and revision of another, from 0 at first."""
+    known = (before.same_revision if before else None) or 0
+    more, records = (now.same_revision or 0) - known, now.artifacts[CDUMP].records
+    if more > settings.gate_repeated * records and more >= settings.gate_least:
+        yield GateFinding(
+            Rule.REPEATED,
+            f"{CDUMP}, records with the same key and revision",
+            f"{known:,} before, {now.same_revision:,} now: an increase by {more / records:.2%} of all, "
+            f"{settings.gate_repeated:.2%} is allowed",
         )
 
 

@@ -55,7 +55,7 @@ class GateResult:
 def assess(
     artifacts: list[Artifact], counts: Mapping[str, Any], folder: RunFolder, settings: Settings, progress: Progress
 ) -> GateResult:
-    """Compare a run with the last complete one. counts: `read_at`, and the manifest's `deworks`, if the run has it.
+    """Compare a run with the last complete one. counts: `read_at`, and the manifest's `rows` and, if any, `deworks`.
 
     Raises SourceDamaged, StorageError, VerificationError, WorkerError.
     """
