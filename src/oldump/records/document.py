@@ -17,8 +17,10 @@ from typing import Any, NamedTuple, NoReturn
 
 from oldump.records.keys import modern
 
-_MAX_DEPTH = 5_000
-"""The recursion limit while parsing. It exceeds the fast path's own limit, so that the two paths never disagree."""
+MAX_DEPTH = 5_000
+"""Objects and arrays within each other in a document, which is the first. One that is deeper is rejected."""
+_RECURSION_LIMIT = MAX_DEPTH + 1_500
+"""The recursion limit while parsing, which leaves the callers of this module as much as they may use otherwise."""
 
 
 class Reject(StrEnum):
@@ -62,26 +64,23 @@ class _Number(str):
 
 def normalised(stored: bytes) -> Document:
     """Return the document in a row's JSON text, in canonical form. Raises Rejected."""
-    with _deep_recursion():
-        try:
-            document = _parsed(stored)
-            pieces: list[str] = []
-            _print(_modernised(document), pieces)
-        except RecursionError:
-            raise Rejected(Reject.NOT_A_JSON_OBJECT) from None
+    with deep_recursion():
+        document = _parsed(stored)
+        pieces: list[str] = []
+        _print(_modernised(document), pieces)
     return Document(*_columns(document), "".join(pieces).encode("ascii"))
 
 
 def parsed(text: bytes) -> dict[str, Any]:
     """Return the members of a document. Numbers are strings in their stored spelling. Raises Rejected."""
-    with _deep_recursion():
+    with deep_recursion():
         return _parsed(text)
 
 
 def printed(document: dict[str, Any]) -> bytes:
     """Return the canonical JSON of a document that `parsed` returned."""
     pieces: list[str] = []
-    with _deep_recursion():
+    with deep_recursion():
         _print(document, pieces)
     return "".join(pieces).encode("ascii")
 
@@ -96,11 +95,24 @@ def _parsed(stored: bytes) -> dict[str, Any]:
         )
     except UnicodeDecodeError:
         raise Rejected(Reject.NOT_UTF8) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Rejected(Reject.NOT_A_JSON_OBJECT) from None
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or _is_too_deep(stored, document):
         raise Rejected(Reject.NOT_A_JSON_OBJECT)
     return document
+
+
+def _is_too_deep(stored: bytes, document: dict[str, Any]) -> bool:
+    """Whether the document is nested more deeply than MAX_DEPTH; quick if it has too few brackets for that."""
+    if stored.count(b"[") + stored.count(b"{") <= MAX_DEPTH:
+        return False
+    level: list[Any] = [document]
+    for _ in range(MAX_DEPTH):
+        members = [each for value in level for each in (value.values() if isinstance(value, dict) else value)]
+        level = [each for each in members if isinstance(each, list | dict)]
+        if not level:
+            return False
+    return True
 
 
 def _refuse_constant(_: str) -> NoReturn:
@@ -192,9 +204,10 @@ def _print(value: Any, pieces: list[str]) -> None:  # noqa: ANN401 - any JSON va
 
 
 @contextmanager
-def _deep_recursion() -> Iterator[None]:
+def deep_recursion() -> Iterator[None]:
+    """Let a document of MAX_DEPTH be parsed and printed recursively."""
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, _MAX_DEPTH))
+    sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from oldump.kernel.rows import CONVERTED, UNPROVED, RowReader
-from oldump.records.document import Reject
+from oldump.records.document import MAX_DEPTH, Reject
 from oldump.records.privacy import Drop, first_text_after
 from oldump.records.record import PARTS, record_rank
 from oldump.records.rows import TABLES, ConvertedRows, Rejection
@@ -460,7 +460,7 @@ def test_rows_that_are_json_only_together_are_rejected() -> None:
     assert [rejection.row for rejection in batch(copy_row(1, 1, "{" + CORE + "}, {" + CORE + "}")).rejects] == [0]
 
 
-@pytest.mark.parametrize("depth", [100, 900, 1_100])
+@pytest.mark.parametrize("depth", [100, 900, 1_100, MAX_DEPTH - 1])
 @pytest.mark.parametrize("brackets", ["[]", '{"a": |}'])
 def test_deep_documents_are_kept_on_both_paths(depth: int, brackets: str) -> None:
     """What is too deep for the fast path is not too deep for the slow path."""
@@ -469,7 +469,7 @@ def test_deep_documents_are_kept_on_both_paths(depth: int, brackets: str) -> Non
     assert text_of(CORE, deep) == "{" + CORE + ", " + deep + "}"
 
 
-@pytest.mark.parametrize("depth", [20_000, 100_000])
+@pytest.mark.parametrize("depth", [MAX_DEPTH, 20_000, 100_000])
 def test_documents_that_are_too_deep_are_rejected(depth: int) -> None:
     """Their neighbours are not affected."""
     made = batch(GOOD, copy_row(1, 1, "{" + CORE + ', "x": ' + "[" * depth + "]" * depth + "}"), GOOD)

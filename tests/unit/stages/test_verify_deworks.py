@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from oldump.records.document import MAX_DEPTH
 from oldump.stages.verify.deworks import DeworksChecker, check_deworks
 from oldump.stages.verify.deworks_line import split_line, split_meta, without_meta
 from oldump.stages.verify.findings import OUT_OF_ORDER, Findings
@@ -103,6 +104,12 @@ def test_a_line_with_a_lone_surrogate_is_split() -> None:
     found = split_line(line(work=WORK | {"title": "\ud83d"}))
     assert found is not None
     assert b"\\ud83d" in found.work
+
+
+def test_a_line_is_split_at_the_limit_of_nesting() -> None:
+    """An edition that dumps accept is no problem in deworks."""
+    deep = "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)
+    assert findings_in(line().replace(b'"ocaid"', f'"deep": {deep}, "ocaid"'.encode())) == []
 
 
 def test_meta_is_split_from_an_edition() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from oldump.records.document import parsed, printed
+from oldump.records.document import deep_recursion, parsed, printed
 from oldump.records.record import column
 
 META = b'"_ia_meta"'
@@ -61,7 +61,8 @@ def split_line(line: bytes) -> DeworksLine | None:
     try:
         members = _decode(text)
     except (msgspec.DecodeError, RecursionError):  # lone surrogates and deep nesting are legal
-        found = _split_slowly(key, text)
+        with deep_recursion():
+            found = _split_slowly(key, text)
     else:
         editions, authors, ia = (list(map(bytes, each)) for each in (members.editions, members.authors, members.ia))
         found = DeworksLine(key, bytes(members.work), editions, authors, ia, bytes(members.duplicates))

@@ -78,9 +78,6 @@ def _problems_in_document(text: bytes, columns: list[str]) -> Iterator[Problem]:
     except Rejected as rejected:
         yield FindingKind.JSON, f"the fifth column: {rejected.reason}"
         return
-    except RecursionError:
-        yield FindingKind.JSON, "the fifth column is nested too deeply"
-        return
     if not is_spaced(text):
         yield FindingKind.NON_CANONICAL, WRONG_SPACING
     for name, found, expected in zip(_COLUMNS, columns, _columns_of(document), strict=True):
