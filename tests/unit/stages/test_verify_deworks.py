@@ -44,7 +44,7 @@ def test_a_correct_line_has_no_findings_and_is_counted() -> None:
     """Its documents are hashed, without what deworks adds to an edition."""
     result = check_deworks(line() + b"\n", "f", authors())
     assert result.findings.shown == []
-    assert dict(result.counts) == {"works": 1, "editions": 1}
+    assert dict(result.counts) == {"works": 1, "editions": 1, "with_item": 1}
     bare = {name: value for name, value in EDITION.items() if name != "_ia_meta"}
     assert result.extra["editions"].tolist() == hashes_of([json.dumps(bare).encode()]).tolist()
 

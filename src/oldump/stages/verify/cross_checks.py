@@ -19,7 +19,7 @@ from oldump.stages.verify.gzip_file import SerialReader
 from oldump.stages.verify.hashes import SHARE_SHIFT, SetSum, hashes_of
 from oldump.stages.verify.manifest import deworks_findings, names_of, rows_findings
 from oldump.stages.verify.record_order import key_of
-from oldump.stages.verify.records import DOCUMENTS, add_latest, part_of
+from oldump.stages.verify.records import AUTHOR_KEY, DOCUMENTS, TARGET, add_latest, part_of, redirect_targets
 from oldump.stages.verify.totals import FileTotals
 
 
@@ -107,6 +107,19 @@ class CrossChecks:
         if (crc32, text_bytes) != (dump.crc32, dump.text_bytes):
             what = "its text is not the concatenated text of the parts"
             yield VerifyFinding(FindingKind.DUMP, self._names["dump"], what)
+
+    def suspect_findings(self, suspects: set[int]) -> Iterator[VerifyFinding]:
+        """Yield the suspects of deworks that are in the parts after all. Raises StorageError."""
+        file = self._names["deworks"]
+        if suspects and {"authors", "redirects"} <= self._whole.keys():
+            for line in _lines(self._paths["authors"]):
+                if not suspects.isdisjoint(hashes_of([AUTHOR_KEY + line.split(b"\t", 2)[1]]).tolist()):
+                    what = "an author of the part is only a key in deworks"
+                    yield VerifyFinding(FindingKind.DEWORKS, file, what, key=key_of(line))
+            for key, target in redirect_targets(_lines(self._paths["redirects"])):
+                if not suspects.isdisjoint(hashes_of([target]).tolist()):
+                    what = f"the redirect is not in the duplicates of {target.removeprefix(TARGET).decode()}"
+                    yield VerifyFinding(FindingKind.DEWORKS, file, what, key=key.decode())
 
     def _compare_deworks(self, part: str) -> Iterator[VerifyFinding]:
         """Compare the documents in deworks with those of a part."""

@@ -3,7 +3,7 @@
 Documents are compared by hashes: the leader compares works and editions with those of the parts. Authors are looked up
 in a Bloom filter of the part authors.
 
-Does not: resolve redirects, or know the archive's metadata.
+Does not: follow redirects beyond their location, or know the archive's metadata.
 """
 
 import json
@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from oldump.records.document import Rejected
 from oldump.records.encoding import possibly_non_canonical
@@ -21,11 +23,14 @@ from oldump.stages.verify.deworks_line import DeworksLine, key_in, split_line, s
 from oldump.stages.verify.findings import OUT_OF_ORDER, FindingKind, Findings, VerifyFinding
 from oldump.stages.verify.hashes import BloomFilter, hashes_of
 from oldump.stages.verify.record_rules import WRONG_SPACING, is_spaced
+from oldump.stages.verify.records import AUTHOR_KEY, TARGET
 from oldump.stages.verify.totals import FileTotals, TextResult
 
 _UNKNOWN_ITEM = b'{"collection": []}'
 _NO_WORK = b"{}"
 _SHOWN_BYTES = 60
+_MOST_SUSPECTS = 100_000
+SUSPECTS = "suspects"
 
 
 class DeworksChecker:
@@ -34,6 +39,8 @@ class DeworksChecker:
     def __init__(self, file: str, authors: BloomFilter) -> None:
         self.name, self.file = "deworks", file
         self._authors = authors
+        self.suspects: set[int] = set()
+        """Hashes of authors' keys without a document, and of keys without duplicates, that the filter knows."""
 
     def check_text(self, text: bytes) -> TextResult:
         """Check the lines of a segment."""
@@ -51,7 +58,9 @@ class DeworksChecker:
         return False
 
     def collect(self, result: TextResult) -> None:
-        """Keep nothing: no other file is compared with this one while it is read."""
+        """Keep a bounded number of suspects, because the filter may be wrong; the parts tell."""
+        if len(self.suspects) < _MOST_SUSPECTS:
+            self.suspects.update(result.extra[SUSPECTS].tolist())
 
     def manifest_members(self, totals: FileTotals) -> dict[str, Any]:
         """Return the members of the manifest that only this kind of file has."""
@@ -79,7 +88,9 @@ def check_deworks(text: bytes, file: str, authors: BloomFilter) -> TextResult:
         if order >= following:
             key = checker.places[number - 1][1].decode(errors="backslashreplace")
             findings.add(VerifyFinding(FindingKind.ORDER, file, OUT_OF_ORDER, number, key))
-    extra = {"works": hashes_of(checker.works), "editions": hashes_of(checker.editions)}
+    suspects = hashes_of(checker.claims)
+    known = np.delete(suspects, authors.missing(suspects))
+    extra = {"works": hashes_of(checker.works), "editions": hashes_of(checker.editions), SUSPECTS: known}
     (_, first_key), (_, last_key) = checker.places[0], checker.places[-1]
     first, last = (b"%d" % is_edition + key for is_edition, key in (checker.places[0], checker.places[-1]))
     hashes = hashes_of(lines)
@@ -102,6 +113,8 @@ class _LineChecker:
     def __init__(self, authors: BloomFilter) -> None:
         self._authors = authors
         self.counts: Counter[str] = Counter()
+        self.claims: list[bytes] = []
+        """What must not be in the parts: authors without a document, and redirects to keys without duplicates."""
         self.works: list[bytes] = []
         self.editions: list[bytes] = []
         self.places: list[tuple[bool, bytes]] = []
@@ -140,8 +153,11 @@ class _LineChecker:
         full = [each for each in found.authors if not _is_key_only(each)]
         if missing := self._authors.missing(hashes_of(full)):
             yield f"an author's document is not in the part: {full[missing[0]][:_SHOWN_BYTES].decode()}"
+        self.claims += (AUTHOR_KEY + key_in(each) for each in found.authors if _is_key_only(each))
         keys = {found.key, *map(key_in, found.editions)}
-        if not {column(name) for name in json.loads(found.duplicates)} <= keys:
+        names = {column(name) for name in json.loads(found.duplicates)}
+        self.claims += (TARGET + key for key in keys - names)
+        if not names <= keys:
             yield "duplicates has a key that is not in the line"
 
     def _problems_in_editions(self, found: DeworksLine, works: list[str | None], *, is_edition: bool) -> Iterator[str]:
@@ -159,6 +175,7 @@ class _LineChecker:
             if ocaid is not None and meta is None:
                 yield f"edition {key_in(text).decode()} has no _ia_meta"
             elif meta is not None and meta != _UNKNOWN_ITEM:
+                self.counts["with_item"] += 1
                 items.append(b'{"identifier": %b, %b' % (json.dumps(ocaid).encode(), meta[1:]))
         if items != found.ia:
             yield "ia does not match the editions' _ia_meta"

@@ -168,5 +168,7 @@ def deworks_findings(manifest: dict[str, Any], file: str, totals: FileTotals | N
     for name, value in {"lines": totals.records, **{name: totals.counts[name] for name in members}}.items():
         if counts.get(name) != value:
             yield _finding(f"deworks.{name} is {counts.get(name)}, found {value}")
+    if not counts.get("items") and totals.counts["with_item"]:
+        yield _finding(f"deworks.items is {counts.get('items')}, but editions have items: {totals.counts['with_item']}")
     if not isinstance(counts.get("items"), int | None):
         yield _finding("deworks.items is not a number")

@@ -4,13 +4,15 @@ Does not: read files, or compare files with each other.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from oldump.engine.text_lines import Lines
 from oldump.records.document import Rejected
-from oldump.records.record import PARTS, part_number
+from oldump.records.links import location_of
+from oldump.records.record import PARTS, column, part_number
 from oldump.stages.verify.deworks_line import META, without_meta
 from oldump.stages.verify.findings import FindingKind, Findings, VerifyFinding
 from oldump.stages.verify.hashes import BloomFilter, hashes_of, hashes_of_lines
@@ -22,13 +24,16 @@ from oldump.stages.verify.totals import FileTotals, TextResult
 CDUMP, DUMP = "cdump", "dump"
 DOCUMENTS = "documents"
 """The set of the JSON documents of a part, which deworks is compared with."""
+LOOKED_UP = "looked up"
+"""What a line of deworks is checked with: keys of authors and targets of redirects, each with its prefix."""
+AUTHOR_KEY, TARGET = b"author\t", b"target\t"
 WARNING = "warning: "
 """The prefix of the names under which warnings are counted."""
 _ORDERS = {CDUMP: FileOrder(every_revision=True), DUMP: FileOrder(by_part=True)}
 
 
 class RecordsChecker:
-    """Checks a file of records. authors: receives the documents of the part authors."""
+    """Checks a file of records. authors: receives documents and keys of authors, and targets of redirects."""
 
     def __init__(
         self, name: str, file: str, first_day_after: str, authors: BloomFilter, withheld: frozenset[bytes] = frozenset()
@@ -43,6 +48,11 @@ class RecordsChecker:
         result, documents = check_records(text, self.file, self._rules, self._order)
         if self.name in {"works", "authors"}:
             result.extra[DOCUMENTS] = hashes_of_lines(documents)
+            if self.name == "authors":
+                keys = (b"%b%b" % (AUTHOR_KEY, each.split(b"\t", 2)[1]) for each in text.splitlines() if b"\t" in each)
+                result.extra[LOOKED_UP] = hashes_of(keys)
+        elif self.name == "redirects":
+            result.extra[LOOKED_UP] = hashes_of(target for _, target in redirect_targets(text.splitlines()))
         elif self.name == "editions":
             result.extra[DOCUMENTS] = (
                 hashes_of(map(_without_meta, documents)) if META in text else hashes_of_lines(documents)
@@ -67,6 +77,8 @@ class RecordsChecker:
         """Keep what the check of another file needs; in the leader only."""
         if self.name == "authors":
             self._authors.add(result.extra[DOCUMENTS])
+        if LOOKED_UP in result.extra:
+            self._authors.add(result.extra[LOOKED_UP])
 
     def manifest_members(self, totals: FileTotals) -> dict[str, Any]:
         """Return the members of the manifest that only this kind of file has."""
@@ -101,6 +113,18 @@ def check_records(text: bytes, file: str, rules: RecordRules, order: FileOrder) 
     elif order.by_part:
         result.extra = {PARTS[part]: hashes[parts == part] for part in np.unique(parts)}
     return result, block.documents
+
+
+def redirect_targets(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the key of each redirect that leads to another key, and that key with the prefix TARGET."""
+    for line in lines:
+        fields = line.split(b"\t")
+        try:
+            location = location_of(fields[-1])
+        except (Rejected, ValueError):  # not a document: other rules find it
+            continue
+        if location is not None and len(fields) > 1 and column(location) != fields[1]:
+            yield fields[1], TARGET + column(location)
 
 
 def add_latest(totals: FileTotals) -> None:

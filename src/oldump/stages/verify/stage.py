@@ -116,7 +116,11 @@ def verify(folder: Path, workers: int, memory_bytes: int, progress: Progress, *,
         with Crew(workers, lambda _: worker) as crew:
             for number, checker in enumerate(checkers):
                 verification.check_file(crew, number, checker)
-        verification.findings.update(CrossChecks(verification.checked, manifest).findings())
+        cross_checks = CrossChecks(verification.checked, manifest)
+        verification.findings.update(cross_checks.findings())
+        for checker in checkers:
+            if isinstance(checker, DeworksChecker):
+                verification.findings.update(cross_checks.suspect_findings(checker.suspects))
         verification.findings.update(warning_findings(manifest, verification.warnings))
     verification.findings.update(sums_findings(folder, verification.sums))
     totals = [checked.totals for checked in verification.checked.values()]
