@@ -156,7 +156,7 @@ def test_missing_rights_are_reported(fake: ArchiveOrg, complete: Path, tmp_path:
     """Without the right to upload: exit code 51, one error line, no key in it, and nothing sent except the check."""
     ini = config_of(fake, OTHER_ACCOUNT, tmp_path / "other.ini")
     ran = oldump("archive", complete, "--ia-config", ini, cwd=complete, env=client(fake))
-    error = failed(ran, 51, "AccessDenied", "people of archive.org")
+    error = failed(ran, 51, "AccessDenied", "archive.org staff")
     assert OTHER_ACCOUNT.access not in error
     assert len(fake.requests(Action.UPLOAD)) == 1
     assert not (complete / "latest.json").exists()
@@ -166,7 +166,7 @@ def test_archive_org_may_be_unavailable_for_too_long(fake: ArchiveOrg, complete:
     """When the retry time is over: exit code 52. The log has each retry."""
     fake.faults.always(Kind.SLOW_DOWN)
     ran = oldump("archive", complete, cwd=complete, env={**client(fake), "OLDUMP_ARCHIVE_PATIENCE_SECONDS": "0.5"})
-    failed(ran, 52, "SlowDown", "goes on from there")
+    failed(ran, 52, "SlowDown", "not sent again")
     assert ran.err.count("failed, retrying in") >= 3
 
 

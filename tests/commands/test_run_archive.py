@@ -54,7 +54,7 @@ def test_a_missing_right_to_upload_is_reported_first(site: ArchiveOrg, small: Pa
     """Exit code 51, and no stage has started."""
     config_of(site, OTHER_ACCOUNT, tmp_path / "other.ini")
     ran = archived(site, small, tmp_path / "out", "--ia-config", tmp_path / "other.ini")
-    failed(ran, 51, "AccessDenied", "people of archive.org")
+    failed(ran, 51, "AccessDenied", "archive.org staff")
     assert "started" not in ran.err
     assert not item_of(tmp_path / "out").exists()
 

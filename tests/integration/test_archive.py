@@ -151,7 +151,7 @@ def test_a_broken_ia_ini_is_refused_without_its_text(tmp_path: Path, text: str) 
     with pytest.raises(ConfigurationError) as caught:
         site(ini)
     assert "sesame" not in text_of(caught.value)
-    with pytest.raises(ConfigurationError, match="no file"):
+    with pytest.raises(ConfigurationError, match="not a file"):
         site(tmp_path / "gone.ini")
 
 

@@ -1,8 +1,9 @@
-"""archive.org: items, their files and what its catalogue shows of them, through the library `internetarchive`.
+"""archive.org through the library `internetarchive`: read an item from the catalogue, upload a file.
 
-The only module that imports that library: only when it is needed, since it is an extra. One question, one request:
-nothing here tries again, and the library's own new tries are off (see oldump.outside.retries). Whatever the library
-raises becomes an ArchiveError, in which no key stands: addresses, headers and causes may bear them.
+The only module that imports that library, which is an extra. Every error of the library becomes an ArchiveError without
+keys: addresses, headers and causes may contain them.
+
+Does not: retry; each call is one request, and the library's own retries are off (see oldump.outside.retries).
 """
 
 import configparser
@@ -32,72 +33,72 @@ from oldump.errors import (
 from oldump.outside.items import Item, ItemFile, Upload
 
 _TIMEOUT_SECONDS = (60.0, 600.0)
-"""To connect or to take the next piece of a file; and to answer, which takes long when a big file has arrived."""
-_PASSING = {408, 409, 425, 429}
-_PASSING_CODES = {"BadDigest", "IncompleteBody", "RequestTimeout", "SlowDown", "OperationAborted"}
-"""Codes of S3 that speak of this one request, whatever their status: the body was damaged or cut on its way, say."""
-_TOLD_CHARACTERS = 300
-_TOLD_BYTES = 1 << 20
-_CHECK_KEYS = "Get keys at https://archive.org/account/s3.php or by `ia configure`, and see that ia.ini has them."
-_REMEDIES = {
-    400: "See what it says: a wrong collection or name of an item stays wrong. Mend the settings archive_….",
-    401: _CHECK_KEYS,
-    403: "See that the keys in ia.ini are those of an account that may write to the collection and owns the item; "
-    "the people of archive.org grant that right.",
-    404: "See that the collection exists, and is spelled as in its address.",
+"""Limits for connecting or sending a piece of a file, and for the answer, which takes long after a big file."""
+_TRANSIENT = {408, 409, 425, 429}
+_TRANSIENT_CODES = {"BadDigest", "IncompleteBody", "RequestTimeout", "SlowDown", "OperationAborted"}
+"""S3 error codes of transient failures whatever the HTTP status, such as a body that was damaged or cut on its way."""
+_SHOWN_CHARACTERS = 300
+_REPORT_BYTES = 1 << 20
+_KEYS_HINT = "Get keys at https://archive.org/account/s3.php or with `ia configure`, and check that ia.ini has them."
+_HINTS = {
+    400: "Check the archive_… settings: a wrong collection or item name is refused every time.",
+    401: _KEYS_HINT,
+    403: "Check that the account of the keys in ia.ini may write to the collection and owns the item; "
+    "archive.org staff grant that privilege.",
+    404: "Check that the collection exists, and that its name is spelled as in its address.",
 }
 
 
 class ArchiveOrg:
-    """archive.org, with somebody's keys."""
+    """archive.org, used with the keys of one account."""
 
     def __init__(self, ia_config: Path | None, timeout_seconds: tuple[float, float] = _TIMEOUT_SECONDS) -> None:
-        """Read the keys; ia_config: the file ia.ini, None for where the library looks. Asks archive.org nothing.
+        """Read the keys, without a request. ia_config: the path of ia.ini; None for the library's default.
 
-        Raises ConfigurationError if the file cannot be read, ArchiveRefused if there are no keys.
+        Raises ConfigurationError if the file cannot be read, ArchiveRefused if it has no keys.
         """
         self._session = _session(ia_config)
         self._timeout = timeout_seconds
         self._keys = [self._session.access_key or "", self._session.secret_key or ""]
         if not all(self._keys):
-            raise ArchiveRefused(f"{ia_config or 'ia.ini'}: there are no keys to archive.org", _CHECK_KEYS)
+            raise ArchiveRefused(f"{ia_config or 'ia.ini'}: no keys for archive.org", _KEYS_HINT)
         self._auth = S3Auth(*self._keys)
         self._s3 = f"{self._session.protocol}//s3.us.archive.org"
 
     def username(self) -> str:
-        """Whose the keys are. Raises ArchiveError."""
-        answer = self._asked("the keys", self._s3, {"check_auth": "1"})
+        """Return the name of the account that the keys belong to. Raises ArchiveError."""
+        answer = self._get_json("the keys", self._s3, {"check_auth": "1"})
         if answer.get("error") or answer.get("authorized") is False:
-            raise ArchiveRefused(f"the keys: archive.org says {self._told(answer.get('error'))}", _CHECK_KEYS)
+            raise ArchiveRefused(f"the keys: archive.org says {self._redacted(answer.get('error'))}", _KEYS_HINT)
         return str(answer.get("username", ""))
 
     def is_overloaded(self, item: str) -> bool:
-        """Whether archive.org takes nothing more at present, of this account or for this item. Raises ArchiveError."""
+        """Whether archive.org accepts no uploads now from this account or for this item. Raises ArchiveError."""
         parameters = {"check_limit": "1", "accesskey": self._keys[0], "bucket": item}
-        return bool(self._asked("the limit", self._s3, parameters).get("over_limit", 1))
+        return bool(self._get_json("the limit", self._s3, parameters).get("over_limit", 1))
 
     def item(self, identifier: str) -> Item:
-        """The item; without files if there is none of this name. Raises ArchiveError."""
+        """Return the item, without files if it does not exist. Raises ArchiveError."""
         url = f"{self._session.protocol}//{self._session.host}/metadata/{quote(identifier)}"
-        answer = self._asked(identifier, url, {})
+        answer = self._get_json(identifier, url, {})
         if answer.get("is_dark"):
-            raise ArchiveRefused(f"{identifier}: the item is dark", "Ask the people of archive.org to undo it.")
+            raise ArchiveRefused(f"{identifier}: archive.org staff have made the item dark", "Ask them to undo it.")
         try:
             files = {str(file["name"]): _entry(file) for file in answer.get("files", [])}
             return Item(files, dict(answer.get("metadata", {})))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ArchiveUnreachable(f"{identifier}: its metadata cannot be read ({type(error).__name__})") from error
 
-    def send(self, upload: Upload, told: Callable[[int], None]) -> None:
-        """Put the file into the item; nothing is derived from it. told: hears how many bytes are gone.
+    def send(self, upload: Upload, report: Callable[[int], None]) -> None:
+        """Upload the file, without derived files. report: called with the number of bytes sent.
 
-        Raises ArchiveError, StorageError if the file cannot be read, or changes meanwhile.
+        Raises ArchiveError, and StorageError if the file cannot be read or changes meanwhile.
         """
-        body = _Body(upload.path, told)
+        body = _Body(upload.path, report)
         renewing = {"x-archive-ignore-preexisting-bucket": "1"} if upload.renews else {}
         try:
             with self._translated(f"{upload.item}/{upload.path.name}"):
-                # an item of which something is known: else the library would ask
+                # with some metadata; otherwise the library requests it
                 item = self._session.get_item(upload.item, {"metadata": {"identifier": upload.item}})
                 item.upload_file(
                     body,
@@ -109,29 +110,31 @@ class ArchiveOrg:
                 )
         except ArchiveError as error:
             if body.is_read and body.md5 != upload.md5:
-                raise StorageError(f"{upload.path}: changed while it was uploaded", "See what writes there.") from error
+                raise StorageError(
+                    f"{upload.path}: changed while it was uploaded", "Find out which process writes to it."
+                ) from error
             raise
         finally:
             body.close()
 
-    def _asked(self, what: str, url: str, parameters: Mapping[str, str]) -> dict[str, Any]:
-        """The JSON object that a GET brings."""
+    def _get_json(self, what: str, url: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+        """Return the JSON object that answers a GET."""
         with self._translated(what):
             response = self._session.get(url, params=dict(parameters), auth=self._auth, timeout=self._timeout)
             response.raise_for_status()
             answer = response.json()
         if not isinstance(answer, dict):
-            raise ArchiveUnreachable(f"{what}: archive.org answers with something else than a JSON object")
+            raise ArchiveUnreachable(f"{what}: archive.org's answer is not a JSON object")
         return answer
 
     @contextmanager
     def _translated(self, what: str) -> Iterator[None]:
-        """Make errors of the library, of requests and of the system below it ArchiveErrors, without keys."""
+        """Translate errors of the library, of requests and of the system to ArchiveErrors without keys."""
         try:
             yield
             return
         except (AuthenticationError, OSError) as error:  # those of requests are OSErrors
-            failure, cause = self._failure(what, error), self._bared(error)
+            failure, cause = self._failure(what, error), self._cause(error)
         raise failure from cause
 
     def _failure(self, what: str, error: Exception) -> ArchiveError:
@@ -139,42 +142,44 @@ class ArchiveOrg:
         if response is not None:
             return self._refusal(what, response)
         innermost = _innermost(error)
-        told = f"{what}: archive.org: {self._told(f'{type(innermost).__name__}: {innermost}')}"
+        message = f"{what}: archive.org: {self._redacted(f'{type(innermost).__name__}: {innermost}')}"
         if isinstance(error, AuthenticationError):
-            return ArchiveRefused(told, _CHECK_KEYS)
+            return ArchiveRefused(message, _KEYS_HINT)
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            return ArchiveRefused(told, "Who answers for archive.org here? Its certificate is not trusted.")
-        return ArchiveUnreachable(told, "See that this machine reaches archive.org, and give the command again.")
+            return ArchiveRefused(
+                message, "Check for a proxy that answers for archive.org: its certificate is not trusted."
+            )
+        return ArchiveUnreachable(message, "Check that this machine can reach archive.org, then rerun.")
 
     def _refusal(self, what: str, response: "requests.Response") -> ArchiveError:
-        """What an answer other than 2xx means."""
-        status, (code, message) = response.status_code, _s3_error(response)
+        """Return the error for an answer that is not 2xx."""
+        status, (code, text) = response.status_code, _s3_error(response)
         response.close()
-        told = f"{what}: archive.org answers {status} {self._told(f'{code} {message}')}"
-        is_passing = status >= 500 or status in _PASSING or code in _PASSING_CODES
-        if is_passing and "appears to be spam" not in message:
-            again = "Give the command again, later: it goes on from there."
-            return ArchiveUnreachable(told, again, retry_after_seconds(response.headers.get("Retry-After", "")))
-        return ArchiveRefused(told, _REMEDIES.get(status, "Read what it says, and https://archive.org/services/docs."))
+        message = f"{what}: archive.org answers {status} {self._redacted(f'{code} {text}')}"
+        is_transient = status >= 500 or status in _TRANSIENT or code in _TRANSIENT_CODES
+        if is_transient and "appears to be spam" not in text:
+            hint = "Rerun later: files that were uploaded are not sent again."
+            return ArchiveUnreachable(message, hint, retry_after_seconds(response.headers.get("Retry-After", "")))
+        return ArchiveRefused(message, _HINTS.get(status, "See https://archive.org/services/docs for what it means."))
 
-    def _told(self, text: object) -> str:
-        """What may be shown of a text: without keys, on one line, not too long."""
+    def _redacted(self, text: object) -> str:
+        """Return a text without keys, on one line and cut to a length that can be shown."""
         shown = str(text)
         for key in self._keys:
             for spelled in (key, quote(key, safe=""), quote(key)):
                 shown = shown.replace(spelled, "…")
-        return " ".join(shown.split())[:_TOLD_CHARACTERS]
+        return " ".join(shown.split())[:_SHOWN_CHARACTERS]
 
-    def _bared(self, error: Exception) -> Exception:
-        """The error's text as a cause: it and its own causes may bear addresses with keys in them."""
-        return ConnectionError(self._told(f"{type(error).__name__}: {error}"))
+    def _cause(self, error: Exception) -> Exception:
+        """Return an error with the redacted text, because the original and its causes may contain keys."""
+        return ConnectionError(self._redacted(f"{type(error).__name__}: {error}"))
 
 
 class _Body:
-    """A file that tells how much of it was read, and knows the MD5 of that."""
+    """A file that computes the MD5 of what is read from it and reports how much that is."""
 
-    def __init__(self, path: Path, told: Callable[[int], None]) -> None:
-        self._path, self._told = path, told
+    def __init__(self, path: Path, report: Callable[[int], None]) -> None:
+        self._path, self._report = path, report
         self.name = str(path)
         with storage_errors(path):
             self._stream = path.open("rb")
@@ -184,37 +189,37 @@ class _Body:
 
     @property
     def is_read(self) -> bool:
-        """Whether all of it was read, in order."""
+        """Whether the whole file was read, in order."""
         return self._summed_bytes >= self._size_bytes
 
     @property
     def md5(self) -> str:
-        """Of what was read."""
+        """The MD5 of what was read."""
         return self._sum.hexdigest()
 
     def read(self, size_bytes: int = -1) -> bytes:
-        """The next bytes. Raises StorageError."""
+        """Return the next bytes. Raises StorageError."""
         with storage_errors(self._path):
             piece = self._stream.read(size_bytes)
         self._sum.update(piece)
         self._summed_bytes += len(piece)
-        if not piece or self._summed_bytes >= self._reported_bytes + _TOLD_BYTES:
+        if not piece or self._summed_bytes >= self._reported_bytes + _REPORT_BYTES:
             self._reported_bytes = self._summed_bytes
-            self._told(self._summed_bytes)
+            self._report(self._summed_bytes)
         return piece
 
     def __iter__(self) -> Iterator[bytes]:
-        """In pieces: requests takes for a stream only what can be iterated, and then reads all the same."""
+        """Yield the pieces: requests recognizes a stream by this method, but then calls `read`."""
         return iter(lambda: self.read(1 << 16), b"")
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go there: to the beginning, to be sent again after a redirect."""
+        """Seek, and restart the checksum: after a redirect, requests sends the body from its start."""
         self._sum = hashlib.md5(usedforsecurity=False)
         self._summed_bytes = self._reported_bytes = 0
         return self._stream.seek(offset, whence)
 
     def tell(self) -> int:
-        """Where it is."""
+        """Return the position."""
         return self._stream.tell()
 
     def close(self) -> None:
@@ -223,18 +228,22 @@ class _Body:
 
 
 def _session(ia_config: Path | None) -> internetarchive.ArchiveSession:
-    """The library's session: no tries of its own, no log of its own. Raises ConfigurationError."""
+    """Return a session of the library without retries and logging. Raises ConfigurationError."""
     if ia_config is not None and not ia_config.is_file():
-        raise ConfigurationError(f"ia_config: {ia_config} is no file. Write it by `ia --config-file … configure`.")
+        raise ConfigurationError(
+            f"ia_config: {ia_config} is not a file. Create it with `ia --config-file … configure`."
+        )
     config: dict[str, dict[str, object]] = {"logging": {"level": ""}}
     try:
         session = _session_with(config, ia_config)
-        if session.config.get("general", {}).get("secure") == "False":  # a text, which the library takes for true
+        if (
+            session.config.get("general", {}).get("secure") == "False"
+        ):  # the text "False", which the library takes for true
             session = _session_with({**config, "general": {"secure": False}}, ia_config)
         return session
     except (configparser.Error, ValueError, OSError) as error:
-        kind = type(error).__name__  # its text may have a line of the file, with a key
-    raise ConfigurationError(f"{ia_config or 'ia.ini'}: cannot be read ({kind}). Write it by `ia configure`.")
+        kind = type(error).__name__  # its text may quote a line with a key
+    raise ConfigurationError(f"{ia_config or 'ia.ini'}: cannot be read ({kind}). Create it with `ia configure`.")
 
 
 def _session_with(config: dict[str, dict[str, object]], ia_config: Path | None) -> internetarchive.ArchiveSession:
@@ -243,7 +252,7 @@ def _session_with(config: dict[str, dict[str, object]], ia_config: Path | None) 
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """What an error of requests is about: it wraps one of urllib3's, which wraps the system's."""
+    """Return the system's error inside an error of requests, which wraps one of urllib3."""
     wrapped = [each for each in (getattr(error, "reason", None), *error.args) if isinstance(each, BaseException)]
     return _innermost(wrapped[-1]) if wrapped else error
 
@@ -254,10 +263,10 @@ def _entry(file: Mapping[str, Any]) -> ItemFile:
 
 
 def _s3_error(response: "requests.Response") -> tuple[str, str]:
-    """Code and message of an answer, in the XML of S3; else the status's words, and how the answer begins."""
+    """Return code and message of S3's XML; if the answer is not XML, the status's name and the answer's text."""
     try:
         text = response.content.decode(errors="replace")
-    except (OSError, RuntimeError):  # the connection broke meanwhile
+    except (OSError, RuntimeError):  # the connection broke
         text = ""
     code = re.search(r"<Code>\s*([^<]*?)\s*</Code>", text)
     if code is None:
@@ -268,7 +277,7 @@ def _s3_error(response: "requests.Response") -> tuple[str, str]:
 
 
 def retry_after_seconds(text: str, now: Callable[[], float] = time.time) -> float:
-    """What Retry-After asks for, seconds or a date (RFC 9110, section 10.2.3); 0 for anything else."""
+    """Return the delay of a Retry-After header, seconds or a date (RFC 9110, section 10.2.3); 0 for other text."""
     if re.fullmatch(r"[0-9]{1,9}", text.strip()):
         return float(text)
     try:

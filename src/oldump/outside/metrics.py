@@ -1,7 +1,6 @@
 """Metrics of runs, as the text file that node_exporter's textfile collector reads.
 
-Pure: text in, text out. A failed run changes what it says of beginnings and failures, and leaves the rest as the last
-complete run wrote it.
+Does not: read or write the file (see monitoring.metrics_file).
 
 Source: Prometheus, "Exposition formats" and "Metric and label naming".
 """
@@ -15,45 +14,45 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 Figures = dict[str, dict[str, float]]
-"""By metric, the values by the value of its label; "" where it has none."""
+"""The values of each metric by the value of its label; "" if the metric has no label."""
 
 
-class _Kind(NamedTuple):
-    """What a metric is."""
+class _MetricKind(NamedTuple):
+    """The help text and the label of a metric."""
 
     help: str
     label: str | None = None
 
 
 _LAST = "of the last complete run"
-METRICS: Mapping[str, _Kind] = {
-    "oldump_last_start_timestamp_seconds": _Kind("When the last run began."),
-    "oldump_last_success_timestamp_seconds": _Kind("When the last run ended that is complete."),
-    "oldump_last_archived_timestamp_seconds": _Kind("When the last run ended that is complete and archived."),
-    "oldump_last_failure_timestamp_seconds": _Kind("When the last run ended that failed."),
-    "oldump_last_failure_exit_code": _Kind("The exit code of the last run that failed."),
-    "oldump_dump_date_timestamp_seconds": _Kind(f"The date {_LAST}, its midnight in UTC."),
-    "oldump_run_duration_seconds": _Kind(f"What the stages {_LAST} took, together."),
-    "oldump_stage_duration_seconds": _Kind(f"What a stage {_LAST} took.", "stage"),
-    "oldump_peak_memory_bytes": _Kind(f"Memory {_LAST} at its peak, all processes together."),
-    "oldump_artifact_records": _Kind(f"Records, or rows, in an artifact {_LAST}.", "artifact"),
-    "oldump_artifact_size_bytes": _Kind(f"The size of an artifact {_LAST}.", "artifact"),
-    "oldump_dump_records": _Kind(f"Records of a type in the dump {_LAST}.", "type"),
-    "oldump_rows": _Kind(f"Rows of table data {_LAST}."),
-    "oldump_rejects": _Kind(f"Rows {_LAST} that could not become records.", "reason"),
-    "oldump_drops": _Kind(f"Rows {_LAST} that were left out on purpose.", "reason"),
+METRICS: Mapping[str, _MetricKind] = {
+    "oldump_last_start_timestamp_seconds": _MetricKind("When the last run started."),
+    "oldump_last_success_timestamp_seconds": _MetricKind("When the last complete run ended."),
+    "oldump_last_archived_timestamp_seconds": _MetricKind("When the last complete and archived run ended."),
+    "oldump_last_failure_timestamp_seconds": _MetricKind("When the last failed run ended."),
+    "oldump_last_failure_exit_code": _MetricKind("The exit code of the last failed run."),
+    "oldump_dump_date_timestamp_seconds": _MetricKind(f"The date {_LAST}, as midnight in UTC."),
+    "oldump_run_duration_seconds": _MetricKind(f"The duration of all stages {_LAST}."),
+    "oldump_stage_duration_seconds": _MetricKind(f"The duration of a stage {_LAST}.", "stage"),
+    "oldump_peak_memory_bytes": _MetricKind(f"The peak memory of all processes {_LAST}."),
+    "oldump_artifact_records": _MetricKind(f"Records or rows in an artifact {_LAST}.", "artifact"),
+    "oldump_artifact_size_bytes": _MetricKind(f"The size of an artifact {_LAST}.", "artifact"),
+    "oldump_dump_records": _MetricKind(f"Records of a type in the dump {_LAST}.", "type"),
+    "oldump_rows": _MetricKind(f"Rows of table data {_LAST}."),
+    "oldump_rejects": _MetricKind(f"Rows {_LAST} that could not become records.", "reason"),
+    "oldump_drops": _MetricKind(f"Rows {_LAST} that were dropped on purpose.", "reason"),
 }
-"""All are gauges: they say how it was, and do not count on."""
+"""All metrics are gauges: they describe the last run and do not add up over runs."""
 
 
 class _Families(Collector):
-    """What the library makes its text from."""
+    """The metrics in the form that the library formats."""
 
     def __init__(self, figures: Figures) -> None:
         self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics that have a value."""
+        """Yield the metrics that have a value."""
         for name, kind in METRICS.items():
             if name in self._figures:
                 family = GaugeMetricFamily(name, kind.help, labels=[kind.label] if kind.label else [])
@@ -63,17 +62,22 @@ class _Families(Collector):
 
 
 def text_of(figures: Figures) -> bytes:
-    """The file's text."""
+    """Return the text of the file."""
     registry = CollectorRegistry()
     registry.register(_Families(figures))
     return generate_latest(registry)
 
 
 def figures_in(text: str) -> Figures:
-    """What an earlier file says. Raises ValueError if it is none."""
+    """Return the figures of an earlier file. Raises ValueError if it is not valid."""
     try:
         families = list(text_string_to_metric_families(text))
-    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # the parser is not strict
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+    ) as error:  # the parser raises these for invalid text
         raise ValueError(f"{type(error).__name__}: {error}") from error
     figures: Figures = {}
     for family in families:

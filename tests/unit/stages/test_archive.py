@@ -161,8 +161,8 @@ def test_a_note_of_what_was_taken_is_believed_for_a_while(out: Path) -> None:
     files = {each.place: each for each in published_files(folder, read_manifest(folder))}
     file, behind = files[place], files[f"ol_dump_{DAY}/manifest.json"]
     sent = Sent(path, 100, now=lambda: 0)
-    sent.note(file, ItemFile(1, "old", ""))
-    sent.note(behind, None)
+    sent.record(file, ItemFile(1, "old", ""))
+    sent.record(behind, None)
     overtaken = {behind.place: ItemFile(behind.size_bytes, behind.md5, "")}
     assert sent.is_pending(file, {})
     assert sent.is_pending(file, {place: ItemFile(1, "old", "")})

@@ -1,4 +1,7 @@
-"""An item's metadata on archive.org, made from the manifest."""
+"""The metadata of an item on archive.org, from the manifest.
+
+Does not: send it, or compare it with an item that exists.
+"""
 
 from html import escape
 
@@ -10,7 +13,7 @@ FORMAT_PAGE = "docs/format.md"
 
 
 def metadata_of(item: str, folder: RunFolder, manifest: Manifest, settings: Settings) -> dict[str, str]:
-    """What an item is made with."""
+    """Return the metadata of an item."""
     what = "every revision of every document" if item == folder.items[0] else "the latest revision of every document"
     return {
         "title": f"Open Library data dump {folder.date}: {what}",
@@ -26,9 +29,9 @@ def metadata_of(item: str, folder: RunFolder, manifest: Manifest, settings: Sett
 
 
 def _description(item: str, folder: RunFolder, manifest: Manifest, what: str) -> str:
-    """What the files are, a line each, in the HTML that archive.org shows. One header carries it: so it is short."""
+    """Return the list of files as HTML. It is short, because it is sent in one HTTP header."""
     lines = [
-        f"<li>{escape(artifact.name)}: {artifact.records:,} {_counted(artifact.name, bool(artifact.columns))}, "
+        f"<li>{escape(artifact.name)}: {artifact.records:,} {_unit(artifact.name, bool(artifact.columns))}, "
         f"{artifact.size_bytes:,} bytes</li>"
         for artifact in manifest.artifacts
         if artifact.item == item
@@ -41,5 +44,5 @@ def _description(item: str, folder: RunFolder, manifest: Manifest, what: str) ->
     )
 
 
-def _counted(name: str, is_table: bool) -> str:
+def _unit(name: str, is_table: bool) -> str:
     return "lines" if "_deworks_" in name else "rows" if is_table else "records"

@@ -58,16 +58,16 @@ def run_of(item: Path) -> RunFolder:
             raise ValueError(f"{item.name} is not ol_dump_DATE")
         return RunFolder(item.parent, date.fromisoformat(name))
     except ValueError as error:
-        told = f"{item}: not a folder ol_dump_DATE ({error})"
-        raise ConfigurationError(told, "Rename the folder: its name is the name of the item.") from error
+        message = f"{item}: not a folder ol_dump_DATE ({error})"
+        raise ConfigurationError(message, "Rename the folder: its name is the name of the item.") from error
 
 
 def read_manifest(folder: RunFolder) -> Manifest:
     """Return the manifest of a complete run. Raises ConfigurationError, VerificationError, StorageError."""
     path = folder.published(folder.items[1]) / MANIFEST
     if not path.is_file():
-        told = f"{path} does not exist, so the run of {folder.date} is not complete"
-        raise ConfigurationError(told, f"Complete it with `oldump run {folder.date}`, or pass another folder.")
+        message = f"{path} does not exist, so the run of {folder.date} is not complete"
+        raise ConfigurationError(message, f"Complete it with `oldump run {folder.date}`, or pass another folder.")
     manifest = Manifest.read_file(path)
     if manifest.date != folder.date:
         raise VerificationError(f"{path}: has the date {manifest.date} in a folder of {folder.date}", _DAMAGED_HINT)
@@ -101,7 +101,7 @@ def _with_index(artifact: Artifact, folder: RunFolder, sums: dict[str, dict[str,
         raise VerificationError(
             f"the manifest names {artifact.name}, which is not a file of {folder.date}", _DAMAGED_HINT
         )
-    for name, of_role, size_bytes in (  # the small file first: if the item refuses it, little was sent for nothing
+    for name, of_role, size_bytes in (  # the small file first: a refusal comes before the large one is sent
         (artifact.name + INDEX_SUFFIX, role + INDEX_SUFFIX, None),
         (artifact.name, role, artifact.size_bytes),
     ):
@@ -110,8 +110,8 @@ def _with_index(artifact: Artifact, folder: RunFolder, sums: dict[str, dict[str,
         if size_bytes not in {None, found}:
             raise VerificationError(f"{path}: has {found} bytes, the manifest says {size_bytes}", _DAMAGED_HINT)
         md5, sha256 = (sums[algorithm].get(f"{artifact.item}/{name}", "") for algorithm in ("md5", "sha256"))
-        is_named_alike = size_bytes is None or (md5, sha256) == (artifact.md5, artifact.sha256)
-        if not (md5 and sha256 and is_named_alike):
+        is_as_listed = size_bytes is None or (md5, sha256) == (artifact.md5, artifact.sha256)
+        if not (md5 and sha256 and is_as_listed):
             raise VerificationError(f"{path}: its checksums are missing, or differ from the manifest", _DAMAGED_HINT)
         yield PublishedFile(artifact.item, path, of_role, found, md5, sha256)
 

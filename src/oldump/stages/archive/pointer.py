@@ -1,8 +1,8 @@
-"""Receipts of archived runs, and latest.json, which points to the last of them.
+"""Receipts of archived runs, and latest.json, which points to the latest archived run.
 
-A receipt and the pointer name every file of both items with its address and sums (docs/format.md). Whoever follows the
-pointer finds all of them on archive.org as they are named: it moves when they have been read back, and before one of
-them is replaced it goes back to the run before, or away.
+Both list every file of both items with address and checksums (docs/format.md). The pointer always names a complete set:
+it moves when archive.org lists all files, and before one of them is replaced it returns to the previous run, or is
+removed.
 """
 
 import json
@@ -31,7 +31,7 @@ RECEIPT = "archived.json"
 
 @dataclass(frozen=True)
 class ArchivedFile:
-    """A file as it is on archive.org."""
+    """A file on archive.org."""
 
     item: str
     name: str
@@ -43,20 +43,20 @@ class ArchivedFile:
 
     @classmethod
     def of(cls, file: PublishedFile, archive_url: str) -> "ArchivedFile":
-        """The file, as it is found there."""
+        """Return the file with its address on archive.org."""
         url = f"{archive_url.rstrip('/')}/download/{quote(file.item)}/{quote(file.name)}"
         return cls(file.item, file.name, file.role, url, file.size_bytes, file.md5, file.sha256)
 
 
 @dataclass(frozen=True)
 class Archived:
-    """An archived run: what its receipt says."""
+    """The receipt of an archived run."""
 
     day: date
     archived: str
-    """When everything had been read back, UTC."""
+    """When archive.org listed every file, UTC."""
     previous: date | None
-    """The archived run before it."""
+    """The date of the previous archived run."""
     files: list[ArchivedFile]
     username: str
     seconds: float
@@ -69,12 +69,12 @@ class Archived:
         return list(dict.fromkeys(file.item for file in self.files))
 
     def has(self, files: list[PublishedFile]) -> bool:
-        """Whether these are its files."""
+        """Whether the receipt lists exactly these files."""
         ours = {(file.item, file.name): file.md5 for file in self.files}
         return ours == {(file.item, file.name): file.md5 for file in files}
 
     def pointer(self) -> dict[str, Any]:
-        """What latest.json says."""
+        """Return the content of latest.json."""
         return {
             "format": FORMAT_VERSION,
             "date": self.day.isoformat(),
@@ -85,18 +85,18 @@ class Archived:
         }
 
     def receipt(self) -> dict[str, Any]:
-        """What the receipt says: the same, and how it went."""
+        """Return the content of the receipt: that of latest.json, and how the upload went."""
         more = ("username", "seconds", "sent_files", "sent_bytes")
         return {**self.pointer(), **{name: getattr(self, name) for name in more}}
 
 
 def receipt_of(folder: RunFolder) -> Archived | None:
-    """The receipt of a run, None if it has none. Raises StorageError."""
+    """Return the receipt of a run, None if it has none. Raises StorageError."""
     return _read(folder.private / RECEIPT)
 
 
 def pointed(out: Path) -> Archived | None:
-    """What latest.json points to, None if there is none. Raises StorageError."""
+    """Return the run that latest.json points to, None if it does not exist. Raises StorageError."""
     return _read(out / LATEST)
 
 
@@ -106,7 +106,7 @@ def write_receipt(folder: RunFolder, archived: Archived) -> None:
 
 
 def previous_of(folder: RunFolder) -> date | None:
-    """The last archived run before this one, by the receipts that there are, and by latest.json.
+    """Return the date of the archived run before this one, by the receipts and latest.json in the output folder.
 
     Receipts are deleted with the private folder of their run.
     """
@@ -115,7 +115,7 @@ def previous_of(folder: RunFolder) -> date | None:
 
 
 def move(folder: RunFolder, archived: Archived) -> bool:
-    """Let latest.json point to this run, unless it points to a later one; whether it does. Raises StorageError."""
+    """Point latest.json to this run unless it points to a later one; whether it does. Raises StorageError."""
     with file_lock(folder.out / _LOCK):
         before = pointed(folder.out)
         if before is not None and before.day > archived.day:
@@ -126,10 +126,10 @@ def move(folder: RunFolder, archived: Archived) -> bool:
 
 
 def withdraw(folder: RunFolder, files: list[PublishedFile]) -> bool:
-    """Take back receipt and pointer of this run, if they name other files than these; whether latest.json changed.
+    """Withdraw receipt and pointer of this run if they name other files than these; whether latest.json changed.
 
-    To be called before a file is replaced. The pointer goes back to the archived run before, by that one's receipt, or
-    away. Raises StorageError.
+    Call this before a file is replaced. The pointer returns to the previous archived run, or is removed if there is
+    none. Raises StorageError.
     """
     with file_lock(folder.out / _LOCK):
         before = pointed(folder.out)
@@ -147,13 +147,13 @@ def withdraw(folder: RunFolder, files: list[PublishedFile]) -> bool:
 
 
 def _before(day: date, out: Path) -> Archived | None:
-    """The last archived run before this date, by its receipt, which goes before a file of its is replaced; or None."""
+    """Return the receipt of the last archived run before this date; None if there is none."""
     days = [found for path in out.glob(f"run-*/{RECEIPT}") if (found := _date_of(path.parent)) and found < day]
     for earlier in sorted(days, reverse=True):
         try:
             return receipt_of(RunFolder(out, earlier))
         except StorageError as error:
-            log.warning("archive: a receipt is passed over: %s", error)
+            log.warning("archive: a receipt is ignored: %s", error)
     return None
 
 
@@ -170,29 +170,34 @@ def _remove(path: Path) -> None:
 
 
 def _read(path: Path) -> Archived | None:
-    """Raises StorageError if it cannot be read, or is none of this format."""
+    """Return a receipt or pointer, None if it does not exist. Raises StorageError if it is not valid."""
     with storage_errors(path):
         if not path.exists():
             return None
         text = path.read_bytes()
     try:
-        told = json.loads(text)
-        if told["format"] != FORMAT_VERSION:
-            raise ValueError(f"its format is {told['format']!r}, not {FORMAT_VERSION}")
-        day = date.fromisoformat(told["date"])
-        previous = told["previous"] and date.fromisoformat(told["previous"])
+        content = json.loads(text)
+        if content["format"] != FORMAT_VERSION:
+            raise ValueError(f"the format is {content['format']!r}, not {FORMAT_VERSION}")
+        day = date.fromisoformat(content["date"])
+        previous = content["previous"] and date.fromisoformat(content["previous"])
         if previous and previous >= day:
-            raise ValueError("the run before it is not before it")
-        datetime.fromisoformat(told["archived"])
-        files = [ArchivedFile(**file) for file in told["files"]]
-        how = (told.get("username", ""), told.get("seconds", 0.0), told.get("sent_files", 0), told.get("sent_bytes", 0))
-        return Archived(day, told["archived"], previous, files, *how)
+            raise ValueError("the previous run is not earlier")
+        datetime.fromisoformat(content["archived"])
+        files = [ArchivedFile(**file) for file in content["files"]]
+        how = (
+            content.get("username", ""),
+            content.get("seconds", 0.0),
+            content.get("sent_files", 0),
+            content.get("sent_bytes", 0),
+        )
+        return Archived(day, content["archived"], previous, files, *how)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise StorageError(
-            f"{path}: is none that this version of oldump writes ({error!r})",
-            "Find out who wrote it; remove it and give the command again to have it written anew.",
+            f"{path}: not a valid file of this version of oldump ({error!r})",
+            "Find out what wrote it. Remove it and rerun: oldump writes it again.",
         ) from error
 
 
-def _text(told: dict[str, Any]) -> bytes:
-    return json.dumps(told, indent=2).encode() + b"\n"
+def _text(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, indent=2).encode() + b"\n"

@@ -1,8 +1,8 @@
-"""What was sent to archive.org, and taken there, though its catalogue may not show it yet.
+"""Records of files that archive.org accepted but may not list yet.
 
-So that a command which is given again after a kill does not send again what only needs time to be shown. A note is
-believed for a while only: what is not shown then was lost, or stored wrong, and is sent again. That while is short if
-the catalogue shows what was sent behind it into the same item, and long if it stands still.
+With them a rerun after a kill does not send these files again. A record is trusted for a limited time: a file that is
+not listed by then was lost or stored wrong, and is sent again. The time is short if the catalogue lists a file that was
+sent later into the same item, and long if the catalogue does not change at all.
 """
 
 import json
@@ -16,58 +16,60 @@ from oldump.outside.items import ItemFile
 from oldump.stages.archive.files import PublishedFile
 
 _STANDSTILL = 8
-"""A note is believed so many times longer while nothing that was sent behind it is shown."""
+"""The factor by which a record is trusted longer while the catalogue lists no file that was sent later."""
 
 
 class Sent:
-    """The notes of one run, in a file that is written whole at each note."""
+    """The records of one run, in a file that is rewritten with each of them."""
 
     def __init__(self, path: Path, trust_seconds: float, now: Callable[[], float]) -> None:
-        """Read the notes, if there are any. trust_seconds: how long one is believed. Raises StorageError."""
+        """Read the records if the file exists. trust_seconds: how long one is trusted. Raises StorageError."""
         self._path, self._trust_seconds, self._now = path, trust_seconds, now
-        self._notes: dict[str, tuple[str, str | None, float]] = {}
-        """MD5, what the catalogue showed before, and when it was sent, by place; the last one is the last."""
+        self._records: dict[str, tuple[str, str | None, float]] = {}
+        """By place, in the order of uploads: MD5, identity of the file that the catalogue listed before, time."""
         with storage_errors(path):
             text = path.read_bytes() if path.exists() else b"{}"
         try:
             for place, (md5, before, at) in json.loads(text).items():
-                self._notes[place] = (md5, before, float(at))
+                self._records[place] = (md5, before, float(at))
         except (AttributeError, TypeError, ValueError) as error:
-            told = f"{path}: is none that oldump writes ({error!r})"
-            raise StorageError(told, "Remove it: then what is not shown yet is sent again.") from error
+            message = f"{path}: not a valid record of uploads ({error!r})"
+            raise StorageError(
+                message, "Remove it: files that archive.org does not list yet are then sent again."
+            ) from error
 
-    def note(self, file: PublishedFile, before: ItemFile | None) -> None:
-        """Note that archive.org took the file. before: what its catalogue showed by then. Raises StorageError."""
-        self._notes.pop(file.place, None)
-        self._notes[file.place] = (file.md5, _identity(before), self._now())
-        write_whole(self._path, json.dumps(self._notes, indent=1).encode() + b"\n")
+    def record(self, file: PublishedFile, before: ItemFile | None) -> None:
+        """Record that archive.org accepted the file. before: its entry in the catalogue then. Raises StorageError."""
+        self._records.pop(file.place, None)
+        self._records[file.place] = (file.md5, _identity(before), self._now())
+        write_whole(self._path, json.dumps(self._records, indent=1).encode() + b"\n")
 
     def is_pending(self, file: PublishedFile, shown: Mapping[str, ItemFile]) -> bool:
-        """Whether the file was sent lately, and the catalogue shows what it showed before. shown: files by place."""
-        if file.place not in self._notes:
+        """Whether the file was sent recently and its entry in the catalogue is unchanged. shown: files by place."""
+        if file.place not in self._records:
             return False
-        md5, before, at = self._notes[file.place]
+        md5, before, at = self._records[file.place]
         if md5 != file.md5 or _identity(shown.get(file.place)) not in {None, before}:
             return False
         times = 1 if self._is_overtaken(file, shown) else _STANDSTILL
         return 0 <= self._now() - at < self._trust_seconds * times
 
     def forget(self) -> None:
-        """Remove the notes: everything is shown. Raises StorageError."""
-        self._notes = {}
+        """Remove the records, once the catalogue lists every file. Raises StorageError."""
+        self._records = {}
         with storage_errors(self._path):
             self._path.unlink(missing_ok=True)
 
     def _is_overtaken(self, file: PublishedFile, shown: Mapping[str, ItemFile]) -> bool:
-        """Whether something is shown that was sent into the item after the file."""
-        behind = dropwhile(lambda place: place != file.place, self._notes)
+        """Whether the catalogue lists a file that was sent into the item after this one."""
+        later = dropwhile(lambda place: place != file.place, self._records)
         return any(
-            place in shown and shown[place].md5 == self._notes[place][0]
-            for place in behind
+            place in shown and shown[place].md5 == self._records[place][0]
+            for place in later
             if place != file.place and place.startswith(f"{file.item}/")
         )
 
 
 def _identity(shown: ItemFile | None) -> str | None:
-    """What tells one upload of a name from another."""
+    """Return a text that differs between two uploads of one name."""
     return None if shown is None else f"{shown.size_bytes} {shown.md5} {shown.mtime}"

@@ -1,4 +1,4 @@
-"""The real archive.org: its library is an extra, and is imported when it is used."""
+"""The real archive.org, whose client library is an extra and is imported on first use."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from oldump.outside.items import Site
 
 
 def site_of(ia_config: Path | None) -> Site:
-    """archive.org, with the keys in this file ia.ini; None: where its library looks.
+    """Return archive.org, used with the keys in this ia.ini; None for the library's default.
 
     Raises ConfigurationError if the library is missing or the file cannot be read, ArchiveRefused if it has no keys.
     """

@@ -149,8 +149,8 @@ def _receipt(
         write_receipt(folder, archived)
     transfer.sent.forget()
     is_latest = move(folder, archived)
-    told = "points to it" if is_latest else "points to a later run, and stays"
-    log.info("archive: %s is archived, %s files; %s %s", folder.date, len(files), folder.out / LATEST, told)
+    where = "points to it" if is_latest else "stays, because it points to a later run"
+    log.info("archive: %s is archived, %s files; %s %s", folder.date, len(files), folder.out / LATEST, where)
     return archived
 
 
@@ -225,7 +225,7 @@ class _Transfer:
         upload = Upload(file.item, file.path, file.md5, self.metadata[file.item], self.renews(file.item))
         self.policy.call(f"archive: {file.place}", partial(self.site.send, upload, self.report), self.report)
         self.described.add(file.item)
-        self.sent.note(file, self.shown.get(file.place))
+        self.sent.record(file, self.shown.get(file.place))
         self.sendings[file.place] += 1
         self.sent_bytes += file.size_bytes
         seconds = max(time.monotonic() - began, 1e-3)
