@@ -1,5 +1,6 @@
 """Failing connections during an extract lead to the same rows or to a clear error."""
 
+import multiprocessing
 import signal
 import threading
 import time
@@ -8,12 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from commands.command import DATE, private_of, started
-from integration.conftest import Proxied, extract, psql
+from integration.conftest import Database, Proxied, extract, psql
 from integration.mid_copy import MID_COPY_BYTES
-from oldump.errors import SnapshotLost, SourceUnreachable, VerificationError
+from oldump.errors import SnapshotLost, SourceError, SourceUnreachable, VerificationError
 from oldump.outside.postgres.copying import ResumableCopy, SnapshotReader
 from oldump.outside.postgres.snapshot import SnapshotConnection
 
@@ -93,6 +94,33 @@ def test_a_busy_server_may_be_silent(wide: str, proxied: Proxied) -> None:
     assert proxy.connections > 2
 
 
+def test_one_reader_asks_at_a_time(wide: str, proxied: Proxied) -> None:
+    """While another reader asks about its silence, a silent reader opens no connection and keeps waiting."""
+    proxy = proxied(wide)
+    asking = multiprocessing.Lock()
+    with (
+        SnapshotConnection(wide) as snapshot,
+        SnapshotReader(proxy.conninfo, snapshot.exported, 0.3, asking) as reader,
+        asking,
+    ):
+        assert pieces_of(ResumableCopy(reader, "(SELECT 1 FROM pg_sleep(2))")) == [b"1\n"]
+    assert proxy.connections == 1
+
+
+def test_a_refused_question_is_no_failure(database: Database) -> None:
+    """A silent reader keeps waiting if the server has too many connections for the one that asks."""
+    source = database()
+    role = f"narrow_{conninfo_to_dict(source)['dbname']}"
+    psql(source, f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 2")
+    try:
+        with SnapshotConnection(make_conninfo(source, user=role)) as snapshot, snapshot.reader(0.3) as reader:
+            copying = ResumableCopy(reader, "(SELECT 1 FROM pg_sleep(2))")
+            assert pieces_of(copying) == [b"1\n"]
+        assert copying.failures == []
+    finally:
+        psql(source, f"DROP ROLE {role}")
+
+
 def test_a_server_that_limits_transactions(wide: str) -> None:
     """Like pg_dump, oldump lifts the server's limits that would end a long transaction."""
     limits = ("transaction_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
@@ -149,6 +177,13 @@ def test_hints_for_database_errors(wide: str, sqlstate: str, hint: str) -> None:
     """Each database error has a hint that fits its SQLSTATE."""
     with SnapshotConnection(wide) as snapshot, pytest.raises(SourceUnreachable, match=rf"^[^\n]*: for once\. .*{hint}"):
         snapshot.fetch(f"DO $$ BEGIN RAISE 'for once' USING ERRCODE = '{sqlstate}'; END $$")
+
+
+def test_a_snapshot_that_is_too_old(wide: str) -> None:
+    """A server that removes rows of an old snapshot leads to an error with a hint, and not to a retry."""
+    with SnapshotConnection(wide) as snapshot, pytest.raises(SourceError, match="old_snapshot_threshold") as error:
+        snapshot.fetch("DO $$ BEGIN RAISE 'snapshot too old' USING ERRCODE = '72000'; END $$")
+    assert not error.value.retryable
 
 
 @pytest.mark.parametrize(

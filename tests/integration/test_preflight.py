@@ -72,6 +72,8 @@ def test_an_examination_describes_the_server(databases: Databases) -> None:
     assert examined.version >= 180_000
     assert not examined.in_recovery
     assert not examined.cancels_readers
+    assert examined.conflict_delays == {}
+    assert not examined.snapshots_expire
     assert not examined.refused
     assert examined.sizes["data"].rows == 300
     assert examined.sizes["data"].all_bytes > examined.sizes["data"].pages_bytes > 300 * 100

@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from commands.command import DATE, failed, final_names, oldump, published
 from integration.conftest import BIN, Database, filled, psql, run_data
 from oldump.errors import SnapshotLost
+from oldump.outside.postgres.examination import examine
 from oldump.outside.postgres.snapshot import SnapshotConnection
 from oldump.synth.table import copy_blocks
 
@@ -86,6 +87,13 @@ def test_a_hot_standby(standby: str, database: Database, tmp_path: Path) -> None
     files, others = (published(tmp_path / name) for name in ("primary", "standby"))
     assert files.pop("manifest.json") != others.pop("manifest.json")
     assert files == others
+
+
+def test_the_conflict_delays_of_a_standby(standby: str, database: Database) -> None:
+    """The examination reports the delays after which a standby cancels queries that block recovery."""
+    examined = examine(database_on_standby(standby, filled(database(), copy_blocks(10))), {})
+    assert examined.in_recovery
+    assert examined.conflict_delays == {"max_standby_streaming_delay": "0", "max_standby_archive_delay": "30s"}
 
 
 def test_a_standby_that_cancels_the_snapshot(standby: str, database: Database) -> None:

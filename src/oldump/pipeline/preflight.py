@@ -191,8 +191,15 @@ def database_checks(read: DatabaseRead, examined: Examination) -> Iterator[Check
     if examined.cancels_readers:
         hint = "On the standby, set hot_standby_feedback = on, or max_standby_streaming_delay = -1 during the run."
         yield Check.warned(read.name, f"{message}; it cancels long queries that conflict with recovery", hint)
+    elif examined.conflict_delays:
+        delays = " and ".join(f"{name} = {value}" for name, value in examined.conflict_delays.items())
+        hint = "Set them to -1 on the standby during the run, or vacuum_truncate = off on the primary's tables."
+        yield Check.warned(read.name, f"{message}; it cancels queries that block recovery: {delays}", hint)
     else:
         yield Check.passed(read.name, message)
+    if examined.snapshots_expire:
+        message = f"{examined.place}: old_snapshot_threshold lets the server end a long snapshot"
+        yield Check.warned(f"{read.name} snapshots", message, "Set old_snapshot_threshold = -1 and restart the server.")
     for stage, query in read.queries.items():
         if stage in examined.refused:
             yield Check.failed(stage, examined.refused[stage])

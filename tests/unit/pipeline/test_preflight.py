@@ -46,6 +46,7 @@ def examined(**more: object) -> Examination:
     """Return a server without problems, with these differences."""
     common = {"place": "host=db", "server_version": "14.5", "version": 140_005, "in_recovery": False}
     common |= {"cancels_readers": False, "ahead_seconds": 0.0, "sizes": DATA, "refused": {}, "limits": []}
+    common |= {"conflict_delays": {}, "snapshots_expire": False}
     return Examination(**{**common, **more})  # type: ignore[arg-type] # all are named above
 
 
@@ -148,6 +149,21 @@ def test_a_standby_that_cancels_long_queries_warns() -> None:
     assert (warned.status, fine.status) == (CheckStatus.WARNING, CheckStatus.OK)
     assert "hot_standby_feedback" in warned.hint
     assert "a standby" in fine.message
+
+
+def test_a_standby_that_cancels_queries_that_block_recovery_warns() -> None:
+    """Feedback does not prevent it: vacuum on the primary truncates a table."""
+    warned, _ = database_checks(in_recovery=True, conflict_delays={"max_standby_archive_delay": "30s"})
+    assert warned.status is CheckStatus.WARNING
+    assert "max_standby_archive_delay = 30s" in warned.message
+    assert "vacuum_truncate" in warned.hint
+
+
+def test_a_server_that_ends_old_snapshots_warns() -> None:
+    """Its old_snapshot_threshold is set."""
+    _, warned, _ = database_checks(snapshots_expire=True)
+    assert warned.status is CheckStatus.WARNING
+    assert "old_snapshot_threshold" in warned.message
 
 
 @pytest.mark.parametrize(

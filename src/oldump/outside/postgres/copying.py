@@ -1,14 +1,17 @@
 """The results of queries as COPY text, read in a snapshot that another connection holds.
 
-A reader that receives nothing asks the server on a second connection whether it still works on the query; so a dead
-server is noticed within a minute. `ResumableCopy` hides broken connections as long as the snapshot exists.
+A reader that receives nothing asks the server on a second connection whether it still works on the query, one reader
+of a snapshot at a time; so a dead server is noticed within a minute. `ResumableCopy` hides broken connections as long
+as the snapshot exists.
 
 Does not: take the snapshot, or interpret the text.
 """
 
+import multiprocessing
 import select
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from multiprocessing.synchronize import Lock
 from typing import Self
 
 import psycopg
@@ -17,7 +20,7 @@ from zlib_ng import zlib_ng
 
 from oldump.errors import SnapshotLost, SourceError, SourceUnreachable, VerificationError
 from oldump.outside.postgres.conninfo import place_of
-from oldump.outside.postgres.session import Connection, connect, deadline, translated_errors
+from oldump.outside.postgres.session import Connection, connect, deadline, is_limit, translated_errors
 
 SILENCE_SECONDS = 30.0
 """How long a copy may send nothing before the server is asked whether it still works on it."""
@@ -40,12 +43,18 @@ class SnapshotReader:
     Not for several threads.
     """
 
-    def __init__(self, conninfo: str, exported: str, silence_seconds: float = SILENCE_SECONDS) -> None:
-        """Read from the server `conninfo` in the snapshot `exported`; connect when needed."""
+    def __init__(
+        self, conninfo: str, exported: str, silence_seconds: float = SILENCE_SECONDS, asking: Lock | None = None
+    ) -> None:
+        """Read from the server `conninfo` in the snapshot `exported`; connect when needed.
+
+        asking: held while a silent reader asks the server; readers in other processes share it.
+        """
         self.place = place_of(conninfo)
         self._conninfo = conninfo
         self._exported = exported
         self._silence_seconds = silence_seconds
+        self._asking = asking or multiprocessing.Lock()
         self._connection: Connection | None = None
 
     def copy(self, query: str) -> Iterator[bytes]:
@@ -159,13 +168,25 @@ class SnapshotReader:
         protocol.consume_input()
 
     def _is_working(self, backend: int) -> bool:
-        """Whether the server says, on another connection, that it works on our query and does not wait for us."""
+        """Whether the server says, on another connection, that it works on our query and does not wait for us.
+
+        True also if that is unknown, because other readers are asking or the server accepts no more connections.
+        """
         query = (
             "SELECT count(*) FROM pg_stat_activity "
             "WHERE pid = %s AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'"
         )
-        with closing(connect(self._conninfo)) as other, deadline(other):
-            row = other.execute(query.encode(), [backend]).fetchone()
+        if not self._asking.acquire(timeout=self._silence_seconds):
+            return True
+        try:
+            with closing(connect(self._conninfo)) as other, deadline(other):
+                row = other.execute(query.encode(), [backend]).fetchone()
+        except SourceUnreachable as error:
+            if is_limit(error):
+                return True
+            raise
+        finally:
+            self._asking.release()
         return row is not None and row[0] == 1
 
 

@@ -47,6 +47,10 @@ class Examination:
     in_recovery: bool
     cancels_readers: bool
     """Whether it is a standby that cancels long queries when the primary removes rows that they see."""
+    conflict_delays: dict[str, str]
+    """The delays after which a standby cancels queries that conflict with recovery; without unlimited ones."""
+    snapshots_expire: bool
+    """Whether the server removes rows that an old snapshot sees (old_snapshot_threshold, before version 17)."""
     ahead_seconds: float
     """How far the server's clock is ahead of ours."""
     sizes: dict[str, TableSize]
@@ -60,7 +64,12 @@ class Examination:
 _SERVER_QUERY = """
     SELECT extract(epoch FROM clock_timestamp())::float8, current_setting('server_version'), pg_is_in_recovery(),
         pg_is_in_recovery() AND current_setting('hot_standby_feedback') = 'off'
-        AND current_setting('max_standby_streaming_delay') <> '-1'"""
+        AND current_setting('max_standby_streaming_delay') <> '-1',
+        coalesce(current_setting('old_snapshot_threshold', true), '-1') <> '-1'"""
+_DELAYS_QUERY = """
+    SELECT name, current_setting(name) FROM pg_settings
+    WHERE name IN ('max_standby_streaming_delay', 'max_standby_archive_delay') AND setting <> '-1'
+    AND pg_is_in_recovery() ORDER BY name DESC"""
 _LIMITS_QUERY = """
     WITH sessions AS (
         SELECT usesysid, datid FROM pg_stat_activity
@@ -90,7 +99,8 @@ def examine(conninfo: str, queries: Mapping[str, Query], clock: Callable[[], flo
     with closing(connect(conninfo)) as connection:
         connection.autocommit = True
         before = clock()
-        ((epoch, server_version, in_recovery, cancels_readers),) = execute(connection, place, _SERVER_QUERY).fetchall()
+        ((epoch, *server),) = execute(connection, place, _SERVER_QUERY).fetchall()
+        server_version, in_recovery, cancels_readers, snapshots_expire = server
         ahead_seconds = epoch - (before + clock()) / 2
         sizes = {
             table: TableSize(*row)
@@ -104,6 +114,8 @@ def examine(conninfo: str, queries: Mapping[str, Query], clock: Callable[[], flo
             version=connection.info.server_version,
             in_recovery=in_recovery,
             cancels_readers=cancels_readers,
+            conflict_delays=dict(execute(connection, place, _DELAYS_QUERY).fetchall()),
+            snapshots_expire=snapshots_expire,
             ahead_seconds=ahead_seconds,
             sizes=sizes,
             refused={name: error for name, error in errors.items() if error},

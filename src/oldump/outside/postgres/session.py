@@ -67,8 +67,9 @@ TRANSLATIONS: dict[type[psycopg.Error], type[SourceError]] = {
 """The error that replaces each of psycopg's; the first class that matches applies."""
 
 _HINTS = {
-    "40001": "A standby must not fall behind its primary: set hot_standby_feedback, or raise "
-    "max_standby_streaming_delay.",
+    "40001": "The standby cancelled the query, because it blocked recovery: set hot_standby_feedback = on, and "
+    "max_standby_streaming_delay and max_standby_archive_delay = -1.",
+    "72000": "The snapshot is older than the server's old_snapshot_threshold: set that to -1 and restart the server.",
     "53300": "Use fewer --jobs, or raise the connection limit of the role, the database or the server.",
     "55P03": "Another session holds a lock on the table: find it in pg_locks, and rerun when it has ended.",
     "28000": "Check the role's name and the server's pg_hba.conf, which lists who may connect from where.",
@@ -97,7 +98,7 @@ def translated(error: psycopg.Error, place: str) -> SourceError | None:
     text = _one_line(error)
     if replacement is SourceUnreachable:
         return replacement(f"{place}: {text}", _HINTS.get(error.sqlstate or _state_of(text), _UNREACHABLE_HINT))
-    return replacement(f"{place}: {text}", _REFUSED_HINT)
+    return replacement(f"{place}: {text}", _HINTS.get(error.sqlstate or "", _REFUSED_HINT))
 
 
 @contextmanager
@@ -120,6 +121,11 @@ def _one_line(error: psycopg.Error) -> str:
 def _state_of(text: str) -> str:
     """Return the SQLSTATE of a refused connection, which libpq does not pass on; empty if it is unknown."""
     return next((state for state, words in _REFUSALS.items() if words.search(text)), "")
+
+
+def is_limit(error: SourceUnreachable) -> bool:
+    """Whether the server refused a connection because it, the database or the role has too many."""
+    return _state_of(error.message) == "53300"
 
 
 def connect(conninfo: str) -> Connection:

@@ -3,6 +3,7 @@
 Does not: read the rows (see copying), or take another snapshot when the connection breaks.
 """
 
+import multiprocessing
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -34,6 +35,7 @@ class SnapshotConnection:
         """Connect, keep the tables from being altered, and take the snapshot. Raises SourceError."""
         self.conninfo = conninfo
         self.place = place_of(conninfo)
+        self._asking = multiprocessing.Lock()
         self._connection = connect(conninfo)
         self.server_version = self._connection.info.server_version
         """The server's version as a number: 140005 for 14.5."""
@@ -71,7 +73,7 @@ class SnapshotConnection:
 
     def reader(self, silence_seconds: float = SILENCE_SECONDS) -> SnapshotReader:
         """Return a reader of this snapshot, which connects when it is first used."""
-        return SnapshotReader(self._same_server(), self.exported, silence_seconds)
+        return SnapshotReader(self._same_server(), self.exported, silence_seconds, self._asking)
 
     def _same_server(self) -> str:
         """Return a connection string for this very server: if several are named, only one has the snapshot."""
