@@ -327,3 +327,12 @@ def test_every_request_is_logged_by_its_file(
             assert re.search(r", [0-9,]+ bytes, [0-9.]+ s, [0-9.]+ MB/s$", line)
     request: list[LoggedRequest] = fake.log
     assert not any(ACCOUNT.secret in each.headers.get("user-agent", "") for each in request)
+
+
+def test_uploads_have_the_size_of_their_item(fake: ArchiveOrg, folder: RunFolder) -> None:
+    """The size hint is that of the whole item, as in an upload by the library's own command."""
+    archived(folder)
+    sizes = {item: sum(path.stat().st_size for path in folder.published(item).iterdir()) for item in folder.items}
+    uploads = [request for request in fake.log if request.method == "PUT" and request.item in sizes]
+    hints = {(request.item, request.headers["x-archive-size-hint"]) for request in uploads}
+    assert hints == {(item, str(size)) for item, size in sizes.items()}

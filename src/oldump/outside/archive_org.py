@@ -95,7 +95,9 @@ class ArchiveOrg:
         Raises ArchiveError, and StorageError if the file cannot be read or changes meanwhile.
         """
         body = _Body(upload.path, report)
-        renewing = {"x-archive-ignore-preexisting-bucket": "1"} if upload.renews else {}
+        more = {"x-archive-ignore-preexisting-bucket": "1"} if upload.renews else {}
+        if upload.item_bytes:
+            more["x-archive-size-hint"] = str(upload.item_bytes)
         try:
             with self._translated(f"{upload.item}/{upload.path.name}"):
                 # with some metadata; otherwise the library requests it
@@ -104,7 +106,7 @@ class ArchiveOrg:
                     body,
                     key=upload.path.name,
                     metadata=dict(upload.metadata),
-                    headers={"Content-MD5": upload.md5, **renewing},
+                    headers={"Content-MD5": upload.md5, **more},
                     queue_derive=False,
                     request_kwargs={"timeout": self._timeout},
                 )

@@ -35,6 +35,8 @@ class Upload(NamedTuple):
     """The metadata of the item if the upload creates it."""
     renews: bool = False
     """Whether the metadata replaces that of an existing item."""
+    item_bytes: int = 0
+    """The size of all files of the item, by which archive.org chooses a disk; 0 if unknown."""
 
 
 class Site(Protocol):

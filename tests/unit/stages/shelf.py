@@ -54,6 +54,10 @@ class Shelf:
     """What is stored wrong, each time."""
     renewed: list[str] = field(default_factory=list)
     """What brought new metadata to an item that was there."""
+    item_bytes: dict[str, int] = field(default_factory=dict)
+    """The size hint of the last upload into each item."""
+    empty_looks: int = 0
+    """For so many further looks the catalogue shows no files."""
     time: Time = field(default_factory=Time)
     _left: int = -1
 
@@ -69,6 +73,9 @@ class Shelf:
         """What is shown."""
         self.looks += 1
         self._left -= 1
+        if self.empty_looks > 0:
+            self.empty_looks -= 1
+            return Item({}, {})
         if self._left < 0:
             self.shown = {name: dict(files) for name, files in self.items.items()}
         return Item(self.shown.get(identifier, {}), self.metadata.get(identifier, {}))
@@ -80,6 +87,7 @@ class Shelf:
         content = upload.path.read_bytes()
         assert hashlib.md5(content, usedforsecurity=False).hexdigest() == upload.md5
         told(len(content))
+        self.item_bytes[upload.item] = upload.item_bytes
         if upload.renews:
             self.renewed.append(place)
         if upload.renews or upload.item not in self.metadata:

@@ -104,6 +104,40 @@ def test_what_is_there_is_not_sent_again(out: Path, site: Shelf) -> None:
     assert ((folder.private / RECEIPT).read_bytes(), (out / LATEST).read_bytes()) == (before, pointer)
 
 
+def test_an_empty_answer_of_the_catalogue_does_not_send_everything_again(out: Path, site: Shelf) -> None:
+    """Files that the receipt lists are missing only if repeated requests agree."""
+    folder = publish(out)
+    archived(folder, site)
+    site.sent.clear()
+    site.empty_looks = 8  # both items, four times
+    archived(folder, site)
+    assert site.sent == []
+    assert latest(out) is not None
+    site.items.clear()
+    archived(folder, site)
+    assert len(site.sent) == 15
+
+
+def test_each_upload_has_the_size_of_its_item(out: Path, site: Shelf) -> None:
+    """archive.org chooses a disk for the item by the size hint of its first file."""
+    folder = publish(out)
+    archived(folder, site)
+    for item in folder.items:
+        assert site.item_bytes[item] == sum(path.stat().st_size for path in folder.published(item).iterdir())
+
+
+def test_metadata_that_archive_org_normalises_is_the_same(
+    out: Path, site: Shelf, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A list with our collection, and other markup of the same text, cause neither a warning nor new metadata."""
+    folder = publish(out)
+    archived(folder, site)
+    for listed in site.metadata.values():
+        listed["collection"] = [listed["collection"], "texts"]
+        listed["description"] = str(listed.get("description", "")).replace("<li>", "\n<li class='x'>") + " "
+    assert warned(lambda: archived(folder, site), caplog) == []
+
+
 def test_only_what_differs_is_sent_and_the_item_gets_its_new_description(out: Path, site: Shelf) -> None:
     """A run that was made again replaces its files, and the metadata of the items that were there."""
     archived(publish(out), site)

@@ -3,7 +3,8 @@
 Does not: send it, or compare it with an item that exists.
 """
 
-from html import escape
+import re
+from html import escape, unescape
 
 from oldump.run.folder import RunFolder
 from oldump.run.manifest import Manifest
@@ -26,6 +27,19 @@ def metadata_of(item: str, folder: RunFolder, manifest: Manifest, settings: Sett
         "licenseurl": settings.archive_licence,
         "description": _description(item, folder, manifest, what),
     }
+
+
+def is_same(ours: str, listed: object) -> bool:
+    """Whether the catalogue lists our value of a field, which archive.org may normalise.
+
+    It adds values to make a list, and changes markup, entities and white space.
+    """
+    values = listed if isinstance(listed, list) else [listed]
+    return _plain(ours) in map(_plain, values)
+
+
+def _plain(value: object) -> str:
+    return "".join(unescape(re.sub(r"<[^>]*>", "", str(value))).split())
 
 
 def _description(item: str, folder: RunFolder, manifest: Manifest, what: str) -> str:

@@ -26,7 +26,7 @@ from oldump.outside.retries import RetryPolicy
 from oldump.run.folder import RunFolder
 from oldump.run.progress import Progress
 from oldump.settings import Settings
-from oldump.stages.archive.description import metadata_of
+from oldump.stages.archive.description import is_same, metadata_of
 from oldump.stages.archive.files import PublishedFile, published_files, read_manifest, require_committed
 from oldump.stages.archive.pointer import (
     LATEST,
@@ -45,6 +45,8 @@ log = logging.getLogger("oldump")
 SENT = "archive-sent.json"
 _MAX_SENDINGS = 4
 """How often one command sends a file before it reports that archive.org has a different one."""
+_CONFIRMATIONS = 4
+"""How many more requests must agree that files are missing which the receipt lists."""
 _CHECK_NAME = "check.txt"
 _CHECK_TEXT = b"Shows that oldump may write to this collection. Nobody needs this file.\n"
 _CHECK_MD5 = hashlib.md5(_CHECK_TEXT, usedforsecurity=False).hexdigest()
@@ -106,9 +108,11 @@ def archive(
     files = published_files(folder, manifest)
     metadata = {item: metadata_of(item, folder, manifest, settings) for item in folder.items}
     transfer = _Transfer(folder, site, policy or retry_policy_of(settings), metadata, progress, require)
+    for file in files:
+        transfer.item_bytes[file.item] += file.size_bytes
     progress.begin("archive", "looking")
     transfer.look()
-    missing = [file for file in files if transfer.state(file) is UploadState.MISSING]
+    missing = transfer.missing(files)
     if missing:
         username = preflight(site, settings, transfer.policy)
     else:
@@ -171,6 +175,8 @@ class _Transfer:
     """How often each file was sent and accepted, by place."""
     described: set[str] = field(default_factory=set)
     """The items that received our metadata with a file."""
+    item_bytes: Counter[str] = field(default_factory=Counter)
+    """The size of all files of each item."""
     sent_bytes: int = 0
     to_send_bytes: int = 0
 
@@ -192,6 +198,21 @@ class _Transfer:
         if shown is not None and (shown.size_bytes, shown.md5) == (file.size_bytes, file.md5):
             return UploadState.PRESENT
         return UploadState.PENDING if self.sent.is_pending(file, self.shown) else UploadState.MISSING
+
+    def missing(self, files: list[PublishedFile]) -> list[PublishedFile]:
+        """Return the missing files; if the receipt lists them, only after repeated requests. Raises ArchiveError."""
+        missing = [file for file in files if self.state(file) is UploadState.MISSING]
+        receipt = receipt_of(self.folder) if missing else None
+        if receipt is None or not receipt.has(files):
+            return missing
+        for number, pause in enumerate(self.policy.rounds(self.report)):
+            if number:
+                self.look()
+                missing = [file for file in files if self.state(file) is UploadState.MISSING]
+            if not missing or number == _CONFIRMATIONS:
+                break
+            log.warning("archive: %s archived files are not listed; checking again in %.0f s", len(missing), pause)
+        return missing
 
     def begin(self, missing: list[PublishedFile]) -> None:
         """Log and report that these files will be sent."""
@@ -222,7 +243,9 @@ class _Transfer:
         self.require()
         require_committed(file)
         began = time.monotonic()
-        upload = Upload(file.item, file.path, file.md5, self.metadata[file.item], self.renews(file.item))
+        upload = Upload(
+            file.item, file.path, file.md5, self.metadata[file.item], self.renews(file.item), self.item_bytes[file.item]
+        )
         self.policy.call(f"archive: {file.place}", partial(self.site.send, upload, self.report), self.report)
         self.described.add(file.item)
         self.sent.record(file, self.shown.get(file.place))
@@ -239,7 +262,7 @@ class _Transfer:
     def differing(self, item: str) -> list[str]:
         """Return the names of the metadata fields in which an existing item differs from ours."""
         shown = self.items[item].metadata
-        return [name for name, value in self.metadata[item].items() if shown and shown.get(name) != value]
+        return [name for name, value in self.metadata[item].items() if shown and not is_same(value, shown.get(name))]
 
     def warn_of_metadata(self) -> None:
         """Warn of metadata that differs from ours, which is only sent along with a file."""
