@@ -258,7 +258,7 @@ def test_works_with_keys_of_unusual_form_are_left_out_and_counted(
     path = written(tmp_path / "dump", lines)
     counts = make_sitemaps([path], tmp_path / "out", settings, NoProgress())
     assert (counts.urls, counts.left_out) == (1, 1)
-    assert "1 left out" in str(counts)
+    assert "1 skipped" in str(counts)
 
 
 @pytest.mark.parametrize("make", ["index", "sitemaps", "htmlindex"])
