@@ -17,7 +17,8 @@ def expected() -> dict[str, bytes]:
 
     reference = dumps_of((DATA / "table.txt").read_bytes(), DATE)
     rejects = [b"%d\t%s\t%s\n" % (number, reason.encode(), line) for number, reason, line in reference.rejects]
-    counts = {"rows": reference.rows, "drops": reference.drops, "same_revision": reference.same_revision}
+    drops = {**reference.drops, "withheld": 0}  # the reference does not know of withheld keys
+    counts = {"rows": reference.rows, "drops": drops, "same_revision": reference.same_revision}
     return {
         "cdump.txt": reference.cdump,
         "dump.txt": reference.dump,

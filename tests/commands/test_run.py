@@ -114,7 +114,19 @@ def test_the_input_may_be_compressed_or_piped(kind: str, synth: Table, made: Pat
 def test_the_manifest_has_the_members_of_the_design(synth: Table, made: Path) -> None:
     """Format, date, cutoff, tool, source, rows, and every artifact of both items: design.md, section 6."""
     manifest = manifest_of(made)
-    members = ["format", "date", "cutoff", "tool", "source", "rows", "deworks", "gate", "skipped", "artifacts"]
+    members = [
+        "format",
+        "date",
+        "cutoff",
+        "tool",
+        "source",
+        "rows",
+        "deworks",
+        "gate",
+        "verify",
+        "skipped",
+        "artifacts",
+    ]
     assert list(manifest) == members
     assert (manifest["format"], manifest["date"], manifest["cutoff"]) == (1, DATE, f"{DATE}T23:59:59.999999")
     assert manifest["tool"]["name"] == "oldump"

@@ -6,6 +6,7 @@ old file or the new one, never a part.
 Does not: know the content of files, or which of them belong together (see oldump.run.journal).
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -118,6 +119,8 @@ def write_whole(path: Path, content: bytes, mode: int | None = None) -> None:
 def make_public(folder: Path) -> None:
     """Create a folder that everybody may read, whatever the umask, with its parents; one that exists keeps its mode."""
     if not folder.is_dir():
+        if folder.exists():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         if folder != folder.parent:
             make_public(folder.parent)
         folder.mkdir(exist_ok=True)
