@@ -73,9 +73,7 @@ def shuffled(tasks: list[list[Line]], workers: int, budget: Budget, folder: Path
     assert sorted(messages) == [(number, len(task)) for number, task in enumerate(tasks)]
     sinks: dict[str, list[Segment]] = {name: [] for name in ("all", "tag 0", "tag 1", "tag 2")}
     with Crew(workers, gather_worker(lambda line: line, ByTag, compress, folder, budget)) as crew:
-        tallies = list(
-            Gathering(crew, {name: Stream(sink) for name, sink in sinks.items()}, compress, budget).run(buckets)
-        )
+        tallies = list(Gathering(crew, {name: Stream(sink) for name, sink in sinks.items()}, compress).run(buckets))
     assert sum(tally for tally in tallies if isinstance(tally, int)) == sum(map(len, tasks))
     assert all(tallies)  # no empty bucket
     assert not list(folder.glob("runs-*"))

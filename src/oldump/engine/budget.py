@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from oldump.engine.frames import FRAME
 from oldump.engine.text_stream import TEXT_PER_GZIP_BYTE
 
-_LEAST_RESULTS_BYTES = 16 << 20
-
 
 @dataclass(frozen=True)
 class Budget:
@@ -20,16 +18,12 @@ class Budget:
     """A bucket is one value of `rank >> bucket_shift`, unless there would be too many."""
     flush_buckets: int = 1 << 10
     """The most buckets in a flush; up to twice as many where the density of ranks varies much."""
-    results_bytes: int = _LEAST_RESULTS_BYTES
-    """Compressed segments that the leader may hold while it waits for those of an earlier bucket."""
 
 
 # Measured on whole runs of 300,000 rows with 256M and 512M: the peak resident memory of each process. A worker's grows
 # with the text that it may hold: by a factor of 1.1 in a scatter and 1.6 in a gather, runs and slices included.
 _LEADER_BYTES = 92 << 20
-"""Memory of the leader: the interpreter, shared blocks, open segments, and the least results."""
-_RESULTS_SHARE = 16
-"""The share of the memory for records that is added to the least results."""
+"""Memory of the leader: the interpreter, shared blocks, open segments, results in transit."""
 _WORKER_BYTES = 68 << 20
 """Memory of a worker besides its records: the interpreter and numpy, a block and its result."""
 _HELD_PER_TEXT = 1.8
@@ -71,17 +65,9 @@ def budget_within(
     most_table_bytes = memory_bytes // _TABLE_SHARE
     frame_bytes = max(_LEAST_FRAME_BYTES, text_bytes * _TABLE_BYTES_PER_FRAME // most_table_bytes)
     table_bytes = text_bytes // frame_bytes * _TABLE_BYTES_PER_FRAME
-    for_records = memory_bytes - _LEADER_BYTES - table_bytes - workers * _WORKER_BYTES
-    more_results_bytes = max(0, for_records) // _RESULTS_SHARE
-    each = (for_records - more_results_bytes) / workers
+    each = (memory_bytes - _LEADER_BYTES - table_bytes) / workers - _WORKER_BYTES
     share = max(_LEAST_TEXT_BYTES, int(each / held_per_text))
     target = min(share // 3, max(FINEST_BUCKET_BYTES, text_bytes // (64 * workers)))
     keys = max(1, target // text_per_key)
     spill_bytes = min(share, _MOST_SPILL_BYTES)
-    return Budget(
-        spill_bytes,
-        share,
-        key_shift + keys.bit_length() - 1,
-        max(1, spill_bytes // frame_bytes),
-        _LEAST_RESULTS_BYTES + more_results_bytes,
-    )
+    return Budget(spill_bytes, share, key_shift + keys.bit_length() - 1, max(1, spill_bytes // frame_bytes))

@@ -62,19 +62,9 @@ class SliceTails(NamedTuple):
 
 
 class SliceSegments(NamedTuple):
-    """Further messages: compressed segments. The answer is None, when the leader has memory for more of them."""
+    """Third message: the compressed segments. The answer is None."""
 
-    segments: list[tuple[str, Segment]]
-    """The segments, each with the name of its stream."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the compressed segments."""
-        return sum(len(segment.data) for _, segment in self.segments)
-
-
-_MESSAGE_BYTES = 1 << 20
-"""Compressed segments in a message, or a little more: few messages, but not much memory."""
+    segments: dict[str, list[Segment]]
 
 
 def gather_worker(
@@ -111,15 +101,12 @@ def segment_slice(streams: dict[str, Lines], compress: Compress, *, last: bool) 
     heads = yield SliceTails(
         {name: lines.take(slice(last_border[name], None)).joined() for name, lines in streams.items()}
     )
-    message = SliceSegments([])
-    for name, lines in streams.items():
-        for text in _segment_texts(lines, borders[name], heads[name]):
-            message.segments.append((name, _compressed(text, compress)))
-            if message.size_bytes >= _MESSAGE_BYTES:
-                yield message
-                message = SliceSegments([])
-    if message.segments:
-        yield message
+    yield SliceSegments(
+        {
+            name: [_compressed(text, compress) for text in _segment_texts(lines, borders[name], heads[name]) if text]
+            for name, lines in streams.items()
+        }
+    )
 
 
 def _segment_texts(lines: Lines, borders: list[int], head: bytes) -> Iterator[bytes]:
@@ -128,8 +115,7 @@ def _segment_texts(lines: Lines, borders: list[int], head: bytes) -> Iterator[by
         chosen = lines.take(slice(start, end))
         with STEPS.at("join", chosen.text_bytes):
             text = chosen.joined(head)
-        if text:
-            yield text
+        yield text
         head = b""
 
 
@@ -199,10 +185,9 @@ class FileStream(Stream):
 class Gathering:
     """The leader's side of a gather: answers the workers' messages and keeps streams and buckets in order."""
 
-    def __init__(self, crew: Crew, streams: Mapping[str, Stream], compress: Compress, budget: Budget) -> None:
+    def __init__(self, crew: Crew, streams: Mapping[str, Stream], compress: Compress) -> None:
         """crew: its workers run `gather_worker`."""
         self._crew = crew
-        self._budget = budget
         self._compress = compress
         self._streams = streams
         self._lengths = TaskOrder[SliceLengths]()
@@ -211,10 +196,6 @@ class Gathering:
         self._last = False
         self._results = TaskOrder[TaskMessage]()
         """Segments and tallies that wait to be written. The current bucket is the one that is written next."""
-        self._held_bytes = 0
-        """Bytes of the segments that wait to be written."""
-        self._unanswered: list[int] = []
-        """Numbers of the tasks that sent segments and wait for the answer."""
 
     def run(self, buckets: Iterable[tuple[str, object]], pause: Pause = NO_PAUSE) -> Iterator[object]:
         """Gather the buckets in order, yielding the tally of each when its segments are written; then end the streams.
@@ -232,7 +213,6 @@ class Gathering:
                         yield following.message
                     else:
                         self._write(following.message)
-                self._answer_segments()
             leg.end()
         for stream in self._streams.values():
             if text := stream.open_text:
@@ -249,8 +229,7 @@ class Gathering:
             self._answer_tails(number, content)
         elif isinstance(content, SliceSegments):
             self._results.put(number, message)
-            self._held_bytes += content.size_bytes
-            self._unanswered.append(number)
+            self._crew.answer(number, None)
 
     def _answer_lengths(self) -> None:
         """Cut the slice that is next in order, if its lengths have arrived."""
@@ -270,17 +249,8 @@ class Gathering:
             self._lengths.advance()
         self._answer_lengths()
 
-    def _answer_segments(self) -> None:
-        """Let tasks that sent segments continue: the current bucket's always, others while few segments are held."""
-        unanswered, self._unanswered = self._unanswered, []
-        for number in unanswered:
-            if number == self._results.current or self._held_bytes <= self._budget.results_bytes:
-                self._crew.answer(number, None)
-            else:
-                self._unanswered.append(number)
-
     def _write(self, compressed: SliceSegments) -> None:
-        for name, segment in compressed.segments:
-            with STEPS.at("write", segment.text_bytes):
-                self._streams[name].sink.append(segment)
-        self._held_bytes -= compressed.size_bytes
+        for name, segments in compressed.segments.items():
+            for segment in segments:
+                with STEPS.at("write", segment.text_bytes):
+                    self._streams[name].sink.append(segment)

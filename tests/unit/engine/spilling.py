@@ -57,7 +57,7 @@ def gather(folder: Path, frames: Frames, budget: Budget = BUDGET, workers: int =
     """Gather the frames as one bucket, and return its text."""
     segments: list[Segment] = []
     with Crew(workers, gather_worker(lambda line: line, ArrangeAll, store, folder, budget)) as crew:
-        list(Gathering(crew, {"all": Stream(segments)}, store, budget).run([("bucket 0x1", frames)]))
+        list(Gathering(crew, {"all": Stream(segments)}, store).run([("bucket 0x1", frames)]))
     return b"".join(segment.data for segment in segments)
 
 

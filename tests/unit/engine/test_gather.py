@@ -1,15 +1,13 @@
 """Gather: runs are removed, and errors of spill, runs and sink end it."""
 
-import time
 from pathlib import Path
 
 import pytest
 
 from oldump.engine.budget import Budget
-from oldump.engine.gather import Gathering, Stream, gather_worker, segment_slice
+from oldump.engine.gather import Gathering, Stream, gather_worker
 from oldump.engine.segments import Segment
-from oldump.engine.text_lines import Lines
-from oldump.engine.workers import Crew, Task, TaskFunction
+from oldump.engine.workers import Crew
 from oldump.errors import OldumpError, StorageError, StorageFull
 from unit.engine.spilling import BUDGET, ArrangeAll, gather, spill_ranks, store
 
@@ -69,33 +67,4 @@ def test_a_failing_sink_ends_the_gather(tmp_path: Path) -> None:
         pytest.raises(OldumpError, match="the file: no space left"),
         Crew(2, gather_worker(lambda line: line, ArrangeAll, store, tmp_path, BUDGET)) as crew,
     ):
-        list(Gathering(crew, {"all": Stream(Full())}, store, BUDGET).run([("bucket", frames)]))
-
-
-def test_a_slow_bucket_does_not_let_results_pile_up(tmp_path: Path) -> None:
-    """While the first bucket is compressed, others wait with their segments; then all are written, in order."""
-    budget = Budget(1 << 20, 1 << 20, 8, results_bytes=3 << 20)
-    lines_of = {number: [b"%06d" % number + b"x" * 4_000] * 700 for number in range(20)}
-
-    def slowly(text: bytes) -> Segment:
-        if text.startswith(b"000000"):
-            deadline = time.monotonic() + 1
-            while time.monotonic() < deadline and len(list(tmp_path.iterdir())) < len(lines_of) - 1:
-                time.sleep(0.01)
-            (tmp_path / f"seen-{len(list(tmp_path.glob('sent-*')))}").touch()
-        return store(text)
-
-    def begin(_: int) -> TaskFunction:
-        def perform(number: int) -> Task:
-            yield from segment_slice({"all": Lines.of(lines_of[number])}, slowly, last=True)
-            (tmp_path / f"sent-{number}").touch()
-
-        return perform
-
-    written: list[Segment] = []
-    with Crew(3, begin) as crew:
-        gathering = Gathering(crew, {"all": Stream(written)}, store, budget)
-        assert len(list(gathering.run(("a bucket", number) for number in lines_of))) == len(lines_of)
-    text = b"".join(segment.data for segment in written)
-    assert text == b"".join(line + b"\n" for lines in lines_of.values() for line in lines)
-    assert min(int(path.name.split("-")[1]) for path in tmp_path.glob("seen-*")) <= 3
+        list(Gathering(crew, {"all": Stream(Full())}, store).run([("bucket", frames)]))

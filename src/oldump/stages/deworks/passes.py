@@ -76,8 +76,7 @@ class Passes:
 
         worker = gather_worker(contribution_order, Assembler, compress, job.spill, job.budget)
         with Crew(job.workers, worker) as crew:
-            gathering = Gathering(crew, {STREAM: stream}, compress, job.budget)
-            for bucket_tally in gathering.run(buckets, job.pause(current)):
+            for bucket_tally in Gathering(crew, {STREAM: stream}, compress).run(buckets, job.pause(current)):
                 assert isinstance(bucket_tally, DeworksTally)  # noqa: S101 - what Assembler.tally returns
                 tally.add(bucket_tally)
                 progress.update(tally.lines, (tally.works + tally.editions) / max(1, read.works + read.editions))

@@ -69,7 +69,7 @@ class Gather:
                 Crew(job.workers, gather_worker(record_order, Latest, compress, job.spill, job.budget))
             )
             pause = job.checkpoint.pause(lambda: self._state(buckets, streams))
-            for tallies in Gathering(crew, streams, compress, job.budget).run(buckets, pause):
+            for tallies in Gathering(crew, streams, compress).run(buckets, pause):
                 assert isinstance(tallies, BucketTallies)  # noqa: S101 - what Latest.tally returns
                 self._add(tallies)
                 records = self._tallies[CDUMP].records

@@ -56,7 +56,7 @@ def write_sorted(
         written = 0
         progress.begin("sort", "gather")
         with Crew(workers, gather_worker(record_order, _Unchanged, uncompressed, folder, budget)) as crew:
-            for records in Gathering(crew, {_STREAM: Stream(TextWriter(output))}, uncompressed, budget).run(buckets):
+            for records in Gathering(crew, {_STREAM: Stream(TextWriter(output))}, uncompressed).run(buckets):
                 assert isinstance(records, int)  # noqa: S101 - what _Unchanged.tally returns
                 written += records
                 progress.update(written, written / read)
