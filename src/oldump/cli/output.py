@@ -14,7 +14,7 @@ from oldump.run.progress import Progress
 
 
 class OutputClosed(BaseException):
-    """The reader of standard output is gone, as with `| head`. Not an Exception, so that typer does not handle it."""
+    """The reader of standard output has closed it, as `| head` does. Not an Exception, so that typer ignores it."""
 
 
 @contextmanager
@@ -28,12 +28,12 @@ def standard_output() -> Iterator[BinaryIO]:
             except BrokenPipeError:
                 raise OutputClosed("standard output is closed") from None
     except (StorageError, OutputClosed):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # prevents an error at exit
         raise
 
 
 def print_text(text: str) -> None:
-    """Print text on standard output, with the error handling of data. Escapes control characters except newlines."""
+    """Print text on standard output. Escapes control characters except newlines; raises as `standard_output` does."""
     _print_rendered(printable(text, keep="\n"))
 
 

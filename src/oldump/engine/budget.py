@@ -13,15 +13,15 @@ class Budget:
     spill_bytes: int
     """Text collected before it is spilled."""
     bucket_bytes: int
-    """The most text that is sorted in memory as a whole; a larger bucket is sorted as runs, which are merged."""
+    """The largest bucket that is sorted in memory in one piece; a larger one is sorted in runs, which are merged."""
     bucket_shift: int
-    """A bucket is one value of `rank >> bucket_shift`, unless there would be too many."""
+    """Records with the same `rank >> bucket_shift` share a bucket, unless there would be too many buckets."""
     flush_buckets: int = 1 << 10
-    """The most buckets in a flush; up to twice as many where the density of ranks varies much."""
+    """The maximum number of buckets in a flush; up to twice as many where the density of ranks varies widely."""
 
 
-# Measured on whole runs of 300,000 rows with 256M and 512M: the peak resident memory of each process. A worker's grows
-# with the text that it may hold: by a factor of 1.1 in a scatter and 1.6 in a gather, runs and slices included.
+# Measured as the peak resident memory of each process, in complete runs of 300,000 rows with 256M and 512M. A worker
+# needs 1.1 bytes in a scatter and 1.6 bytes in a gather for each byte of text it may hold, runs and slices included.
 _LEADER_BYTES = 92 << 20
 """Memory of the leader: the interpreter, shared blocks, open segments, results in transit."""
 _WORKER_BYTES = 68 << 20
@@ -29,7 +29,7 @@ _WORKER_BYTES = 68 << 20
 _HELD_PER_TEXT = 1.8
 """Bytes of memory for each byte of text that is collected or sorted, including the positions of short lines."""
 HELD_PER_TEXT_OF_OBJECTS = 4.0
-"""The same where a stage makes a Python object of each line."""
+"""Like _HELD_PER_TEXT, for stages that create a Python object for each line."""
 _LEAST_TEXT_BYTES = 4 << 20
 _LEAST_FRAME_BYTES = 1 << 16
 """The least text in a frame of a full flush, on average: reading a smaller frame costs less than finding it."""
@@ -38,7 +38,7 @@ FINEST_BUCKET_BYTES = 16 << 20
 _TABLE_SHARE = 8
 """The table of frames takes at most about 1/_TABLE_SHARE of the memory."""
 _TABLE_BYTES_PER_FRAME = FRAME.itemsize + 8
-"""In the table and in its sort order."""
+"""Includes the sort order of the table."""
 
 
 def workers_within(memory_bytes: int, workers: int) -> int:

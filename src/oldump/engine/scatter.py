@@ -37,7 +37,7 @@ def scatter_worker(read: Read, folder: Path, budget: Budget) -> Callable[[int], 
         spill = Spill(folder, number, budget)
 
         def perform(content: object) -> Task:
-            yield from ()  # no message but the result
+            yield from ()  # a generator that sends no messages, only its result
             if isinstance(content, str) and content == FLUSH:
                 frames = spill.flush()
                 spill.sync()
@@ -67,7 +67,7 @@ class Scattering:
     """The leader's side of a scatter: dispatches the tasks and keeps the table of frames."""
 
     def __init__(self, crew: Crew, frames: Frames = NO_FRAMES) -> None:
-        """crew: its workers run `scatter_worker`; frames: those written before, when the scatter is resumed."""
+        """crew: workers that run `scatter_worker`; frames: those already written, if the scatter is resumed."""
         self._crew = crew
         self._frames: list[Frames] = [frames]
 
@@ -94,7 +94,7 @@ class Scattering:
 
     def _add(self, frames: Frames) -> None:
         if len(frames):
-            self._frames.append(frames.astype(FRAME))  # each unpickled array has a dtype object of its own
+            self._frames.append(frames.astype(FRAME))  # share one dtype object: each unpickled array has its own
 
     def frames(self) -> Frames:
         """The table of the frames that have been written."""

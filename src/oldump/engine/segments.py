@@ -29,7 +29,7 @@ SEGMENT_BYTES = 1 << 20
 
 DEFAULT_LEVEL = 6
 QUICK = 0
-"""A level for files that only oldump reads: igzip, twice as fast as level 1 of zlib-ng, and 20% smaller."""
+"""The level for files that only oldump reads: igzip, twice as fast as level 1 of zlib-ng, with 20% smaller output."""
 INDEX_SUFFIX = ".index"
 INDEX_COLUMNS = "first_key\trecords\toffset\tsize_bytes\ttext_bytes\tcrc32"
 
@@ -66,7 +66,7 @@ Compress = Callable[[bytes], Segment]
 
 
 def compressed(text: bytes, *, first_key: bytes, records: int, level: int = DEFAULT_LEVEL) -> Segment:
-    """Compress the text to a segment. level: of gzip, 1 to 9, or QUICK."""
+    """Compress the text to a segment. level: a gzip level from 1 to 9, or QUICK."""
     deflate: Any
     if level == QUICK:
         deflate = isal_zlib.compressobj(_QUICK_LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE)
@@ -82,10 +82,10 @@ def uncompressed(text: bytes) -> Segment:
 
 
 def cuts(lengths: "np.ndarray[tuple[int], np.dtype[np.int64]]", open_bytes: int) -> list[int]:
-    """Return the borders of segments among further lines: the number of lines before each, ascending, 0 ≤ cut ≤ len.
+    """Return where to cut further lines into segments: the number of lines before each cut, ascending, from 0 to len.
 
-    lengths: of the lines in bytes, newlines included; open_bytes: text that is already in the open segment. A segment
-    ends where the next line would exceed SEGMENT_BYTES, so borders depend on the lines alone.
+    lengths: bytes in each line, including the newline; open_bytes: bytes of text already in the open segment.
+    A segment ends where the next line would exceed SEGMENT_BYTES, so the cuts depend only on the lines.
     """
     ends = np.cumsum(lengths)
     borders: list[int] = []
@@ -113,7 +113,7 @@ def index_path(path: Path) -> Path:
 
 
 def read_index(path: Path) -> list[IndexEntry]:
-    """Return the index of a seekable file. Raises SourceMissing; SourceDamaged if it is invalid or of another file."""
+    """Return the index of a seekable file. Raises SourceMissing; SourceDamaged if it is invalid or does not match."""
     place = index_path(path)
     try:
         header, *lines = place.read_bytes().removesuffix(b"\n").split(b"\n")
@@ -132,7 +132,7 @@ def read_index(path: Path) -> list[IndexEntry]:
 
 
 def _fits(entries: list[IndexEntry], size_bytes: int, end: bytes) -> bool:
-    """Whether the segments are contiguous from header to end and give the text that the trailer describes."""
+    """Whether the segments are contiguous from header to end, and match the checksum and length in the trailer."""
     offset, text_bytes, crc32 = len(HEADER), 0, 0
     for entry in entries:
         if entry.offset != offset:
@@ -158,7 +158,7 @@ def read_segment(path: Path, entry: IndexEntry) -> bytes:
         data = stream.read(entry.size_bytes)
     try:
         text = isal_zlib.decompressobj(_RAW_DEFLATE).decompress(data)
-    except isal_zlib.error as error:  # type: ignore[misc] # its stub says too little
+    except isal_zlib.error as error:  # type: ignore[misc] # the stub is incomplete
         raise SourceDamaged(f"{path}: damaged in the segment at byte {entry.offset:,} ({error}).") from error
     if len(text) != entry.text_bytes or zlib_ng.crc32(text) != entry.crc32:
         raise SourceDamaged(f"{path}: the segment at byte {entry.offset:,} is not the one that its index describes.")
@@ -186,7 +186,7 @@ class Packer:
         return b"".join(self._held)
 
     def add(self, lines: list[bytes]) -> Iterator[bytes]:
-        """Add lines with their newlines; yield the texts of segments that are complete. Exhaust the iterator."""
+        """Add lines, including newlines, and yield the text of each completed segment. Exhaust the iterator."""
         lengths = np.fromiter(map(len, lines), np.int64, len(lines))
         start = 0
         for border in cuts(lengths, self._held_bytes):
@@ -203,7 +203,7 @@ class Packer:
 
 
 def segment_texts(texts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same lines as texts of segments (see cuts). texts: pieces of complete lines."""
+    """Regroup pieces of text into the texts of segments (see cuts). texts: each consists of complete lines."""
     held: list[bytes] = []
     held_bytes = 0
     for text in texts:
@@ -219,7 +219,7 @@ def segment_texts(texts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _segment_end(text: bytes, start: int, held_bytes: int) -> int:
-    """Return the end of the open segment in the text after start, which has more than fits."""
+    """Return where the open segment ends in the text after start, which does not fit into it completely."""
     end = text.rfind(b"\n", start, start + SEGMENT_BYTES - held_bytes) + 1
     if end:
         return end

@@ -40,7 +40,7 @@ TaskFunction = Callable[[Any], Task]
 Item = TypeVar("Item")
 
 AHEAD = 2
-"""Tasks for each worker that may be started ahead of the one whose result is needed next."""
+"""The maximum number of tasks per worker started ahead of the task whose result is needed next."""
 _HEAP_FIGURES = [
     "arena",
     "ordblks",
@@ -54,7 +54,7 @@ _HEAP_FIGURES = [
     "keepcost",
 ]
 _MOST_FREED_BYTES = 24 << 20
-"""Freed memory that a worker keeps: more than most tasks need again."""
+"""Freed memory that a worker may keep: more than most tasks reuse."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
@@ -161,10 +161,10 @@ class Crew:
     ) -> Iterator[TaskMessage]:
         """Run the tasks and yield their messages as they arrive.
 
-        tasks: (description for errors, content); the next one is drawn when a worker is idle.
-        window: the most tasks that may be started, counted from the oldest unfinished one; None: no limit.
-        arrivals: readable when the next task can be drawn without blocking, so that messages and deaths of workers are
-        noticed while tasks arrive slowly; None: drawing a task never blocks.
+        tasks: pairs of a description for error messages and the content; the next is taken when a worker is idle.
+        window: the maximum number of started tasks, counted from the oldest unfinished one; None: no limit.
+        arrivals: readable when the next task can be taken without blocking, so that messages and deaths of workers are
+        noticed while tasks arrive slowly; None: taking a task never blocks.
 
         A task whose message is not `finished` waits until the message is answered. Raises WorkerError if a worker dies,
         and the OldumpErrors that tasks or the run's watch raise.
@@ -196,8 +196,8 @@ class Crew:
     ) -> Iterator[TaskMessage]:
         """Run the tasks and yield their messages in the order of the tasks; see run.
 
-        ahead: the most tasks for each worker that may be started, counted from the task whose messages are yielded
-        next. It bounds the results that are held while one task takes long.
+        ahead: the maximum number of started tasks per worker, counted from the task whose messages are yielded next. It
+        limits the results held in memory while one task takes a long time.
         """
         order = TaskOrder[TaskMessage]()
         for arrived in self.run(tasks, window=ahead * len(self._workers), arrivals=arrivals):
@@ -224,7 +224,7 @@ class Crew:
         return results
 
     def answer(self, number: int, message: object) -> None:
-        """Send the answer to the message of a task."""
+        """Answer the message of a task."""
         self._send(next(worker for worker in self._workers if worker.task == number), message)
 
     @property
@@ -236,7 +236,7 @@ class Crew:
         return next((worker for worker in self._workers if worker.task is None), None)
 
     def _within(self, window: int | None, number: int) -> bool:
-        """Whether the next task, which has this number, may start within the window."""
+        """Whether the next task, numbered `number`, may start within the window."""
         oldest = min((worker.task for worker in self._workers if worker.task is not None), default=number)
         return window is None or number < oldest + window
 
@@ -283,7 +283,7 @@ class Crew:
 
 
 def _name_of(number: int) -> str:
-    """Return the name of a signal; or its number, since real-time signals have no names."""
+    """Return the name of a signal, or its number if it has no name, as with real-time signals."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -300,8 +300,8 @@ def _serve(pipe: Connection, inherited: list[Connection], begin: Callable[[int],
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     _keep_freed_memory()
     gc.freeze()
-    gc.disable()  # batches have no reference cycles, and searching for some would take a tenth of the time
-    STEPS.take()  # discard the leader's
+    gc.disable()  # batches have no reference cycles, and collection would take a tenth of the time
+    STEPS.take()  # discard the steps inherited from the leader
     try:
         perform = begin(number)
         while True:
@@ -332,7 +332,7 @@ class _Heap(ctypes.Structure):
 
 
 def _return_freed_memory() -> None:
-    """Return freed memory to the system if it is much: blocks of many sizes fragment the heap.
+    """Return freed memory to the system if there is much of it: blocks of many sizes fragment the heap.
 
     Does nothing with glibc before 2.33 or another C library.
     """
@@ -366,7 +366,7 @@ def _run_task(pipe: Connection, task: Task) -> None:
 
 
 def _sendable(error: Exception) -> Exception:
-    """Return the error; or a RuntimeError with its text and notes, if it cannot be pickled and unpickled."""
+    """Return the error, or a RuntimeError with its text and notes if it cannot be pickled and unpickled."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled one call before
     except Exception:  # noqa: BLE001 - the classes of libraries may fail in any way when pickled

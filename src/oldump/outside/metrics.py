@@ -62,14 +62,14 @@ class _Families(Collector):
 
 
 def text_of(figures: Figures) -> bytes:
-    """Return the text of the file."""
+    """Return the metrics in the text format."""
     registry = CollectorRegistry()
     registry.register(_Families(figures))
     return generate_latest(registry)
 
 
 def figures_in(text: str) -> Figures:
-    """Return the figures of an earlier file. Raises ValueError if it is not valid."""
+    """Return the figures in the text of a metrics file. Raises ValueError if it is not valid."""
     try:
         families = list(text_string_to_metric_families(text))
     except (

@@ -26,7 +26,7 @@ _SDK_OPTIONS: dict[str, Any] = {
 
 
 def what_is_wrong(dsn: str, sdk: str = "sentry_sdk") -> str | None:
-    """Return why no event can be sent, without showing the DSN; None if one can. sdk: the module that is needed."""
+    """Return why events cannot be sent, without revealing the DSN; None if they can. sdk: the required module."""
     if find_spec(sdk) is None:
         return _HOW_TO_INSTALL
     from sentry_sdk.utils import BadDsn, Dsn  # noqa: PLC0415 - an extra, and slow

@@ -1,6 +1,6 @@
 """Guards: each refuses a command that would mix two runs, or replace or publish the wrong files.
 
-A guard raises ConfigurationError or StorageError, or returns None. What it must know it asks `RunState`.
+A guard raises ConfigurationError or StorageError, or returns None. It gets the facts from `RunState`.
 
 Does not: check anything outside of the output folder (`preflight` does).
 """
@@ -36,7 +36,7 @@ def require_all_stages(choice: Choice, *, overwrite: bool) -> None:
 
 
 def require_same_user(folder: RunFolder, user_id: int) -> None:
-    """Refuse to work as root on files of another user, who could not resume, replace or remove what root creates."""
+    """Refuse to work as root in a folder of another user, who could not change or remove files created by root."""
     for place in (folder.out, folder.private):
         with storage_errors(place):
             path = nearest_existing(place)
@@ -49,11 +49,11 @@ def require_same_user(folder: RunFolder, user_id: int) -> None:
             )
 
 
-# A run that is complete
+# Complete runs
 
 
 def require_same_inputs(state: RunState) -> None:
-    """Refuse to resume from another source or with another level: the artifacts would not belong together."""
+    """Refuse to resume from another source or with another level: the artifacts would be inconsistent."""
     changed = state.changed_inputs()
     if changed:
         details = "; ".join(f"{name} was {then}, is now {now}" for name, (then, now) in changed.items())
@@ -64,7 +64,7 @@ def require_same_inputs(state: RunState) -> None:
 
 
 def require_same_stages(state: RunState) -> None:
-    """Refuse to add stages to a complete run: what is published is never extended."""
+    """Refuse to add stages to a complete run: published items are never extended."""
     missing = state.missing
     if missing:
         raise ConfigurationError(
@@ -83,7 +83,7 @@ def require_unchanged_files(state: RunState) -> None:
         )
 
 
-# A run that is not complete
+# Incomplete runs
 
 
 def require_stages(state: RunState) -> None:
@@ -104,7 +104,7 @@ def require_no_foreign_items(state: RunState, *, overwrite: bool) -> None:
 
 
 def require_consistent_choice(to_do: list[Stage], state: RunState) -> None:
-    """Refuse a choice of stages whose artifacts would not belong together."""
+    """Refuse a choice of stages that would produce inconsistent artifacts."""
     if to_do:
         _require_unpublished_items(state)
     for database, stages in groupby(to_do, attrgetter("database")):
@@ -114,7 +114,7 @@ def require_consistent_choice(to_do: list[Stage], state: RunState) -> None:
 
 
 def _require_unpublished_items(state: RunState) -> None:
-    """Refuse to write into items that have their final names."""
+    """Refuse to write into items that already have their final names."""
     if state.renamed_items and state.journal.stages:
         raise ConfigurationError(
             f"{state.folder.private}: this run was interrupted while it published",
@@ -123,7 +123,7 @@ def _require_unpublished_items(state: RunState) -> None:
 
 
 def _require_one_snapshot(stages: list[Stage], state: RunState) -> None:
-    """Refuse to read a table in another snapshot than the committed tables of the same database."""
+    """Refuse to read tables of a database in a different snapshot from its committed tables."""
     siblings = state.snapshot_siblings(stages)
     if siblings:
         raise ConfigurationError(
@@ -143,7 +143,7 @@ def _require_undamaged_inputs(to_do: list[Stage], state: RunState) -> None:
         )
 
 
-# A stage
+# Single stages
 
 
 def require_inputs(stage: Stage, state: RunState) -> None:

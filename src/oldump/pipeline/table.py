@@ -1,11 +1,11 @@
-"""The table of stages: what each reads and writes, in which order. Nothing else knows the order.
+"""The table of stages: their order, and what each reads and writes. The order is defined only here.
 
 A stage reads only artifacts that earlier stages committed. When all stages are committed, the run is complete; then
-deliveries take it elsewhere. Below the imports: for each row an adapter from the context to the stage, then the table.
+deliveries send it elsewhere. Below the imports are an adapter from the context to each stage, and then the table.
 
-Stages that few commands run are imported when they run, because importing all of them takes a tenth of a second.
+Stages that few commands run are imported on use, because importing all of them takes a tenth of a second.
 
-Does not: decide what is run (`choice`, `state`), refuse anything (`guards`), or run anything (`runner`).
+Does not: choose the stages to run (`choice`, `state`), refuse a run (`guards`), or run stages (`runner`).
 """
 
 import logging
@@ -41,7 +41,7 @@ def _extract(context: StageContext, connection: SnapshotConnection) -> Outcome:
 
 
 def _table_stage(table: tables.Table) -> DatabaseStage:
-    """Return the row of a table dump."""
+    """Return the stage of a table dump."""
 
     def run(context: StageContext, connection: SnapshotConnection) -> Outcome:
         artifact, failures = tables.make_table(table, connection, context.folder, context.settings, context.progress)
@@ -172,7 +172,7 @@ def _sitemaps_check(settings: Settings) -> Check:
 _PUBLISHED = (*(table.name for table in tables.TABLES if table.is_published), "cdump", *PARTS, "dump", "deworks")
 
 STAGES: tuple[Stage, ...] = (
-    # Quick copies come first, so that a problem with them shows before the long work.
+    # Quick copies come first, so that their problems show before the long work.
     *(_table_stage(table) for table in tables.TABLES if table.database != "source"),
     *(_table_stage(table) for table in tables.TABLES if table.database == "source"),
     DatabaseStage("extract", (DATABASES["source"],), ("data",), _extract, "source", lambda _: extract.QUERY),
@@ -198,6 +198,6 @@ DELIVERIES = (
 
 
 def dependents_of(stage: Stage) -> set[str]:
-    """Return the names of the stages that read, directly or indirectly, what the stage writes."""
+    """Return the names of the stages that depend, directly or indirectly, on the output of a stage."""
     readers = {other.name for other in STAGES if set(other.reads) & set(stage.writes)}
     return readers.union(*(dependents_of(other) for other in STAGES if other.name in readers))

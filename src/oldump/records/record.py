@@ -28,9 +28,9 @@ PART_NUMBER_OF_TYPE = {type_key: PARTS.index(part) for type_key, part in PART_OF
 OTHER_NUMBER = PARTS.index(OTHER)
 
 CONTROLS = "\x00-\x1f"
-"""Control characters, for the brackets of a regular expression."""
+"""Control characters, for use in a character class of a regular expression."""
 FURTHER_CONTROLS = "\x7f-\x9f\u2028\u2029"
-"""The other control characters, and two separators at which str.splitlines splits, as it does at U+0085."""
+"""The other control characters, and the two separators U+2028 and U+2029; str.splitlines splits at some of these."""
 _NOT_IN_A_COLUMN = re.compile(f"[{CONTROLS}{FURTHER_CONTROLS}\ud800-\udfff]")
 _SHORT = {"\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
@@ -95,7 +95,7 @@ def revision_of(column: bytes) -> Decimal:
 
 
 def record_order(record: bytes) -> RecordOrder:
-    """Return the sort key: key, revision, last_modified, JSON, type, and the revision as it is written.
+    """Return the sort key: key, revision, last_modified, JSON, type, and the literal text of the revision.
 
     Only equal lines have equal sort keys, so the order is total. Raises ValueError if the line is not a record.
     """
@@ -114,5 +114,5 @@ def record_rank(record: bytes) -> int:
 
 
 def part_number(type_key: bytes) -> int:
-    """Return the index in PARTS of the type's part. Unknown types belong to `other`."""
+    """Return the index in PARTS of the part for a type. Unknown types belong to `other`."""
     return PART_NUMBER_OF_TYPE.get(type_key, OTHER_NUMBER)

@@ -13,13 +13,13 @@ STOP_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 def stop_signals_held(*, block: bool = False) -> Iterator[None]:
     """Delay stop signals until the end of the block, then raise them.
 
-    An exception that a handler raises within a fork's callbacks is lost, and so is a process that was started but not
-    yet assigned. Therefore the handlers only record the signals in the block. A signal that is ignored stays ignored:
-    a program started here inherits that.
+    If a handler raises an exception in a callback of fork, the exception is lost; if it raises one before a new process
+    is assigned, the process is lost. Therefore the handlers only record signals until the end of the block. Ignored
+    signals stay ignored, because programs started in the block inherit this.
 
     block: also block the signals in this thread. Forked children then receive none until they have their own handlers;
-    do not use it for programs that do not unblock them. Recording is needed all the same: another thread may receive a
-    signal that this thread blocks.
+    do not use it for programs that do not unblock them. Recording is still necessary, because another thread may
+    receive a signal that this thread blocks.
     """
     received: list[int] = []
     handlers = _handlers() if threading.current_thread() is threading.main_thread() else {}

@@ -1,7 +1,7 @@
 """The status file of a run, `status.json`.
 
-It is replaced every few seconds while a process works on the run, and once when the process ends. It is for people and
-monitors. A resumed run takes from it only the time that earlier processes spent.
+It is replaced every few seconds while a process works on the run, and once when the process ends. It is meant for
+people and monitors. A resumed run reads from it only the time spent by earlier processes.
 
 Does not: determine the status (run.report does) or decide whether a run is healthy (monitoring.health does).
 """
@@ -29,7 +29,7 @@ class ReportedState(StrEnum):
     COMPLETE = "complete"
     FAILED = "failed"
     STOPPED = "stopped"
-    """By a signal, or after the last stage that --only or --skip selected."""
+    """Stopped by a signal, or after the last stage that --only or --skip selected."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class StageStatus:
     forecast_seconds: float | None = None
     """The expected duration."""
     rows: int | None = None
-    """The rows or records of its last step."""
+    """The number of rows or records in its last step."""
     steps: dict[str, float] = field(default_factory=dict)
     """The seconds of each step."""
 
@@ -58,9 +58,9 @@ class Status:
     owner: dict[str, Any]
     """The process that works, or worked, on the run: the members of run.owner.Owner."""
     began: str
-    """When the run was started."""
+    """When the run first started."""
     resumed: str
-    """When this process resumed or started it."""
+    """When this process started or resumed the run."""
     updated: str
     seconds: float
     """Working time of all processes together."""
@@ -70,7 +70,7 @@ class Status:
     stage: str | None = None
     step: str | None = None
     rows: int = 0
-    """The rows of the step so far."""
+    """The number of rows in the step so far."""
     rows_per_second: float | None = None
     """The rate over the last 30 seconds."""
     mean_rows_per_second: float | None = None
@@ -99,7 +99,7 @@ class Status:
 
     @classmethod
     def parse(cls, text: bytes) -> Self | None:
-        """Return the status in a text, None if the text is damaged or has another format."""
+        """Return the status in the text, or None if it is damaged or has another format version."""
         try:
             status = msgspec.json.decode(text, type=cls)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -108,18 +108,18 @@ class Status:
 
     @classmethod
     def read_file(cls, path: Path) -> Self | None:
-        """Return the status in a file, None also if the file does not exist. Raises OSError if it is unreadable."""
+        """Return the status in a file, or None if it is missing or damaged. Raises OSError if it is unreadable."""
         with suppress(FileNotFoundError):
             return cls.parse(path.read_bytes())
         return None
 
     def to_json(self) -> bytes:
-        """Return the text that `parse` accepts."""
+        """Return the status as JSON, for `parse`."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
     @property
     def owner_process(self) -> Owner | None:
-        """The process that works, or worked, on the run; None if the member is damaged."""
+        """The process that works, or worked, on the run; None if `owner` is damaged."""
         return Owner.parse(json.dumps(self.owner).encode())
 
     @property
@@ -131,7 +131,7 @@ class Status:
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file atomically, without making the change durable. Raises OSError.
 
-    Durability is not needed: after a power cut the run is not in progress, whatever its status says.
+    Durability is not needed: after a power failure no process is running, whatever the file says.
     """
     temporary = path.with_name(path.name + _TEMPORARY_SUFFIX)
     try:

@@ -1,4 +1,4 @@
-"""Conditions that must hold while a run works, checked between tasks: the lock is ours, the disk has free space.
+"""Conditions that must hold during a run, checked between tasks, such as a held lock and free disk space.
 
 A loop that may run for long calls `WATCH.check()` once per task. Outside of a run there are no conditions.
 
@@ -31,16 +31,16 @@ class Watch:
             self._conditions = ()
 
     def check(self) -> None:
-        """Check the conditions if the last check is CHECK_SECONDS ago. Raises what a failed condition raises."""
+        """Check the conditions if CHECK_SECONDS have passed since the last check. Raises as `check_now` does."""
         if self._conditions and self._clock() >= self._checked + CHECK_SECONDS:
             self.check_now()
 
     def check_now(self) -> None:
-        """Check the conditions. Raises what a failed condition raises."""
+        """Check the conditions now. Raises the error of a failed condition."""
         self._checked = self._clock()
         for condition in self._conditions:
             condition()
 
 
 WATCH = Watch()
-"""This process's own."""
+"""The watch of this process."""

@@ -22,7 +22,7 @@ _REFRESH_SECONDS = 0.2
 
 
 class LiveProgress:
-    """A live display with one line per step of a stage: rows, rate, share done, time left."""
+    """A live display with one line per step of a stage: rows, rate, percentage and remaining time."""
 
     def __init__(self, console: Console) -> None:
         """console: the terminal to draw on."""
@@ -35,7 +35,7 @@ class LiveProgress:
             TextColumn("{task.fields[rate]:>14}"),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=console,
-            auto_refresh=False,  # would start a thread, and workers are forked while the display is on
+            auto_refresh=False,  # it would start a thread, but workers are forked during the display
             redirect_stdout=False,  # data may go there
         )
         self._refreshed = 0.0

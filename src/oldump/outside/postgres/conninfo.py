@@ -17,7 +17,7 @@ Parameters = dict[str, str | int | None]
 
 _PUBLIC = ("service", "host", "port", "dbname", "user")
 _LOCATION_VARIABLES = {"host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "dbname": "PGDATABASE"}
-"""The parameters that name the server and the database, and the variables that libpq reads them from."""
+"""The parameters that locate the database, and the environment variables that libpq reads them from."""
 _SERVICE_VARIABLES = {"service": "PGSERVICE", "servicefile": "PGSERVICEFILE"}
 
 

@@ -30,9 +30,9 @@ def metadata_of(item: str, folder: RunFolder, manifest: Manifest, settings: Sett
 
 
 def is_same(ours: str, listed: object) -> bool:
-    """Whether the catalogue lists our value of a field, which archive.org may normalise.
+    """Whether the catalogue lists our value of a field, allowing for normalisation by archive.org.
 
-    It adds values to make a list, and changes markup, entities and white space.
+    archive.org may add values, which makes the field a list, and may change markup, entities and white space.
     """
     values = listed if isinstance(listed, list) else [listed]
     return _plain(ours) in map(_plain, values)
@@ -43,7 +43,7 @@ def _plain(value: object) -> str:
 
 
 def _description(item: str, folder: RunFolder, manifest: Manifest, what: str) -> str:
-    """Return the list of files as HTML. It is short, because it is sent in one HTTP header."""
+    """Return the description and list of files as HTML, kept short because it is sent in one HTTP header."""
     lines = [
         f"<li>{escape(artifact.name)}: {artifact.records:,} {_unit(artifact.name, bool(artifact.columns))}, "
         f"{artifact.size_bytes:,} bytes</li>"

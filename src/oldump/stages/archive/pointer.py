@@ -1,8 +1,8 @@
 """Receipts of archived runs, and latest.json, which points to the latest archived run.
 
 Both list every file of both items with address and checksums (docs/format.md). The pointer always names a complete set:
-it moves when archive.org lists all files, and before one of them is replaced it returns to the previous run, or is
-removed.
+it moves to a run once archive.org lists all its files. Before one of them is replaced, it moves back to the previous
+run, or is removed.
 """
 
 import json
@@ -25,7 +25,7 @@ log = logging.getLogger("oldump")
 FORMAT_VERSION = 1
 LATEST = "latest.json"
 _LOCK = ".latest.lock"
-"""Held while latest.json is read and replaced: two runs may be archived at a time."""
+"""Lock for reading and replacing latest.json, since two runs may be archived at the same time."""
 RECEIPT = "archived.json"
 
 
@@ -54,7 +54,7 @@ class Archived:
 
     day: date
     archived: str
-    """When archive.org listed every file, UTC."""
+    """When archive.org listed every file, in UTC."""
     previous: date | None
     """The date of the previous archived run."""
     files: list[ArchivedFile]
@@ -65,7 +65,7 @@ class Archived:
 
     @property
     def items(self) -> list[str]:
-        """The items' names, the cdump's first."""
+        """The names of the items, the cdump item first."""
         return list(dict.fromkeys(file.item for file in self.files))
 
     def has(self, files: list[PublishedFile]) -> bool:
@@ -85,18 +85,18 @@ class Archived:
         }
 
     def receipt(self) -> dict[str, Any]:
-        """Return the content of the receipt: that of latest.json, and how the upload went."""
+        """Return the content of the receipt: the content of latest.json and statistics of the upload."""
         more = ("username", "seconds", "sent_files", "sent_bytes")
         return {**self.pointer(), **{name: getattr(self, name) for name in more}}
 
 
 def receipt_of(folder: RunFolder) -> Archived | None:
-    """Return the receipt of a run, None if it has none. Raises StorageError."""
+    """Return the receipt of a run, or None if it has none. Raises StorageError."""
     return _read(folder.private / RECEIPT)
 
 
 def pointed(out: Path) -> Archived | None:
-    """Return the run that latest.json points to, None if it does not exist. Raises StorageError."""
+    """Return the run that latest.json points to, or None if there is no latest.json. Raises StorageError."""
     return _read(out / LATEST)
 
 
@@ -106,16 +106,16 @@ def write_receipt(folder: RunFolder, archived: Archived) -> None:
 
 
 def previous_of(folder: RunFolder) -> date | None:
-    """Return the date of the archived run before this one, by the receipts and latest.json in the output folder.
+    """Return the date of the latest archived run before this one, from receipts and latest.json; None if there is none.
 
-    Receipts are deleted with the private folder of their run.
+    Receipts alone are not enough, since they are deleted with the private folder of their run.
     """
     found = [_before(folder.date, folder.out), pointed(folder.out)]
     return max((each.day for each in found if each and each.day < folder.date), default=None)
 
 
 def move(folder: RunFolder, archived: Archived) -> bool:
-    """Point latest.json to this run unless it points to a later one; whether it does. Raises StorageError."""
+    """Point latest.json to this run unless it points to a later one. Return whether it does. Raises StorageError."""
     with file_lock(folder.out / _LOCK):
         before = pointed(folder.out)
         if before is not None and before.day > archived.day:
@@ -126,9 +126,9 @@ def move(folder: RunFolder, archived: Archived) -> bool:
 
 
 def withdraw(folder: RunFolder, files: list[PublishedFile]) -> bool:
-    """Withdraw receipt and pointer of this run if they name other files than these; whether latest.json changed.
+    """Withdraw the receipt and pointer of this run if they list other files. Return whether latest.json changed.
 
-    Call this before a file is replaced. The pointer returns to the previous archived run, or is removed if there is
+    Call this before replacing a file. The pointer moves back to the previous archived run, or is removed if there is
     none. Raises StorageError.
     """
     with file_lock(folder.out / _LOCK):
@@ -170,7 +170,7 @@ def _remove(path: Path) -> None:
 
 
 def _read(path: Path) -> Archived | None:
-    """Return a receipt or pointer, None if it does not exist. Raises StorageError if it is not valid."""
+    """Return a receipt or pointer, or None if it does not exist. Raises StorageError if it is not valid."""
     with storage_errors(path):
         if not path.exists():
             return None

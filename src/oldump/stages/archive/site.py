@@ -7,7 +7,7 @@ from oldump.outside.items import Site
 
 
 def site_of(ia_config: Path | None) -> Site:
-    """Return archive.org, used with the keys in this ia.ini; None for the library's default.
+    """Return archive.org, with the keys in this ia.ini; None: the default file of the library.
 
     Raises ConfigurationError if the library is missing or the file cannot be read, ArchiveRefused if it has no keys.
     """

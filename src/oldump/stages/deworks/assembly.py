@@ -27,13 +27,13 @@ _MASK = (1 << 64) - 1
 
 @dataclass
 class DeworksTally:
-    """The counts and the digest of lines of deworks."""
+    """Counts and digest of deworks lines."""
 
     lines: int = 0
     works: int = 0
     editions: int = 0
     works_missing: int = 0
-    """Lines for a work that has editions but does not exist."""
+    """Lines whose work does not exist although editions refer to it."""
     editions_without_work: int = 0
     digest: int = 0
     """Computed like the digest of records: see oldump.records.tally."""
@@ -55,7 +55,7 @@ class Edition(NamedTuple):
 
     key: bytes
     ocaid: bytes
-    """JSON; empty if the edition has none."""
+    """The identifier as JSON; empty if the edition has none."""
     text: bytes
 
 
@@ -69,12 +69,12 @@ class LineContent:
     editions: list[Edition] = field(default_factory=list)
     authors: list[bytes] = field(default_factory=list)
     items: dict[bytes, bytes] = field(default_factory=dict)
-    """The archive's metadata of each edition's scan, by the edition's key."""
+    """Archive metadata of the scans, by the key of the edition."""
     duplicates: dict[bytes, set[bytes]] = field(default_factory=dict)
 
     @property
     def is_a_line(self) -> bool:
-        """Whether there is a work or an edition. A redirect may point to a key that has neither."""
+        """Whether there is a work or an edition: a redirect may point to a key with neither."""
         return self.work is not None or bool(self.editions)
 
     def add(self, kind: bytes, fields: list[bytes]) -> None:
@@ -137,7 +137,7 @@ class Assembler:
     def __init__(self) -> None:
         """Start a bucket."""
         self._content: LineContent | None = None
-        """The line that the previous slice may have left incomplete."""
+        """The content of the last line so far, which the next batch may continue."""
         self._tally = DeworksTally()
 
     def __call__(self, batch: Batch, *, last: bool) -> dict[str, Lines]:
@@ -162,7 +162,7 @@ class Assembler:
         return self._tally
 
     def _finish(self, content: LineContent | None, made: list[bytes]) -> None:
-        """Make the line of a complete content, if it is a line, and count it."""
+        """Append the line for complete content to `made` and count it, unless the content does not form a line."""
         if content is None or not content.is_a_line:
             return
         line = content.line()

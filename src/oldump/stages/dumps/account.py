@@ -31,7 +31,7 @@ class RowCounts:
     same_revision: int = 0
     """Records with the same key and revision as the record before them."""
     by_part: Counter[str] = field(default_factory=Counter)
-    """Records by the part that their type belongs to."""
+    """Records per part."""
 
     @property
     def hint_if_empty(self) -> str:
@@ -57,7 +57,7 @@ class RowCounts:
 
 
 class BlockSummary(NamedTuple):
-    """The counts and rejects of a block, which its worker sends to the leader."""
+    """The counts and rejects of a block, sent from a worker to the leader."""
 
     rows: int
     records: int
@@ -87,17 +87,17 @@ class BlockSummary(NamedTuple):
 
 
 class AccountState(NamedTuple):
-    """The account's part of a checkpoint."""
+    """The state of the account in a checkpoint."""
 
     blocks: int
-    """How many blocks were counted."""
+    """The number of blocks counted."""
     ended: bool
     """Whether the end-of-data marker was found."""
     counts: RowCounts
 
 
 class Account:
-    """Adds up the blocks of a source. They may arrive in any order and are counted in their own."""
+    """Adds up the blocks of a source. Blocks may arrive in any order and are counted in the order of the source."""
 
     def __init__(self, source_name: str, rejects: RejectsWriter, resume_from: AccountState | None = None) -> None:
         """Resume from a checkpoint if there is one. source_name: for error messages."""

@@ -53,7 +53,7 @@ def idump(
 
 
 def _query(day: date) -> str:
-    """Return the query for COPY. A version without a row in `data` gives NULL, so that it is rejected and not lost."""
+    """Return the query for COPY. A version without a row in `data` yields NULL, so it is rejected instead of lost."""
     return f"""(
         SELECT version.thing_id, version.revision, data.data
         FROM transaction

@@ -25,7 +25,7 @@ from oldump.stages.verify.totals import FileTotals
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """A file that was read, and what its segments add up to."""
+    """A file that was read, and the totals of its segments."""
 
     path: Path
     totals: FileTotals
@@ -45,7 +45,7 @@ class CrossChecks:
         """Yield every contradiction between files. Raises StorageError."""
         if "cdump" in self._whole:
             cdump = self._whole["cdump"]
-            add_latest(cdump)  # its very last record
+            add_latest(cdump)  # the last record of the file
             yield from rows_findings(self._manifest, cdump.records, cdump.counts["same_revision"])
         for part in PARTS:
             yield from self._compare_latest(part)
@@ -56,7 +56,7 @@ class CrossChecks:
         yield from deworks_findings(self._manifest, self._names["deworks"], self._whole.get("deworks"))
 
     def _pair(self, name: str, part: str) -> tuple[SetSum, SetSum] | None:
-        """Return a file's set of a part's lines or documents and the part's own, if both are known and differ."""
+        """Return the set of a part as found in another file and in the part itself, if both are known and differ."""
         if name not in self._whole or part not in self._whole:
             return None
         totals = self._whole[part]
@@ -77,7 +77,10 @@ class CrossChecks:
             yield VerifyFinding(FindingKind.LATEST, self._names[part], what)
 
     def _differing_keys(self, part: str, shares: set[int]) -> Iterator[tuple[str, str]]:
-        """Yield the keys in which a part differs from the latest of the cdump, in these shares of the hashes."""
+        """Yield the keys, with the difference, where a part differs from the latest records of the cdump.
+
+        Compares only the records whose hashes are in the given shares.
+        """
         expected = _keys_by_hash(_latest_lines(self._paths["cdump"], part), shares)
         found = _keys_by_hash(_lines(self._paths[part]), shares)
         for each, key in found.items():
@@ -109,7 +112,7 @@ class CrossChecks:
             yield VerifyFinding(FindingKind.DUMP, self._names["dump"], what)
 
     def suspect_findings(self, suspects: set[int]) -> Iterator[VerifyFinding]:
-        """Yield the suspects of deworks that are in the parts after all. Raises StorageError."""
+        """Yield findings for suspects of deworks that the parts confirm. Raises StorageError."""
         file = self._names["deworks"]
         if suspects and {"authors", "redirects"} <= self._whole.keys():
             for line in _lines(self._paths["authors"]):
@@ -149,7 +152,7 @@ def _latest_lines(path: Path, part: str) -> Iterator[bytes]:
 
 
 def _keys_by_hash(lines: Iterable[bytes], shares: set[int]) -> dict[int, str]:
-    """Return the keys of the lines whose hashes are in these shares, by hash."""
+    """Return the keys of lines with a hash in one of the shares, by hash."""
     keys: dict[int, str] = {}
     for line in lines:
         (value,) = hashes_of([line]).tolist()

@@ -36,7 +36,7 @@ _decode_lists = msgspec.json.Decoder(dict[str, list[str]]).decode
 
 @dataclass(frozen=True)
 class DeworksLine:
-    """A line split into its documents, each with its bytes as in the line."""
+    """A line split into its documents, each unchanged byte for byte."""
 
     key: bytes
     work: bytes
@@ -88,7 +88,7 @@ def _split_slowly(key: bytes, text: bytes) -> DeworksLine | None:
 
 
 def _documents_at(decoder: json.JSONDecoder, text: str, at: int, *, is_single: bool) -> tuple[list[bytes], int]:
-    """Return the value, or the values of a list, that start at a position, and their end. Raises ValueError."""
+    """Return the value, or all values of a list, at a position, and where they end. Raises ValueError, IndexError."""
     found: list[bytes] = []
     while text[at] != "]":
         _, end = decoder.raw_decode(text, at)
@@ -129,7 +129,7 @@ def _is_meta(text: bytes) -> bool:
 
 
 def key_in(text: bytes) -> bytes:
-    """Return the key of a document, as a column has it. Raises ValueError, Rejected."""
+    """Return the key of a document, in the form of a column. Raises ValueError, Rejected."""
     try:
         return column(_decode_key(text).key)
     except (msgspec.DecodeError, RecursionError):

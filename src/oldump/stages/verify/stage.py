@@ -44,15 +44,15 @@ log = logging.getLogger("oldump")
 
 
 class VerifyResult(NamedTuple):
-    """The findings of a verification and the size of what was read."""
+    """The findings of a verification, and the amount of data read."""
 
     findings: Findings
     files: int
     records: int
     text_bytes: int
-    """Of all files together."""
+    """The size of all texts."""
     warnings: dict[str, int]
-    """The records of the cdump that have something to warn of, by what it is."""
+    """The number of records in the cdump for each kind of warning."""
 
     @property
     def summary(self) -> str:
@@ -134,7 +134,7 @@ def verify(folder: Path, workers: int, memory_bytes: int, progress: Progress, *,
 
 
 def _paths(folder: Path, manifest: dict[str, Any]) -> dict[str, Path]:
-    """Return the listed files that exist, by name. Parts come before the files that are made of them."""
+    """Return the listed files that exist, by name. Parts come before the files made from them."""
     day = date.fromisoformat(manifest["date"])
     names = names_of(day)
     tables = [name for name in names if name not in {*PARTS, "cdump", "dump", "deworks"}]
@@ -162,7 +162,7 @@ def _checkers(manifest: dict[str, Any], paths: dict[str, Path], memory_bytes: in
 
 
 class _Verification:
-    """The files of a run that are checked one after another, and what was found."""
+    """Checks the files of a run one after another and collects the findings."""
 
     def __init__(self, folder: Path, manifest: dict[str, Any], progress: Progress) -> None:
         self._folder, self._artifacts, self._progress = folder, manifest["artifacts"], progress
@@ -170,11 +170,11 @@ class _Verification:
         self.findings = Findings()
         self.checked: dict[str, CheckedFile] = {}
         self.sums: dict[str, FileSums] = {}
-        """By path relative to the folder."""
+        """The sums, by path relative to the folder."""
 
     @property
     def warnings(self) -> dict[str, int]:
-        """The warnings about records of the cdump, with their numbers."""
+        """The number of records in the cdump for each kind of warning."""
         counts = self.checked[CDUMP].totals.counts if CDUMP in self.checked else {}
         return {name.removeprefix(WARNING): counts[name] for name in sorted(counts) if name.startswith(WARNING)}
 
@@ -198,7 +198,7 @@ class _Verification:
         self._keep(checker, sums, totals)
 
     def check_file(self, crew: Crew, number: int, checker: Checker) -> None:
-        """Check all of a file. number: the position of its checker."""
+        """Check the complete content of a file. number: the position of its checker."""
         self._progress.begin("verify", checker.name)
         path = self.paths[checker.name]
         has_index = self._read_index(path) is not None
@@ -228,7 +228,7 @@ class _Verification:
         return check, reader.sums()
 
     def _read_index(self, path: Path) -> IndexTotals | None:
-        """Return what the index of a file says; None if there is none, or if it cannot belong to the file."""
+        """Return the totals of the index of a file, or None if it has no index or an invalid one."""
         if not index_path(path).is_file():
             return None
         index = read_index_totals(path)
@@ -239,7 +239,7 @@ class _Verification:
         return None
 
     def _compare_artifact(self, path: Path, found: dict[str, Any], *, only_found: bool) -> None:
-        """Compare the manifest with what was found. only_found: other members of the manifest are not known."""
+        """Compare the manifest with the values found. only_found: ignore members without a found value."""
         artifact = self._artifacts[path.name]
         if only_found:
             artifact = {name: value for name, value in artifact.items() if name in found}
