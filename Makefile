@@ -29,7 +29,7 @@ test: .venv ## all tests; ARGS='-k shuffle'
 	$(BIN)/pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 quick: .venv ## unit and property tests with few examples, in under a minute; ARGS='-k shuffle'
-	OLDUMP_TESTS_QUICK=1 $(BIN)/pytest --numprocesses $(TESTERS) tests/unit tests/property $(ARGS)
+	OLDUMP_TESTS_QUICK=1 $(BIN)/pytest --numprocesses $(TESTERS) -m "not slow" tests/unit tests/property $(ARGS)
 
 test-fake: .venv ## the tests of the imitated archive.org; records that it passed (tests/README.md)
 	OLDUMP_TESTS_FAKE=1 $(BIN)/pytest --numprocesses $(TESTERS) tests/archive_org $(ARGS)

@@ -44,6 +44,8 @@ from reference import dumps_of
 from tables import DATE
 from unit.stages.making import FORMS, Form, Watching, checkpoint_in, folder_in
 
+pytestmark = pytest.mark.slow  # whole stages on files
+
 AMPLE = Budget(spill_bytes=8 << 20, bucket_bytes=32 << 20, bucket_shift=31)
 MANY_BUCKETS = Budget(spill_bytes=300_000, bucket_bytes=200_000, bucket_shift=20)
 OVERFULL = Budget(spill_bytes=60_000, bucket_bytes=100_000, bucket_shift=60)

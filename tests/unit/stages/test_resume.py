@@ -39,6 +39,8 @@ from unit.stages.making import (
     rejects_of,
 )
 
+pytestmark = pytest.mark.slow  # whole stages on files
+
 ROWS = 6_000
 TABLE = b"".join(copy_blocks(ROWS, odd_rows=40, broken_rows=30))
 
